@@ -1,0 +1,1 @@
+"""Latent variable models: exact models, importance weights, evidence estimates and bounds."""
