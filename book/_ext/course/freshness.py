@@ -1,0 +1,78 @@
+"""No page ever shows a number that the present code would not print.
+
+MyST-NB caches executed pages by their text alone, so a change in the package leaves old numbers standing.
+Here the cache has one folder for each state of the code that a page can call: a hash of every source file
+of the package, of the lock and of the interpreter. Another state is another, empty folder; and because the
+folder is a configuration value on which Sphinx's environment depends, every page is read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+
+KEPT_CACHES = 3  # going back to a state of the code seen lately costs nothing
+
+
+def hash_files(root: Path, paths: Iterable[Path]) -> str:
+    """Hash names and contents of files, in an order that no file system decides."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def source_files(folder: Path) -> list[Path]:
+    """All files below a folder, without what Python or an editor leaves there."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
+    ]
+
+
+def code_hash(root: Path, packages: Iterable[str] = ("lvmlib",)) -> str:
+    """Hash of the package sources below ``root``: what the outputs of a page depend on besides its text."""
+    return hash_files(root, [path for package in packages for path in source_files(root / package)])
+
+
+def environment_hash(root: Path, packages: Iterable[str]) -> str:
+    """Hash of all that can change an output: the package, the lock and the interpreter."""
+    lock = [path for path in (root / "requirements.txt",) if path.exists()]
+    state = f"{code_hash(root, packages)} {hash_files(root, lock)} {sys.version}"
+    return hashlib.sha256(state.encode()).hexdigest()
+
+
+def set_cache(app: Sphinx, config: Config) -> None:
+    root = Path(app.srcdir)
+    missing = [name for name in config.course_packages if not (root / name).is_dir()]
+    if missing:
+        raise FileNotFoundError(f"course_packages names {missing}, which {root} does not have")
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    cache = caches / environment_hash(root, config.course_packages)[:16]
+    config.nb_execution_cache_path = str(cache)
+    # The extensions also decide what a page looks like: read every page again when they change.
+    config.course_extension_hash = hash_files(Path(__file__).parent, source_files(Path(__file__).parent))
+
+    cache.mkdir(parents=True, exist_ok=True)
+    cache.touch()
+    by_age = sorted((path for path in caches.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for old in by_age[:-KEPT_CACHES]:
+        shutil.rmtree(old)
+
+
+def setup(app: Sphinx) -> None:
+    app.add_config_value("course_packages", ["lvmlib"], "env", [list])
+    app.add_config_value("course_extension_hash", "", "env", [str])
+    app.connect("config-inited", set_cache)
