@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from docutils import nodes
 
@@ -30,6 +31,17 @@ def make_tables_scroll(app: Sphinx, doctree: nodes.document, docname: str) -> No
         box += table
 
 
+def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
+    """Read every page again after a build that warned: Sphinx would not repeat the warnings, and pass."""
+    if (app.warningiserror or app.keep_going) and app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
 def setup(app: Sphinx) -> None:
+    # Jupyter Book sets these two for extensions that fetch things from the network; they are not loaded.
+    for unused in ("comments_config", "thebe_config"):
+        if unused not in app.config:
+            app.add_config_value(unused, {}, "")
+    app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)
