@@ -36,9 +36,7 @@ def hash_files(root: Path, paths: Iterable[Path]) -> str:
 def source_files(folder: Path) -> list[Path]:
     """All files below a folder, without what Python or an editor leaves there."""
     return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
+        path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc" and not path.name.startswith(".")
     ]
 
 

@@ -189,7 +189,9 @@ def _code_cell(source: str, metadata: dict[str, Any], outputs: list[NotebookNode
 
 
 def _glued(output: NotebookNode) -> bool:
-    return any(kind.startswith(GLUE_TYPE) for kind in output.get("data", {})) or "scrapbook" in output.get("metadata", {})
+    return any(kind.startswith(GLUE_TYPE) for kind in output.get("data", {})) or "scrapbook" in output.get(
+        "metadata", {}
+    )
 
 
 def _clean(output: NotebookNode, source: str) -> NotebookNode:

@@ -1,4 +1,4 @@
-"""Repairs that every page needs: unique ids, labelled figures, tables and equations that scroll."""
+"""What every page needs: unique ids, tables that scroll, the palette of the course."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from lvmlib.plots import PALETTE
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -21,7 +24,7 @@ def drop_repeated_ids(app: Sphinx, doctree: nodes.document, docname: str) -> Non
 
 
 def make_tables_scroll(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """A table wider than the page scrolls in its own box, which the keyboard can reach."""
+    """A table wider than the page scrolls in its own box."""
     for table in list(doctree.findall(nodes.table)):
         parent = table.parent
         if isinstance(parent, nodes.container) and "scrolls" in parent["classes"]:
@@ -29,6 +32,28 @@ def make_tables_scroll(app: Sphinx, doctree: nodes.document, docname: str) -> No
         box = nodes.container(classes=["scrolls"])
         parent.replace(table, box)
         box += table
+
+
+class PaletteList(SphinxDirective):
+    """``{palette}`` shows each object of the course beside its colour, from ``lvmlib.plots.PALETTE``."""
+
+    def run(self) -> list[nodes.Node]:
+        items = "".join(
+            f'<li><span class="swatch" style="background: var(--course-{name})"></span>{_spoken(name)}</li>'
+            for name in PALETTE
+        )
+        return [nodes.raw("", f'<ul class="palette">{items}</ul>', format="html")]
+
+
+def _spoken(name: str) -> str:
+    return name.upper() if name in ("elbo", "kl") else name
+
+
+def write_palette(app: Sphinx, exception: Exception | None) -> None:
+    """The palette as CSS variables: ``--course-prior`` and so on."""
+    if exception is None and app.builder.format == "html":
+        variables = "".join(f"  --course-{name}: {colour};\n" for name, colour in PALETTE.items())
+        Path(app.outdir, "_static", "palette.css").write_text(f":root {{\n{variables}}}\n", encoding="utf-8")
 
 
 def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
@@ -42,6 +67,9 @@ def setup(app: Sphinx) -> None:
     for unused in ("comments_config", "thebe_config"):
         if unused not in app.config:
             app.add_config_value(unused, {}, "")
+    app.add_directive("palette", PaletteList)
+    app.add_css_file("palette.css")
+    app.connect("build-finished", write_palette)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)
