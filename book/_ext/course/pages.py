@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,15 @@ def make_tables_scroll(app: Sphinx, doctree: nodes.document, docname: str) -> No
         box += table
 
 
+def set_proofs(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """A proof begins with *Proof.*, and its class tells it from the statements, which have "proof" too."""
+    for node in doctree.findall(lambda node: node.__class__.__name__ == "proof_node"):
+        box = node[0]
+        box["classes"].append("proof-text")
+        text = box[0][0]
+        box[0].replace(text, [nodes.emphasis("", "Proof."), nodes.Text(str(text).removeprefix("Proof."))])
+
+
 class PaletteList(SphinxDirective):
     """``{palette}`` shows each object of the course beside its colour, from ``lvmlib.plots.PALETTE``."""
 
@@ -56,6 +66,18 @@ def write_palette(app: Sphinx, exception: Exception | None) -> None:
         Path(app.outdir, "_static", "palette.css").write_text(f":root {{\n{variables}}}\n", encoding="utf-8")
 
 
+FONT_PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+
+
+def drop_font_preloads(app: Sphinx, exception: Exception | None) -> None:
+    """The theme asks for its fonts early in a way that a browser refuses, loudly, on a page from a file."""
+    if exception is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            page = path.read_text(encoding="utf-8")
+            if FONT_PRELOAD.search(page):
+                path.write_text(FONT_PRELOAD.sub("", page), encoding="utf-8")
+
+
 def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
     """Read every page again after a build that warned: Sphinx would not repeat the warnings, and pass."""
     if (app.warningiserror or app.keep_going) and app._warncount:
@@ -67,9 +89,11 @@ def setup(app: Sphinx) -> None:
     for unused in ("comments_config", "thebe_config"):
         if unused not in app.config:
             app.add_config_value(unused, {}, "")
+    app.connect("doctree-resolved", set_proofs, priority=960)
     app.add_directive("palette", PaletteList)
     app.add_css_file("palette.css")
     app.connect("build-finished", write_palette)
+    app.connect("build-finished", drop_font_preloads)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)
