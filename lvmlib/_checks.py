@@ -64,7 +64,8 @@ def as_float_tensor(name: str, value: object) -> Tensor:
 
 def check_no_nan(name: str, value: Tensor) -> None:
     """No entry of ``value`` is NaN."""
-    if not value.is_floating_point():
+    # A sum is NaN if a term is (or if inf meets -inf), and costs a fraction of looking at every entry.
+    if not value.is_floating_point() or not value.detach().sum().isnan():
         return
     missing = value.isnan()
     if missing.any():
@@ -153,11 +154,12 @@ def cholesky(name: str, matrices: Tensor) -> Tensor:
 
 
 def support_of(distribution: Distribution) -> constraints.Constraint:
-    """The support of a distribution, which every distribution that can be scored has."""
-    support = distribution.support
-    if support is None:
-        raise TypeError(f"{kind(distribution)} has no support: expected a distribution that defines one.")
-    return support
+    """The support of a distribution; all reals where it names none, as a normalising flow does not."""
+    try:
+        support = distribution.support
+    except NotImplementedError:
+        support = None
+    return constraints.independent(constraints.real, len(distribution.event_shape)) if support is None else support
 
 
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:

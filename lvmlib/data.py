@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lvmlib._checks import check_sample_count, kind
@@ -181,7 +182,7 @@ def banana(
 
 
 @functools.cache
-def _load_digits() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

@@ -2,6 +2,7 @@ r"""Monte Carlo estimates of the evidence, each a view of one summary of weights
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -155,7 +156,10 @@ def _check_covers(model: LatentVariableModel, q: Guide, x: Tensor, num_probes: i
         z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape)
         z = z.expand(len(z), *batch, *prior.event_shape)
         harmless, inside = into_support(distribution, z)
-        covered = inside & (distribution.log_prob(harmless) > -torch.inf)
+        log_q = distribution.log_prob(harmless)
+        # torch raises the zeros of a discrete distribution to its machine precision, a mass never drawn.
+        never = math.log(2 * torch.finfo(log_q.dtype).eps) if not z.is_floating_point() else -torch.inf
+        covered = inside & (log_q > never)
         missed = ~covered
         if missed.any():
             missed &= model.log_joint(x, z) > -torch.inf

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 # Rows of x scored at once: the temporaries of one block of 64 columns stay in the processor's cache.
-_ROWS_PER_BLOCK = 2048
+_ROWS_PER_BLOCK = 4096
 
 
 class ExactModel(LatentVariableModel):
@@ -341,15 +341,16 @@ class LinearGaussian(ExactModel):
         self.check_observation(x)
         scaled_weight, precision_factor = self._posterior_precision()
         scale = self.noise_variance.rsqrt().expand_as(self.bias)
-        # One matrix takes a residual x - b to its whitened misfit beside the posterior mean.
-        to_mean = torch.cholesky_solve(scaled_weight.T * scale, precision_factor).T
-        to_misfit = torch.diag(scale) - to_mean @ scaled_weight.T
-        whiten = torch.cat([to_misfit, to_mean], dim=1)
+        to_mean = torch.cholesky_solve(scaled_weight.T, precision_factor).T
         log_det = 2 * precision_factor.diagonal().log().sum() - 2 * scale.log().sum()
         constant = log_det + self.bias.numel() * math.log(2 * math.pi)
-        rows = x.reshape(-1, x.shape[-1]).split(_ROWS_PER_BLOCK)
-        squares = torch.cat([((block - self.bias) @ whiten).square().sum(-1) for block in rows])
-        return (-0.5 * (squares + constant)).reshape(x.shape[:-1])
+        parts = []
+        for block in x.reshape(-1, x.shape[-1]).split(_ROWS_PER_BLOCK):
+            residual = (block - self.bias) * scale
+            mean = residual @ to_mean
+            misfit = torch.addmm(residual, mean, scaled_weight.T, alpha=-1)
+            parts.append(torch.linalg.vector_norm(misfit, dim=-1).square() + mean.square().sum(-1))
+        return (-0.5 * (torch.cat(parts) + constant)).reshape(x.shape[:-1])
 
     def posterior(self, x: Float[Tensor, "*batch M"]) -> MultivariateNormal:
         r"""The posterior :math:`\mathrm{N}(m, \Lambda^{-1})`, the same covariance for every x.

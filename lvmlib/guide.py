@@ -193,6 +193,7 @@ def laplace_approximation(
         step = torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(shifted))[..., 0]
         gain = (gradient * step).sum(-1)
         if (gain <= tolerance * (1 + value.abs())).all():
+            z = z + step  # too small to be judged by the log-joint, and exact to second order
             break
         z = _climb(model, x, z, value, step, gain)
     value, gradient, curvature = _second_order(model, x, z)
@@ -204,8 +205,9 @@ def laplace_approximation(
     if lost.any():
         first = tuple(lost.nonzero()[0].tolist())
         raise ValueError(
-            f"max_iterations is {max_iterations} and x at index {first} has reached no maximum with positive "
-            f"curvature (z = {z[first].tolist()}): raise max_iterations, or pass initial near a mode."
+            f"max_iterations is {max_iterations} and x at index {first} has only reached "
+            f"z = {z[first].tolist()}: expected a maximum with positive curvature; raise max_iterations, "
+            f"or pass initial near a mode."
         )
     return MultivariateNormal(z, precision_matrix=(curvature + curvature.mT) / 2)
 

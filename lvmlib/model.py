@@ -167,7 +167,7 @@ class LatentVariableModel(nn.Module):
         """
         layout = self._layout()
         _check_variable("x", x, layout.x_event, layout.x_dtype, layout.device)
-        if _bounds_are_fixed(layout.x_support):
+        if _bounds_are_fixed(layout.x_support) and not _is_real(layout.x_support):
             inside = layout.x_support.check(x)
             if not inside.all():
                 first = tuple((~inside).nonzero()[0].tolist())
@@ -277,6 +277,13 @@ def _shown(value: Tensor) -> str:
 def _bounds_are_fixed(support: Any) -> bool:
     """Whether a support is the same for every parameter value: none of its bounds is a tensor."""
     return not any(True for _ in _tensors(support))
+
+
+def _is_real(support: constraints.Constraint) -> bool:
+    """Whether a support is all reals, in which case every number is inside."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real
 
 
 def _parts(value: Any) -> dict[str, Any]:

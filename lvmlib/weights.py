@@ -406,7 +406,7 @@ def _pool(
     first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor], first_count: Any, second_count: Any
 ) -> tuple[Tensor, Tensor]:
     """Mean and sum of squared deviations of two samples together (Chan, Golub and LeVeque, 1983)."""
-    total = torch.as_tensor(first_count + second_count).clamp(min=1)
+    total = torch.as_tensor(first_count + second_count).to(first[0]).clamp(min=1)
     difference = second[0] - first[0]
     mean = first[0] + difference * (second_count / total)
     squares = first[1] + second[1] + difference.square() * (first_count * (second_count / total))

@@ -1,0 +1,35 @@
+"""Options shared by all tests: where they run, and whether annotations are checked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="run the library's tests on this torch device, e.g. cuda")
+    parser.addoption("--typecheck", action="store_true", help="check lvmlib's annotations with beartype and jaxtyping")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--typecheck"):
+        from jaxtyping import install_import_hook
+
+        install_import_hook("lvmlib", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """The device under test; every tensor that names none is made on it."""
+    return torch.device(pytestconfig.getoption("--device"))
+
+
+@pytest.fixture(autouse=True)
+def _work_on_the_device(device: torch.device):
+    torch.manual_seed(0)
+    if device.type == "cpu":
+        yield
+        return
+    torch.set_default_device(device)
+    yield
+    torch.set_default_device("cpu")

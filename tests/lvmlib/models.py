@@ -1,0 +1,61 @@
+"""Small random models in float64, shared by the tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from lvmlib import BetaBernoulli, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel
+
+DOUBLE = torch.float64
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator(device=torch.get_default_device()).manual_seed(seed)
+
+
+def normals(*shape: int, seed: int, dtype: torch.dtype = DOUBLE) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=dtype)
+
+
+def table(*shape: int, seed: int, dtype: torch.dtype = DOUBLE) -> Tensor:
+    """Random probabilities that sum to one along the last dimension."""
+    return normals(*shape, seed=seed, dtype=dtype).softmax(-1)
+
+
+def finite(seed: int = 0, num_z: int = 3, num_x: int = 4, dtype: torch.dtype = DOUBLE) -> FiniteModel:
+    return FiniteModel(table(num_z, seed=seed, dtype=dtype), table(num_z, num_x, seed=seed + 1, dtype=dtype))
+
+
+def linear_gaussian(seed: int = 0, observed: int = 4, latent: int = 2, dtype: torch.dtype = DOUBLE) -> LinearGaussian:
+    noise = 0.2 + normals(observed, seed=seed + 2, dtype=dtype).exp()
+    return LinearGaussian(
+        normals(observed, latent, seed=seed, dtype=dtype), normals(observed, seed=seed + 1, dtype=dtype), noise
+    )
+
+
+def mixture(seed: int = 0, components: int = 3, observed: int = 2, dtype: torch.dtype = DOUBLE) -> GaussianMixture:
+    factor = normals(components, observed, observed, seed=seed + 2, dtype=dtype)
+    covariances = factor @ factor.mT + 0.3 * torch.eye(observed, dtype=dtype)
+    means = 2 * normals(components, observed, seed=seed + 1, dtype=dtype)
+    return GaussianMixture(table(components, seed=seed, dtype=dtype), means, covariances)
+
+
+def beta_bernoulli(dtype: torch.dtype = DOUBLE) -> BetaBernoulli:
+    return BetaBernoulli(torch.tensor(2.0, dtype=dtype), torch.tensor(3.5, dtype=dtype))
+
+
+def radius_model(dtype: torch.dtype = DOUBLE, **grid: float) -> QuadratureModel:
+    """x is the noisy length of a two-dimensional standard normal: no closed form, a ring for a posterior."""
+    prior = Independent(Normal(torch.zeros(2, dtype=dtype), torch.ones(2, dtype=dtype)), 1)
+    return QuadratureModel(prior, lambda z: Normal(z.square().sum(-1).sqrt(), 0.3), **grid)
+
+
+EXACT_MODELS = {
+    "finite": finite,
+    "linear_gaussian": linear_gaussian,
+    "mixture": mixture,
+    "beta_bernoulli": beta_bernoulli,
+    "quadrature": radius_model,
+}

@@ -1,0 +1,484 @@
+"""Wrong calls and the errors they get: each names the argument, the value, what was expected, and the mend."""
+
+from __future__ import annotations
+
+import re
+
+import models
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Bernoulli, Beta, Categorical, Independent, MultivariateNormal, Normal, StudentT, Uniform
+
+from lvmlib import (
+    AmortizedGuide,
+    BetaBernoulli,
+    FiniteModel,
+    GaussianMixture,
+    LatentVariableModel,
+    LinearGaussian,
+    MeanFieldGuide,
+    QuadratureModel,
+    WeightSummary,
+    chi_square,
+    elbo,
+    importance_sampling,
+    kl,
+    kl_decomposition,
+    laplace_approximation,
+    log_weights,
+    prior_monte_carlo,
+    summarize_weights,
+)
+
+NAN = float("nan")
+
+
+def ppca(**changes):
+    return LinearGaussian(
+        **{"weight": torch.ones(3, 2), "bias": torch.zeros(3), "noise_variance": torch.tensor(0.5)} | changes
+    )
+
+
+def tables(**changes):
+    return FiniteModel(
+        **{"prior": torch.tensor([0.5, 0.5]), "likelihood": torch.tensor([[0.5, 0.5], [0.1, 0.9]])} | changes
+    )
+
+
+def two_gaussians(**changes):
+    default = {
+        "weights": torch.tensor([0.5, 0.5]),
+        "means": torch.zeros(2, 3),
+        "covariances": torch.eye(3).repeat(2, 1, 1),
+    }
+    return GaussianMixture(**default | changes)
+
+
+def scalar():
+    return LatentVariableModel(Normal(torch.zeros(()), 1.0), lambda z: Normal(z, 1.0))
+
+
+def coin():
+    return LatentVariableModel(Normal(torch.zeros(()), 1.0), lambda z: Bernoulli(logits=z))
+
+
+def vector_normal(dim=2):
+    return Independent(Normal(torch.zeros(dim), torch.ones(dim)), 1)
+
+
+X = torch.zeros(4, 3)
+
+# name: (call, error, the argument named, what the message shows of the value, a word of the mend)
+WRONG_CALLS = {
+    # models
+    "prior is a number": (lambda: LatentVariableModel(1.0, lambda z: z), TypeError, "prior", "1.0", "Independent"),
+    "likelihood is a Distribution": (
+        lambda: LatentVariableModel(Normal(0.0, 1.0), Normal(0.0, 1.0)),
+        TypeError,
+        "likelihood",
+        "Normal",
+        "lambda z",
+    ),
+    "likelihood makes a tensor": (
+        lambda: LatentVariableModel(Normal(0.0, 1.0), lambda z: z),
+        TypeError,
+        "likelihood",
+        "(2, 3)",
+        "return Indep",
+    ),
+    "prior module makes a tensor": (
+        lambda: LatentVariableModel(lambda: torch.zeros(2), lambda z: Normal(z, 1.0)),
+        TypeError,
+        "prior",
+        "(2,)",
+        "return one",
+    ),
+    "prior with a batch": (
+        lambda: LatentVariableModel(Normal(torch.zeros(2), 1.0), lambda z: Normal(z, 1.0)),
+        ValueError,
+        "prior",
+        "(2,)",
+        "Independent(prior, 1)",
+    ),
+    "likelihood with the event in its batch": (
+        lambda: LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z[..., None].expand(*z.shape, 5), 1.0)),
+        ValueError,
+        "likelihood",
+        "(2, 3, 5)",
+        "Independent(likelihood, 1)",
+    ),
+    "likelihood that ignores z": (
+        lambda: LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(torch.zeros(()), 1.0)),
+        ValueError,
+        "likelihood",
+        "()",
+        "expand",
+    ),
+    "sample of zero": (lambda: ppca().sample(0), ValueError, "n", "0", "at least 1"),
+    "sample of a float": (lambda: ppca().sample(2.5), TypeError, "n", "2.5", "int"),
+    # observations and latents
+    "x is a list": (lambda: ppca().log_evidence([0.0, 0.0, 0.0]), TypeError, "x", "list", "as_tensor"),
+    "x is an array": (lambda: ppca().log_evidence(np.zeros(3)), TypeError, "x", "ndarray", "as_tensor"),
+    "x is integer": (lambda: ppca().log_evidence(X.long()), TypeError, "x", "int64", "to(torch.float32)"),
+    "x is double": (lambda: ppca().log_evidence(X.double()), TypeError, "x", "float64", "model.double()"),
+    "x is transposed": (lambda: ppca().log_evidence(X.T), ValueError, "x", "(3, 4)", "batch dimensions first"),
+    "x has NaN": (lambda: ppca().log_evidence(torch.tensor([[0.0, NAN, 0.0]])), ValueError, "x", "(0, 1)", "impute"),
+    "x is grey for a coin": (
+        lambda: coin().log_joint(torch.tensor([0.5]), torch.zeros(1)),
+        ValueError,
+        "x",
+        "0.5",
+        "binarize",
+    ),
+    "x is float for a table": (lambda: tables().log_evidence(torch.tensor([0.0])), TypeError, "x", "float32", "int64"),
+    "x outside a table": (lambda: tables().log_evidence(torch.tensor([2])), ValueError, "x", "2", "support"),
+    "x on another device": (lambda: ppca().log_evidence(X.to("meta")), ValueError, "x", "meta", "model.to"),
+    "z of the wrong event": (lambda: ppca().log_joint(X, torch.zeros(4, 3)), ValueError, "z", "(4, 3)", "(2,)"),
+    "z with NaN": (lambda: ppca().log_prior(torch.full((2,), NAN)), ValueError, "z", "NaN", "2 values"),
+    "x and z that do not broadcast": (
+        lambda: ppca().log_joint(X, torch.zeros(5, 2)),
+        ValueError,
+        "z",
+        "(5,)",
+        "z[:, None]",
+    ),
+    "posterior of an impossible x": (
+        lambda: tables(likelihood=torch.tensor([[1.0, 0.0], [1.0, 0.0]])).posterior(torch.tensor([0, 1])),
+        ValueError,
+        "x",
+        "1",
+        "positive evidence",
+    ),
+    # exact models
+    "probabilities that sum to 1.1": (
+        lambda: tables(prior=torch.tensor([0.5, 0.6])),
+        ValueError,
+        "prior",
+        "1.1",
+        "divide",
+    ),
+    "a row that sums to 0.9": (
+        lambda: tables(likelihood=torch.tensor([[0.5, 0.5], [0.1, 0.8]])),
+        ValueError,
+        "likelihood",
+        "0.9",
+        "divide",
+    ),
+    "a negative probability": (lambda: tables(prior=torch.tensor([-0.5, 1.5])), ValueError, "prior", "-0.5", "softmax"),
+    "tables that disagree": (
+        lambda: tables(likelihood=torch.ones(3, 2) / 2),
+        ValueError,
+        "likelihood",
+        "(3, 2)",
+        "(2, X)",
+    ),
+    "integer table": (lambda: tables(prior=torch.tensor([0, 1])), TypeError, "prior", "int64", "float()"),
+    "tables of two dtypes": (
+        lambda: tables(prior=torch.tensor([0.5, 0.5]).double()),
+        TypeError,
+        "likelihood",
+        "float32",
+        "float64",
+    ),
+    "weight is a list": (lambda: ppca(weight=[[1.0]]), TypeError, "weight", "list", "as_tensor"),
+    "weight of one dimension": (lambda: ppca(weight=torch.ones(3)), ValueError, "weight", "(3,)", "(M, D)"),
+    "bias of the wrong length": (lambda: ppca(bias=torch.zeros(2)), ValueError, "bias", "(2,)", "(3,)"),
+    "noise of zero": (lambda: ppca(noise_variance=0.0), ValueError, "noise_variance", "0", "above 0"),
+    "negative noise": (
+        lambda: ppca(noise_variance=torch.tensor([0.1, -0.2, 0.3])),
+        ValueError,
+        "noise_variance",
+        "-0.2",
+        "above 0",
+    ),
+    "fit with too many latents": (
+        lambda: LinearGaussian.fit(torch.randn(10, 3), 3),
+        ValueError,
+        "latent_dim",
+        "3",
+        "at most 2",
+    ),
+    "fit to one row": (lambda: LinearGaussian.fit(torch.randn(1, 3), 1), ValueError, "x", "1 rows", "at least 2"),
+    "fit to a line": (
+        lambda: LinearGaussian.fit(torch.arange(6.0)[:, None] * torch.ones(3), 1),
+        ValueError,
+        "x",
+        "variance",
+        "lower",
+    ),
+    "fit to integers": (lambda: LinearGaussian.fit(torch.ones(5, 3).long(), 1), TypeError, "x", "int64", "float()"),
+    "covariance with a negative eigenvalue": (
+        lambda: two_gaussians(covariances=torch.stack([torch.eye(3), -torch.eye(3)])),
+        ValueError,
+        "covariances",
+        "-1",
+        "identity",
+    ),
+    "covariance that is not symmetric": (
+        lambda: two_gaussians(covariances=torch.eye(3).repeat(2, 1, 1) + torch.ones(3, 3).triu(1)),
+        ValueError,
+        "covariances",
+        "transpose",
+        ".mT",
+    ),
+    "means of the wrong count": (
+        lambda: two_gaussians(means=torch.zeros(3, 3)),
+        ValueError,
+        "means",
+        "(3, 3)",
+        "(2, M)",
+    ),
+    "beta of zero": (lambda: BetaBernoulli(0.0, 1.0), ValueError, "a", "0", "above 0"),
+    "beta of a string": (lambda: BetaBernoulli("1", 1.0), TypeError, "a", "'1'", "as_tensor"),
+    "quadrature in three dimensions": (
+        lambda: QuadratureModel(vector_normal(3), lambda z: Normal(z.sum(-1), 1.0)),
+        ValueError,
+        "prior",
+        "(3,)",
+        "importance_sampling",
+    ),
+    "quadrature of a table": (
+        lambda: QuadratureModel(Categorical(torch.ones(3)), lambda z: Normal(z.float(), 1.0)),
+        TypeError,
+        "prior",
+        "Categorical",
+        "FiniteModel",
+    ),
+    "quadrature on too small a box": (
+        lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), lower=-1.0, upper=1.0),
+        ValueError,
+        "lower",
+        "0.68",
+        "widen",
+    ),
+    "quadrature on an empty box": (
+        lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), lower=1.0, upper=-1.0),
+        ValueError,
+        "lower",
+        "1.0",
+        "swap",
+    ),
+    # guides
+    "q is a number": (lambda: log_weights(scalar(), 3.0, torch.zeros(2), 5), TypeError, "q", "3.0", "Distribution"),
+    "q returns a tensor": (
+        lambda: log_weights(scalar(), lambda x: x, torch.zeros(2), 5),
+        TypeError,
+        "q(x)",
+        "(2,)",
+        "AmortizedGuide",
+    ),
+    "q over the wrong event": (lambda: log_weights(ppca(), vector_normal(3), X, 5), ValueError, "q", "(3,)", "(2,)"),
+    "q that is not made independent": (
+        lambda: log_weights(ppca(), Normal(torch.zeros(4, 2), 1.0), X, 5),
+        ValueError,
+        "q",
+        "(4, 2)",
+        "Independent(q, 1)",
+    ),
+    "q with another batch": (
+        lambda: log_weights(ppca(), MultivariateNormal(torch.zeros(3, 2), torch.eye(2)), X, 5),
+        ValueError,
+        "q",
+        "(3,)",
+        "(4,)",
+    ),
+    "q discrete for a continuous z": (
+        lambda: log_weights(scalar(), Categorical(torch.ones(2)), torch.zeros(2), 5),
+        TypeError,
+        "q",
+        "Categorical",
+        "continuous",
+    ),
+    "q continuous for a table": (
+        lambda: log_weights(tables(), Normal(0.0, 1.0), torch.tensor([0]), 5),
+        TypeError,
+        "q",
+        "Normal",
+        "discrete",
+    ),
+    "q that draws NaN": (
+        lambda: log_weights(scalar(), Normal(torch.tensor(NAN), 1.0, validate_args=False), torch.zeros(2), 5),
+        ValueError,
+        "q",
+        "NaN",
+        "parameters",
+    ),
+    "encoder that is no module": (lambda: AmortizedGuide(lambda x: x), TypeError, "encoder", "function", "Module"),
+    "encoder with an odd output": (
+        lambda: AmortizedGuide(nn.Linear(3, 3))(X),
+        ValueError,
+        "encoder",
+        "(4, 3)",
+        "2 * latent_dim",
+    ),
+    "guide of no dimension": (lambda: MeanFieldGuide(0), ValueError, "latent_dim", "0", "at least 1"),
+    "laplace of a table": (
+        lambda: laplace_approximation(tables(), torch.tensor([0])),
+        TypeError,
+        "prior",
+        "Categorical",
+        "continuous",
+    ),
+    "laplace on an interval": (
+        lambda: laplace_approximation(BetaBernoulli(1.0, 1.0), torch.ones(1)),
+        ValueError,
+        "prior",
+        "Beta",
+        "reals",
+    ),
+    "laplace from the wrong shape": (
+        lambda: laplace_approximation(ppca(), X, initial=torch.zeros(2)),
+        ValueError,
+        "initial",
+        "(2,)",
+        "(4, 2)",
+    ),
+    "laplace without a maximum": (
+        lambda: laplace_approximation(
+            LatentVariableModel(vector_normal(1), lambda z: Normal(z[..., 0].square(), 0.1)), torch.full((1,), 9.0)
+        ),
+        ValueError,
+        "max_iterations",
+        "100",
+        "initial",
+    ),
+    # estimators
+    "K of zero": (lambda: log_weights(ppca(), vector_normal(), X, 0), ValueError, "num_samples", "0", "at least 1"),
+    "K of a float": (lambda: prior_monte_carlo(ppca(), X, 1e3), TypeError, "num_samples", "1000.0", "int(num_samples)"),
+    "K of True": (lambda: elbo(ppca(), vector_normal(), X, True), TypeError, "num_samples", "True", "int"),
+    "negative chunk": (
+        lambda: summarize_weights(ppca(), vector_normal(), X, 5, chunk_size=-1),
+        ValueError,
+        "chunk_size",
+        "-1",
+        "at least 1",
+    ),
+    "negative seed": (lambda: prior_monte_carlo(ppca(), X, 5, seed=-1), ValueError, "seed", "-1", "at least 0"),
+    "seed of a float": (lambda: prior_monte_carlo(ppca(), X, 5, seed=0.5), TypeError, "seed", "0.5", "int"),
+    "q without support": (
+        lambda: importance_sampling(scalar(), Uniform(torch.zeros(()), 1.0), torch.zeros(2), 5),
+        ValueError,
+        "q",
+        "Uniform",
+        "widen",
+    ),
+    "unknown form": (lambda: elbo(ppca(), vector_normal(), X, form="kl"), ValueError, "form", "'kl'", "'joint'"),
+    "NaN weights": (
+        lambda: WeightSummary.from_log_weights(torch.tensor([0.0, NAN])),
+        ValueError,
+        "log_w",
+        "(1,)",
+        "NaN",
+    ),
+    "infinite weights": (
+        lambda: WeightSummary.from_log_weights(torch.tensor([torch.inf])),
+        ValueError,
+        "log_w",
+        "inf",
+        "log q(z)",
+    ),
+    "a weight without K": (
+        lambda: WeightSummary.from_log_weights(torch.tensor(0.0)),
+        ValueError,
+        "log_w",
+        "()",
+        "log_w[None]",
+    ),
+    "integer weights": (
+        lambda: WeightSummary.from_log_weights(torch.tensor([1])),
+        TypeError,
+        "log_w",
+        "int64",
+        "float()",
+    ),
+    "weights of another batch": (
+        lambda: WeightSummary.from_log_weights(torch.zeros(2, 3)).update(torch.zeros(2, 4)),
+        ValueError,
+        "log_w",
+        "(4,)",
+        "(3,)",
+    ),
+    "weights of another dtype": (
+        lambda: WeightSummary.from_log_weights(torch.zeros(2)).update(torch.zeros(2).double()),
+        TypeError,
+        "log_w",
+        "float64",
+        "convert",
+    ),
+    "an empty summary": (lambda: WeightSummary().log_evidence, ValueError, "summary", "0 weights", "update"),
+    "merge with a tensor": (
+        lambda: WeightSummary().merge(torch.zeros(2)),
+        TypeError,
+        "other",
+        "(2,)",
+        "from_log_weights",
+    ),
+    "kl of a guide": (
+        lambda: kl(MeanFieldGuide(2), vector_normal()),
+        TypeError,
+        "q",
+        "MeanFieldGuide",
+        "call the guide",
+    ),
+    "kl over two events": (lambda: kl(vector_normal(2), vector_normal(3)), ValueError, "q", "(2,)", "(3,)"),
+    "kl without a formula": (
+        lambda: kl(StudentT(torch.tensor(3.0)), Normal(torch.tensor(0.0), 1.0)),
+        ValueError,
+        "q",
+        "StudentT",
+        "num_samples",
+    ),
+    "chi-square without a formula": (
+        lambda: chi_square(Beta(torch.tensor(1.0), 1.0), Normal(torch.tensor(0.0), 1.0)),
+        ValueError,
+        "p",
+        "Beta",
+        "num_samples",
+    ),
+    "decomposition of an inexact model": (
+        lambda: kl_decomposition(scalar(), Normal(0.0, 1.0), torch.zeros(1)),
+        TypeError,
+        "model",
+        "LatentVariableModel",
+        "importance_sampling",
+    ),
+    "decomposition with another family": (
+        lambda: kl_decomposition(BetaBernoulli(1.0, 1.0), Uniform(torch.zeros(()), 1.0), torch.ones(1)),
+        TypeError,
+        "q",
+        "Uniform",
+        "elbo",
+    ),
+}
+
+
+def test_the_table_is_long_enough():
+    assert len(WRONG_CALLS) >= 40
+
+
+@pytest.mark.parametrize("name", WRONG_CALLS)
+def test_a_wrong_call_is_told_what_is_wrong_and_how_to_mend_it(name):
+    call, error, argument, value, mend = WRONG_CALLS[name]
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert type(caught.value) is error
+    assert re.search(rf"\b{re.escape(argument)}", message), f"{argument!r} is not named in: {message}"
+    assert value in message, f"{value!r} is not shown in: {message}"
+    assert "expected" in message, message
+    assert mend in message, f"{mend!r} is not in: {message}"
+
+
+def test_the_devices_of_a_mismatch_are_both_named():
+    with pytest.raises(ValueError, match=r"meta.*cpu|cpu.*meta"):
+        ppca().to("cpu").log_evidence(X.to("meta"))
+
+
+def test_no_wrong_call_touches_the_global_random_state():
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="density zero"):
+        importance_sampling(scalar(), Uniform(torch.zeros(()), 1.0), torch.zeros(2), 5, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert models.generator(0) is not None

@@ -1,0 +1,70 @@
+"""The package as its users meet it: its public names, its examples, and what it needs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import lvmlib
+
+MODULES = [name for _, name, _ in pkgutil.iter_modules(lvmlib.__path__, "lvmlib.") if not name.endswith("__main__")]
+
+
+def test_every_public_name_exists_once_and_is_documented():
+    assert lvmlib.__all__ == sorted(set(lvmlib.__all__))
+    for name in lvmlib.__all__:
+        assert inspect.getdoc(getattr(lvmlib, name)), f"{name} has no docstring"
+
+
+def test_every_public_function_states_its_arguments_and_returns():
+    for name in lvmlib.__all__:
+        member = getattr(lvmlib, name)
+        if inspect.isfunction(member):
+            documentation = inspect.getdoc(member)
+            for parameter in inspect.signature(member).parameters:
+                assert f"{parameter}:" in documentation, f"{name} does not document {parameter}"
+            assert "Returns:" in documentation, f"{name} does not say what it returns"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings_run(module):
+    failures, _ = doctest.testmod(importlib.import_module(module))
+    assert failures == 0
+
+
+def test_lvmlib_imports_with_only_torch_numpy_and_matplotlib():
+    """Every other package of the lock is hidden from a fresh interpreter."""
+    program = """
+        import importlib.abc, sys
+
+        class Hide(importlib.abc.MetaPathFinder):
+            hidden = {"sklearn", "scipy", "jaxtyping", "beartype", "lark", "daft", "zuko", "arviz", "pandas",
+                      "altair", "tqdm", "safetensors", "IPython"}
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in self.hidden:
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, Hide())
+        import torch, lvmlib
+        model = lvmlib.LinearGaussian(torch.ones(2, 1), torch.zeros(2), 0.5)
+        x, _ = model.sample(3, seed=0)
+        print(lvmlib.prior_monte_carlo(model, x, 10, seed=0))
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "EvidenceEstimate" in run.stdout
+
+
+def test_digits_without_scikit_learn_says_what_to_install():
+    program = "import sys; sys.modules['sklearn'] = None; import lvmlib; lvmlib.data.digits()"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "pip install" in run.stderr
+    assert "scikit-learn" in run.stderr
