@@ -89,7 +89,7 @@ def digits(
 def ring(
     num_points: int,
     *,
-    noise: float = 0.1,
+    noise: float | int = 0.1,
     seed: int | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
@@ -121,7 +121,7 @@ def ring(
         torch.Size([1000, 2])
     """
     check_sample_count("num_points", num_points)
-    _check_number("noise", noise, least=0)
+    _check_number("noise", noise, least=0.0)
     _require_floating(dtype)
     generator = _generator(seed)
     angle = 2 * torch.pi * torch.rand(num_points, generator=generator, dtype=torch.float64, device="cpu")
@@ -132,8 +132,8 @@ def ring(
 def banana(
     num_points: int,
     *,
-    curvature: float = 0.7,
-    noise: float = 0.3,
+    curvature: float | int = 0.7,
+    noise: float | int = 0.3,
     seed: int | None = None,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str | None = None,
@@ -173,7 +173,7 @@ def banana(
     """
     check_sample_count("num_points", num_points)
     _check_number("curvature", curvature)
-    _check_number("noise", noise, least=0)
+    _check_number("noise", noise, least=0.0)
     _require_floating(dtype)
     generator = _generator(seed)
     u = _normal((num_points,), generator)
@@ -194,7 +194,7 @@ def _load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return bunch.data, bunch.target
 
 
-def _check_number(name: str, value: float, *, least: float = -math.inf) -> None:
+def _check_number(name: str, value: object, *, least: float = -math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {kind(value)}: expected a real number; write float({name}).")
     if not (math.isfinite(value) and value >= least):

@@ -32,6 +32,7 @@ from typing import Any, TypeAlias
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 Array: TypeAlias = npt.NDArray[np.float64]
+Number: TypeAlias = float | int
 ArrayLike: TypeAlias = Tensor | npt.NDArray[Any] | Sequence[Any]
 
 PALETTE: Mapping[str, str] = MappingProxyType(
@@ -117,7 +119,7 @@ _STYLE: Mapping[str, Any] = {
     "axes.labelcolor": INK,
     "axes.labelsize": 10,
     "axes.linewidth": 0.8,
-    "axes.prop_cycle": matplotlib.cycler(color=list(PALETTE.values())),
+    "axes.prop_cycle": cycler(color=list(PALETTE.values())),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10.5,
@@ -155,7 +157,9 @@ class Picture:
     r"""A finished picture: inline SVG that takes the page's text colour, with a text for those who cannot see it.
 
     Making one closes the figure in pyplot, so that Jupyter does not draw it a second time. The same
-    figure gives the same bytes, and no identifier in it meets one of another picture on the page.
+    figure gives the same bytes, and no identifier in it meets one of another picture on the page. (To
+    show one figure at two places of a page, give it another ``alt`` at the second: a copy shares its
+    identifiers with the first, and loses its clipping while the first is folded away.)
 
     Args:
         figure: The figure, from :func:`subplots` or from matplotlib. Black becomes the page's text colour.
@@ -229,18 +233,18 @@ def subplots(
     nrows: int = 1,
     ncols: int = 1,
     *,
-    size: tuple[float, float] | None = None,
+    size: tuple[Number, Number] | None = None,
     sharex: bool = False,
     sharey: bool = False,
-    width_ratios: Sequence[float] | None = None,
-    height_ratios: Sequence[float] | None = None,
+    width_ratios: Sequence[Number] | None = None,
+    height_ratios: Sequence[Number] | None = None,
 ) -> tuple[Figure, Any]:
     """A figure in the course's style, without pyplot.
 
     Args:
         nrows, ncols: How many axes.
         size: Width and height in inches, at most 7 wide: a page on a telephone shows 3.6 inches, and
-            text that shrinks further is not read. Omitted: 5.2 wide for one column, 6.8 for more.
+            text that shrinks further is not read. Omitted: 5.2 wide for one column, 6.2 for more.
         sharex, sharey: Whether axes share their limits, as in matplotlib.
         width_ratios, height_ratios: Relative sizes of the columns and rows.
 
@@ -254,7 +258,7 @@ def subplots(
         if count < 1:
             raise ValueError(f"{name} is {count}; expected 1 or more: ask for at least one axes")
     if size is None:
-        width = 5.2 if ncols == 1 else 6.8
+        width = 5.2 if ncols == 1 else 6.2
         size = (width, nrows * (3.1 if ncols == 1 else max(2.2, 0.8 * width / ncols)))
     if not (0 < size[0] <= _MAX_WIDTH and 0 < size[1] < math.inf):
         raise ValueError(
@@ -455,7 +459,7 @@ def joint_density(
     x_grid: ArrayLike,
     values: ArrayLike,
     *,
-    observed: float | None = None,
+    observed: Number | None = None,
 ) -> Axes:
     r"""The joint density of scalars z and x as a map, with both marginals on its sides.
 
@@ -523,7 +527,7 @@ def joint_density(
 
 
 @style()
-def scatter(ax: Axes, points: ArrayLike, *, role: str = "data", size: float | None = None) -> Axes:
+def scatter(ax: Axes, points: ArrayLike, *, role: str = "data", size: Number | None = None) -> Axes:
     """Points in the plane, in the colour of one object.
 
     Args:
@@ -544,7 +548,8 @@ def scatter(ax: Axes, points: ArrayLike, *, role: str = "data", size: float | No
         raise ValueError(f"points has shape {array.shape}; expected (N, 2): select two coordinates, points[:, :2]")
     crowd = len(array)
     ax.scatter(
-        *array.T,
+        array[:, 0],
+        array[:, 1],
         s=size if size is not None else float(np.clip(2000 / crowd, 3, 20)),
         color=_colour(role),
         alpha=float(np.clip(30 / math.sqrt(crowd), 0.25, 0.85)),
@@ -562,7 +567,7 @@ def contours(
     values: ArrayLike,
     *,
     role: str = "posterior",
-    mass: Sequence[float] = (0.25, 0.5, 0.75, 0.95),
+    mass: Sequence[Number] = (0.25, 0.5, 0.75, 0.95),
     fill: bool = True,
     label: str | None = None,
 ) -> Axes:
@@ -606,8 +611,9 @@ def contours(
         ax.contourf(x, y, density.T, levels=[*levels, np.inf], colors=ramp)
     outline = ax.contour(x, y, density.T, levels=levels, colors=colour, linewidths=1.1)
     if label is not None:
-        top = max((tuple(vertex) for vertex in outline.get_paths()[0].vertices), key=lambda v: v[1])
-        _note(ax, label, top, (0, 3), colour, ha="center", va="bottom")
+        vertices = np.asarray(outline.get_paths()[0].vertices)
+        top = vertices[vertices[:, 1].argmax()]
+        _note(ax, label, (float(top[0]), float(top[1])), (0, 3), colour, ha="center", va="bottom")
     return ax
 
 
@@ -661,7 +667,7 @@ def weights(ax: Axes, log_weights: ArrayLike) -> Axes:
 
 
 @style()
-def running_estimate(ax: Axes, log_weights: ArrayLike, *, truth: float | None = None, role: str = "q") -> Axes:
+def running_estimate(ax: Axes, log_weights: ArrayLike, *, truth: Number | None = None, role: str = "q") -> Axes:
     r"""How an estimate of the log evidence settles, one thin line a repetition.
 
     .. math:: \hat\ell_k = \log \frac1k \sum_{j=1}^{k} w_j, \qquad k = 1, \dots, K
@@ -688,7 +694,7 @@ def running_estimate(ax: Axes, log_weights: ArrayLike, *, truth: float | None = 
     sizes = np.unique(np.geomspace(1, count, 400).round().astype(int))
     estimates = np.logaddexp.accumulate(log_w, axis=1)[:, sizes - 1] - np.log(sizes)
     estimates[np.isneginf(estimates)] = np.nan
-    alpha = float(np.clip(3 / repetitions, 0.35, 0.9))
+    alpha = float(np.clip(3 / repetitions, 0.45, 0.9))
     for estimate in estimates:
         ax.plot(sizes, estimate, color=colour, alpha=alpha, linewidth=0.9)
     ax.set_xscale("log")
@@ -705,7 +711,7 @@ def error_bars(
     estimates: ArrayLike,
     std_errors: ArrayLike,
     *,
-    truth: float | None = None,
+    truth: Number | None = None,
     role: str = "q",
 ) -> Axes:
     r"""Estimates with their 95 % intervals, one a row from the top, against the truth.
@@ -746,9 +752,9 @@ def error_bars(
 @style()
 def evidence_bar(
     ax: Axes,
-    log_evidence: float | Tensor,
-    elbo: float | ArrayLike,
-    kl: float | ArrayLike | None = None,
+    log_evidence: Number | Tensor,
+    elbo: Number | ArrayLike,
+    kl: Number | ArrayLike | None = None,
     *,
     labels: Sequence[str] = ("$q$",),
 ) -> Axes:
@@ -801,7 +807,7 @@ def evidence_bar(
     gap = np.clip(gap, 0, None)
     reach = max(float(gap.max()), 1e-3 * max(1.0, abs(whole)))
     floor = whole - 1.6 * reach
-    columns = np.arange(len(labels))
+    columns = [float(i) for i in range(len(labels))]
 
     for column, top, length in zip(columns, whole - gap, gap, strict=True):
         outline = _torn_bar(column - 0.4, column + 0.4, floor, top, tooth=0.05 * reach)
@@ -1016,8 +1022,8 @@ def _dense(vertices: Array, ax: Axes) -> Array:
 def _note(
     ax: Axes,
     text: str,
-    at: tuple[float, float],
-    offset: tuple[float, float],
+    at: tuple[Number, Number],
+    offset: tuple[Number, Number],
     colour: str,
     *,
     xycoords: Any = "data",
@@ -1028,7 +1034,7 @@ def _note(
     ax.annotate(text, at, xycoords=xycoords, xytext=offset, textcoords="offset points", color=colour, ha=ha, va=va)
 
 
-def _truth_line(ax: Axes, truth: float, *, vertical: bool) -> None:
+def _truth_line(ax: Axes, truth: Number, *, vertical: bool) -> None:
     value = float(_array("truth", truth, ndim=0))
     colour = PALETTE["evidence"]
     if vertical:
@@ -1147,8 +1153,7 @@ def _log_weights(log_weights: ArrayLike, *, ndim: int) -> Array:
 
 def _trapezoid(values: Array, grid: Array, *, axis: int) -> Array:
     rows = np.moveaxis(values, axis, -1)
-    area: Array = ((rows[..., 1:] + rows[..., :-1]) / 2 * np.diff(grid)).sum(-1)
-    return area
+    return np.asarray(((rows[..., 1:] + rows[..., :-1]) / 2 * np.diff(grid)).sum(-1))
 
 
 def _nats(value: float) -> str:
