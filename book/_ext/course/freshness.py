@@ -62,6 +62,9 @@ def set_cache(app: Sphinx, config: Config) -> None:
     config.nb_execution_cache_path = str(cache)
     # The extensions also decide what a page looks like: read every page again when they change.
     config.course_extension_hash = hash_files(Path(__file__).parent, source_files(Path(__file__).parent))
+    # Sphinx copies style sheets only with a page that has changed: write every page again when one does.
+    static = [file for folder in config.html_static_path for file in source_files(root / folder)]
+    config.course_static_hash = hash_files(root, static)
 
     cache.mkdir(parents=True, exist_ok=True)
     cache.touch()
@@ -73,4 +76,5 @@ def set_cache(app: Sphinx, config: Config) -> None:
 def setup(app: Sphinx) -> None:
     app.add_config_value("course_packages", ["lvmlib"], "env", [list])
     app.add_config_value("course_extension_hash", "", "env", [str])
+    app.add_config_value("course_static_hash", "", "html", [str])
     app.connect("config-inited", set_cache)

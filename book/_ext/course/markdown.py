@@ -177,7 +177,7 @@ class MarkdownWriter:
         yield Prose(f"— {self.inline(node)}")
 
     def block_literal_block(self, node: nodes.literal_block) -> Iterator[Piece]:
-        text = node.astext()
+        text = node.astext().rstrip("\n")
         fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
         language = node.get("language", "")
         yield Prose(f"{fence}{'' if language in ('none', 'default') else language}\n{text}\n{fence}")

@@ -1,0 +1,100 @@
+"""Builds books for the tests: this one, once for all tests, and small ones of a few pages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+from make_notebooks import build_book
+
+ROOT = Path(__file__).resolve().parents[2]
+JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+
+HEADER = """---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+"""
+
+
+def build_this_book() -> Path:
+    """Build the book, or wait for the worker that does; a build without changes takes seconds."""
+    build = ROOT / "_build"
+    build.mkdir(exist_ok=True)
+    with FileLock(build / ".lock"):
+        build_book(ROOT)
+    return build
+
+
+def pages(build: Path) -> list[Path]:
+    return sorted((build / "html" / "book").glob("*.html"))
+
+
+@dataclass
+class SmallBook:
+    """A book in a folder of its own, with this book's configuration and extensions and a package ``toy``."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path, chapters: dict[str, str], *, package: str = "", **config: Any) -> SmallBook:
+        book = cls(root)
+        settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+        settings["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
+        settings["sphinx"]["local_extensions"] = {"course": str(ROOT / "book" / "_ext")}
+        settings["sphinx"]["config"] |= {"course_packages": ["toy"], "html_static_path": [], "html_css_files": []}
+        settings["sphinx"]["config"]["extensions"].remove("sphinx-mathjax-offline")  # 24 MB a book
+        settings["sphinx"]["config"] |= config
+        toc = {
+            "format": "jb-book",
+            "root": "book/index",
+            "parts": [
+                {"caption": "Part", "numbered": True, "chapters": [{"file": f"book/{name}"} for name in chapters]},
+                {"caption": "Back", "chapters": [{"file": "book/bibliography"}]},
+            ],
+        }
+        (root / "book").mkdir(parents=True)
+        (root / "toy").mkdir()
+        (root / "_config.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
+        book.write_package(package)
+        book.write("index", "# A small book\n")
+        book.write("bibliography", "# Bibliography\n\n```{bibliography}\n:all:\n```\n")
+        for name, text in chapters.items():
+            book.write(name, HEADER + text)
+        return book
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / "book" / f"{name}.md").write_text(text, encoding="utf-8")
+
+    def write_package(self, text: str) -> None:
+        (self.root / "toy" / "__init__.py").write_text(text, encoding="utf-8")
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(self.root), "-W", "-n", "--keep-going"]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+
+    def build(self) -> str:
+        """Build, and return what the build said."""
+        done = self.run()
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        return said
+
+    def page(self, name: str) -> str:
+        return (self.root / "_build" / "html" / "book" / f"{name}.html").read_text(encoding="utf-8")
+
+    def notebook(self, name: str) -> Path:
+        return self.root / "_build" / "notebooks" / f"{name}.ipynb"

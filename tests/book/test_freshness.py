@@ -1,0 +1,86 @@
+"""A page never shows a number that the present code would not print; and nothing is executed in vain."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from books import SmallBook
+from course.markdown import GLUED_END, GLUED_START
+
+CHAPTER = """# A chapter
+
+```{code-cell} ipython3
+:tags: [remove-cell, book-only]
+from myst_nb import glue
+```
+
+```{code-cell} ipython3
+:tags: [nbval-check-output]
+import sys
+sys.path.insert(0, "..")
+import toy
+with open("../executions.txt", "a") as log:
+    _ = log.write("x")
+_ = glue("answer", toy.ANSWER, display=False)
+print("the answer is", toy.ANSWER)
+```
+
+In prose it is {glue:text}`answer:d`.
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> SmallBook:
+    book = SmallBook.make(tmp_path, {"01_first": CHAPTER}, package="ANSWER = 41\n")
+    (tmp_path / "requirements.txt").write_text("toy==1\n")
+    return book
+
+
+def executions(book: SmallBook) -> int:
+    return len((book.root / "executions.txt").read_text())
+
+
+def test_a_change_in_the_package_changes_every_number_that_a_page_shows(book: SmallBook) -> None:
+    for answer in ("41", "42"):
+        book.write_package(f"ANSWER = {answer}\n")
+        book.build()
+        page = book.page("01_first")
+        assert f"the answer is {answer}" in page
+        assert re.search(rf"In prose it is <span[^>]*>{answer}</span>", page)
+        cells = nbformat.read(book.notebook("01_first"), as_version=4).cells
+        assert cells[-1].source == f"In prose it is {GLUED_START}{answer}{GLUED_END}."
+    assert executions(book) == 2
+
+    # Code that was seen before has its outputs in the cache; a lock that was not has none.
+    book.write_package("ANSWER = 41\n")
+    book.build()
+    assert "the answer is 41" in book.page("01_first")
+    assert executions(book) == 2
+    (book.root / "requirements.txt").write_text("toy==2\n")
+    book.build()
+    assert executions(book) == 3
+
+
+def test_a_build_without_changes_executes_and_reads_nothing(book: SmallBook) -> None:
+    book.build()
+    said = book.build()
+    assert executions(book) == 1
+    assert "0 added, 0 changed, 0 removed" in said
+
+
+def test_a_warning_fails_the_build_and_fails_it_again(book: SmallBook) -> None:
+    book.write("index", "# A small book\n\nSee {ref}`nowhere`.\n")
+    for _ in range(2):
+        done = book.run()
+        assert done.returncode != 0
+        assert "nowhere" in done.stderr
+
+
+def test_a_cell_that_fails_fails_the_build(book: SmallBook) -> None:
+    book.write_package("")
+    done = book.run()
+    assert done.returncode != 0
+    assert "AttributeError" in done.stdout + done.stderr
