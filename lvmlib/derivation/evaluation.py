@@ -1,0 +1,485 @@
+r"""Evaluates a plan on many finite models at once.
+
+A value is an array with one axis for the models and one axis for each variable of the display; a variable on
+which the value does not depend has length one there. Everything broadcasts, and a sum over a variable is a sum
+over its axis. The same code runs on numpy arrays and, under a gradient, on torch tensors with forward-mode
+automatic differentiation along the parameter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lvmlib.derivation.plan import OBSERVED, Operation, Plan
+from lvmlib.derivation.reader import DerivationSyntaxError
+
+__all__ = ["Deadline", "TooSlowError", "World"]
+
+Array = Any
+_MAX_CELLS = 6_000_000
+_PARAMETER_VALUES = 3
+
+
+class TooSlowError(DerivationSyntaxError):
+    """The time allowed for one derivation is over."""
+
+
+class Deadline:
+    """A moment after which evaluation stops."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.end = time.perf_counter() + seconds
+
+    def check(self) -> None:
+        if time.perf_counter() > self.end:
+            raise TooSlowError(f"not decided within {self.seconds:g} seconds: give it in pieces")
+
+    def left(self) -> float:
+        return self.end - time.perf_counter()
+
+
+class World:
+    """A batch of finite models: a table for every density, function and scalar of a plan.
+
+    Args:
+        plan: What will be evaluated.
+        cards: For each role, how many values its variables take.
+        models: How many models.
+        rng: Where the tables come from.
+        deadline: When to stop.
+        simple: Draw probabilities that are multiples of 1/8, 1/10, …, for a reader's eyes.
+        posterior: Letters to replace by the posterior of p, or by its prior ("prior").
+        restricted: Letters that get probability zero at some values.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        cards: Mapping[str, int],
+        models: int,
+        rng: np.random.Generator,
+        deadline: Deadline,
+        *,
+        simple: bool = False,
+        posterior: Mapping[str, str] | None = None,
+        restricted: frozenset[str] = frozenset(),
+    ) -> None:
+        self.plan = plan
+        self.cards = dict(cards)
+        self.models = models
+        self.rng = rng
+        self.deadline = deadline
+        self.simple = simple
+        self.substitutes = dict(posterior or {})
+        self.restricted = restricted
+        names = sorted({name for operation in plan.operations for name in operation.free} | self.bound_names())
+        self.axes = {name: place + 1 for place, name in enumerate(names)}
+        self.dimensions = len(names) + 1
+        if self.dimensions > 30:
+            raise DerivationSyntaxError("too many variables at once")
+        self.tables: dict[str, Array] = {}
+        self.logits: dict[str, Array] = {}
+        self.slopes: dict[str, Array] = {}
+        self.values: dict[str, Array] = {}
+        self.cache: dict[int, Array] = {}
+        self.override: dict[str, Array] = {}
+        self.parameters: dict[str, Array] = {}
+        self.tensors = False
+        self.size_of_tables = np.zeros(models)
+
+    def bound_names(self) -> set[str]:
+        found: set[str] = set()
+        for operation in self.plan.operations:
+            if operation.kind in ("total", "average"):
+                found.update(str(name) for name in operation.data)
+            elif operation.kind == "optimum":
+                found.update(operation.data[2], operation.data[3])  # type: ignore[arg-type]
+        return found
+
+    def card(self, name: str) -> int:
+        return self.cards.get(self.plan.role(name), _PARAMETER_VALUES)
+
+    # Tables
+
+    def random_weights(self, shape: tuple[int, ...]) -> Array:
+        """Positive weights: log-normal, peaked in some models and flat in others."""
+        if self.simple:
+            return self.rng.integers(1, 6, size=shape).astype(float)
+        spread = self.rng.choice([0.4, 1.0, 2.0], size=(shape[0], *([1] * (len(shape) - 1))))
+        return np.exp(spread * self.rng.standard_normal(shape))
+
+    def shape_of(self, letter: str) -> tuple[list[str], tuple[int, ...]]:
+        roles = list(self.plan.letter_roles.get(letter, {}))
+        parameters = list(self.plan.axes_of(letter))
+        sizes = (self.models, *(self.cards[role] for role in roles), *([_PARAMETER_VALUES] * len(parameters)))
+        if int(np.prod([float(size) for size in sizes])) > _MAX_CELLS:
+            raise DerivationSyntaxError(f"the table of {letter} would be too large")
+        return roles, sizes
+
+    def table(self, letter: str) -> Array:
+        """The joint table of a letter, axes in the order of its roles, then of its parameters."""
+        if letter in self.tables:
+            return self.tables[letter]
+        roles, shape = self.shape_of(letter)
+        axes = tuple(range(1, len(roles) + 1))
+        if letter in self.plan.joints:
+            left, right, place = self.plan.joints[letter]
+            value = self.evaluate(place)
+            value = np.broadcast_to(value, np.broadcast_shapes(value.shape, self.full((*left, *right))))
+            order = {name: self.axes[name] for name in (*left, *right)}
+            by_role = {self.plan.role(name): name for name in (*left, *right)}
+            value = np.transpose(value, [0, *(order[by_role[r]] for r in roles), *self.others(order.values())])
+            table = value.reshape(shape[: len(roles) + 1])
+            table = table / table.sum(axis=axes, keepdims=True)
+        else:
+            weights = self.random_weights(shape)
+            total = weights.sum(axis=axes, keepdims=True)
+            self.size_of_tables += total.reshape(self.models, -1).sum(axis=1)
+            table = weights / total
+            exempt = [role for role in roles if role in self.plan.context.exempt.get(letter, ())]
+            if exempt and len(shape) > len(roles) + 1:
+                table = self.with_prior(table, roles, exempt)
+        if letter in self.restricted:
+            table = self.restrict(table, roles)
+        self.tables[letter] = table
+        return table
+
+    def with_prior(self, table: Array, roles: list[str], exempt: list[str]) -> Array:
+        """Makes the marginal of the exempt variables the same at all values of the parameters."""
+        others = tuple(place + 1 for place, role in enumerate(roles) if role not in exempt)
+        marginal = table.sum(axis=others, keepdims=True)
+        first = marginal[(slice(None),) * (len(roles) + 1) + (slice(0, 1),) * (table.ndim - len(roles) - 1)]
+        return table / marginal * first
+
+    def restrict(self, table: Array, roles: list[str]) -> Array:
+        """Takes all probability from some values of the latent variables."""
+        latent = [place + 1 for place, role in enumerate(roles) if role not in OBSERVED]
+        if not latent:
+            return table
+        sizes = [table.shape[0], *(table.shape[p] if p in latent else 1 for p in range(1, table.ndim))]
+        keep = self.rng.random(sizes) < 0.6
+        flat = keep.reshape(table.shape[0], -1)
+        flat[np.arange(len(flat)), self.rng.integers(flat.shape[1], size=len(flat))] = True
+        kept = table * flat.reshape(sizes)
+        total = kept.sum(axis=tuple(latent), keepdims=True)
+        marginal = table.sum(axis=tuple(latent), keepdims=True)
+        return kept / np.where(total > 0, total, 1.0) * marginal
+
+    def full(self, names: Iterable[str]) -> tuple[int, ...]:
+        shape = [self.models] + [1] * (self.dimensions - 1)
+        for name in names:
+            shape[self.axes[name]] = self.card(name)
+        return tuple(shape)
+
+    def others(self, used: Iterable[int]) -> list[int]:
+        taken = set(used)
+        return [axis for axis in range(1, self.dimensions) if axis not in taken]
+
+    def moving_table(self, letter: str) -> Array:
+        """The table of a letter under a gradient: log-linear in the parameters on which it depends."""
+        import torch
+
+        table = torch.as_tensor(np.ascontiguousarray(self.table(letter)), dtype=torch.float64)
+        moving = [name for name in sorted(self.plan.moves(letter)) if name in self.parameters]
+        if not moving:
+            return table
+        if letter in self.plan.joints or letter in self.plan.context.densities:
+            raise DerivationSyntaxError(f"a gradient of {letter}, which is defined by other densities, is not read")
+        roles, shape = self.shape_of(letter)
+        exempt = [place + 1 for place, role in enumerate(roles) if role in self.plan.context.exempt.get(letter, ())]
+        normalised = tuple(axis for axis in range(1, len(roles) + 1) if axis not in exempt)
+        logits = torch.log(table)
+        for name in moving:
+            key = f"{letter}/{name}"
+            if key not in self.slopes:
+                self.slopes[key] = self.rng.standard_normal(shape)
+            slope = torch.as_tensor(self.slopes[key], dtype=torch.float64)
+            logits = logits + slope * self.parameters[name].reshape((-1,) + (1,) * (len(shape) - 1))
+        weights = torch.exp(logits)
+        scale = table.sum(dim=normalised, keepdim=True) if exempt else 1.0
+        return weights / weights.sum(dim=normalised, keepdim=True) * scale
+
+    def conditional(self, letter: str, left: tuple[str, ...], right: tuple[str, ...]) -> Array:
+        """p(left | right) on the axes of the named variables."""
+        if letter in self.override:
+            return self.overridden(letter, left, right)
+        mode = self.substitutes.get(letter)
+        if mode is not None:
+            letter, left, right = self.substituted(left, right, mode)
+        table = self.moving_table(letter) if self.tensors else self.table(letter)
+        roles = list(self.plan.letter_roles[letter])
+        names = {self.plan.role(name): name for name in (*left, *right)}
+        keep = [place + 1 for place, role in enumerate(roles) if role in names]
+        drop = tuple(place + 1 for place, role in enumerate(roles) if role not in names)
+        joint = table.sum(axis=drop) if drop else table
+        kept_roles = [roles[place - 1] for place in keep]
+        parameters = self.plan.axes_of(letter)
+        targets = [self.axes[names[role]] for role in kept_roles] + [self.axes[name] for name in parameters]
+        order = np.argsort(targets, kind="stable")
+        permutation = [0, *(int(place) + 1 for place in order)]
+        joint = joint.permute(permutation) if self.tensors else joint.transpose(permutation)
+        shape = [self.models] + [1] * (self.dimensions - 1)
+        for position, place in enumerate(order):
+            shape[targets[int(place)]] = joint.shape[1 + position]
+        joint = joint.reshape(shape)
+        if not right:
+            return joint
+        left_axes = tuple(self.axes[name] for name in left)
+        total = joint.sum(axis=left_axes, keepdims=True)
+        if letter in self.restricted and not self.tensors:
+            return joint / np.where(total > 0, total, 1.0)
+        return joint / total
+
+    def substituted(
+        self, left: tuple[str, ...], right: tuple[str, ...], mode: str
+    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        known = self.plan.letter_roles.get("p", {})
+        if not {self.plan.role(name) for name in (*left, *right)} <= set(known):
+            raise DerivationSyntaxError("p has no such variables")
+        if mode == "prior":
+            return "p", left, ()
+        used = {self.plan.role(name) for name in (*left, *right)}
+        given = [role for role in known if role in OBSERVED and role not in used]
+        return "p", left, (*right, *(name for name in given if name in self.axes))
+
+    def overridden(self, letter: str, left: tuple[str, ...], right: tuple[str, ...]) -> Array:
+        table = self.override[letter]
+        every = self.override_axes
+        drop = tuple(axis for axis in every if axis not in [self.axes[n] for n in (*left, *right)])
+        joint = table.sum(axis=drop, keepdims=True) if drop else table
+        inside = tuple(self.axes[n] for n in left)
+        return joint / joint.sum(axis=inside, keepdims=True)
+
+    override_axes: tuple[int, ...] = ()
+
+    # Evaluation
+
+    def evaluate(self, place: int) -> Array:
+        """The value of one step of the plan."""
+        found = self.cache.get(place)
+        if found is None:
+            self.deadline.check()
+            operation = self.plan.operations[place]
+            found = self.compute(operation)
+            self.cache[place] = found
+        return found
+
+    def constant(self, value: float) -> Array:
+        shape = (1,) * self.dimensions
+        if self.tensors:
+            import torch
+
+            return torch.full(shape, value, dtype=torch.float64)
+        return np.full(shape, value)
+
+    def lifted(self, array: Array) -> Array:
+        if self.tensors:
+            import torch
+
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float64)
+        return array
+
+    def named_table(self, key: str, names: tuple[str, ...], draw: Callable[[tuple[int, ...]], Array]) -> Array:
+        """A random table over the given variables, the same wherever it is used."""
+        roles = tuple(self.plan.role(name) for name in names)
+        stored = f"{key}({','.join(roles)})"
+        if stored not in self.values:
+            self.values[stored] = draw((self.models, *(self.card(name) for name in names)))
+        table = self.values[stored]
+        targets = [self.axes[name] for name in names]
+        if len(set(targets)) < len(targets):
+            raise DerivationSyntaxError("a function takes the same variable twice")
+        table = np.transpose(table, [0, *(int(p) + 1 for p in np.argsort(targets))])
+        return self.lifted(table.reshape(self.full(names)))
+
+    def number_of(self, name: str) -> Array:
+        if name not in self.values:
+            low, high = self.plan.context.ranges.get(name, (0.15, 2.5))
+            if self.simple and name not in self.plan.context.ranges:
+                drawn = self.rng.choice([0.5, 2.0, 3.0, 0.25], size=self.models)
+            else:
+                drawn = self.rng.uniform(low, high, size=self.models)
+                if name not in self.plan.context.ranges:
+                    drawn = np.where(abs(drawn - 1.0) < 0.08, 0.8, drawn)
+            self.values[name] = drawn
+        return self.lifted(self.values[name].reshape((-1,) + (1,) * (self.dimensions - 1)))
+
+    def function_values(self, name: str, shape: tuple[int, ...]) -> Array:
+        if self.simple:
+            return self.rng.integers(1, 5, size=shape).astype(float)
+        if name.split("_")[0] in self.plan.context.positive or name in self.plan.context.positive:
+            return np.exp(0.8 * self.rng.standard_normal(shape))
+        return self.rng.standard_normal(shape)
+
+    def compute(self, operation: Operation) -> Array:
+        kind, arguments, data, _ = operation
+        if kind == "number":
+            return self.constant(data[0])  # type: ignore[arg-type]
+        if kind == "density":
+            return self.conditional(*data)  # type: ignore[arg-type]
+        if kind == "scalar":
+            return self.number_of(str(data[0]))
+        if kind == "value":
+            name = str(data[0])
+            return self.named_table(
+                f"value {self.plan.role(name)}",
+                (name,),
+                lambda shape: self.function_values(self.plan.role(name), shape),
+            )
+        if kind == "function":
+            label, names, parameters = data
+            table = self.named_table(str(label), names, lambda shape: self.function_values(str(label), shape))  # type: ignore[arg-type]
+            for name in parameters:  # type: ignore[attr-defined]
+                if self.tensors and name in self.parameters:
+                    slope = self.named_table(
+                        f"{label}/{name}",
+                        names,  # type: ignore[arg-type]
+                        lambda shape: self.rng.standard_normal(shape),
+                    )
+                    table = table + slope * self.parameters[name].reshape((-1,) + (1,) * (self.dimensions - 1))
+            return table
+        if kind == "gradient":
+            return self.gradient(arguments[0], data)  # type: ignore[arg-type]
+        if kind == "optimum":
+            return self.optimum(arguments[0], *data)  # type: ignore[arg-type]
+        values = [self.evaluate(argument) for argument in arguments]
+        return self.arithmetic(kind, values, data)
+
+    def arithmetic(self, kind: str, values: list[Array], data: tuple[object, ...]) -> Array:
+        module: Any = np
+        if self.tensors:
+            import torch
+
+            module = torch
+        careful = bool(self.restricted) and not self.tensors
+        if kind == "sum":
+            total = values[0]
+            for value in values[1:]:
+                self.check_size(total, value)
+                total = total + value
+            return total
+        if kind == "product":
+            total = values[0]
+            for value in values[1:]:
+                total = self.times(total, value, careful)
+            return total
+        if kind == "ratio":
+            self.check_size(*values)
+            if careful:
+                return np.where((values[0] == 0) & (values[1] == 0), 0.0, values[0] / values[1])
+            return values[0] / values[1]
+        if kind == "log":
+            return module.log(values[0])
+        if kind == "exp":
+            return module.exp(values[0])
+        if kind == "abs":
+            return abs(values[0])
+        if kind == "power":
+            self.check_size(*values)
+            return values[0] ** values[1]
+        if kind == "average":
+            return self.summed(self.times(values[0], values[1], careful), data)
+        if kind == "total":
+            return self.summed(values[0], data)
+        assert kind == "extremum"
+        how, *names = data
+        axes = tuple(self.axes[str(name)] for name in names)
+        if how in ("max", "min"):
+            reduced = values[0]
+            for axis in axes:
+                reduced = (
+                    reduced.max(axis=axis, keepdims=True) if how == "max" else reduced.min(axis=axis, keepdims=True)
+                )
+            return reduced
+        chooser = np.argmax if how == "argmax" else np.argmin
+        return chooser(values[0], axis=axes[0], keepdims=True).astype(float)
+
+    def check_size(self, a: Array, b: Array) -> None:
+        cells = 1
+        for m, n in zip(a.shape, b.shape, strict=True):
+            cells *= max(m, n)
+        if cells > _MAX_CELLS:
+            raise DerivationSyntaxError("too many variables at once for a table of all their values")
+
+    def times(self, a: Array, b: Array, careful: bool) -> Array:
+        self.check_size(a, b)
+        if careful:
+            return np.where((a == 0) | (b == 0), 0.0, a * b)
+        return a * b
+
+    def summed(self, value: Array, names: tuple[object, ...]) -> Array:
+        axes = [self.axes[str(name)] for name in names]
+        repeated = 1.0
+        for name, axis in zip(names, axes, strict=True):
+            if value.shape[axis] == 1:
+                repeated *= self.card(str(name))
+        total = value.sum(axis=tuple(axes), keepdims=True)
+        return total * repeated if repeated != 1.0 else total
+
+    def gradient(self, place: int, names: tuple[str, ...]) -> Array:
+        """The derivative along the parameters, by torch's forward-mode automatic differentiation."""
+        import torch
+
+        outer = (self.cache, self.parameters, self.tensors)
+        nested = self.tensors
+
+        def moved(step: Any) -> Any:
+            current = dict(outer[1])
+            for name in names:
+                current[name] = current[name] + step if name in current else step
+            self.cache, self.parameters, self.tensors = {}, current, True
+            try:
+                value = self.evaluate(place)
+                return value + torch.zeros((self.models,) + (1,) * (self.dimensions - 1), dtype=torch.float64)
+            finally:
+                self.cache, self.parameters, self.tensors = outer
+
+        start = torch.zeros(self.models, dtype=torch.float64)
+        _, tangent = torch.func.jvp(moved, (start,), (torch.ones_like(start),))
+        return tangent if nested else tangent.detach().numpy()
+
+    def optimum(self, place: int, how: str, letter: str, lefts: tuple[str, ...], outer: tuple[str, ...]) -> Array:
+        """The extremum over all densities q, found by Newton-like ascent on the logits of its table."""
+        import torch
+
+        if self.tensors:
+            raise DerivationSyntaxError("an extremum inside a gradient is not read")
+        shape = self.full((*lefts, *outer))
+        axes = tuple(self.axes[name] for name in lefts)
+        logits = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+        sign = -1.0 if how.endswith("max") else 1.0
+        solver = torch.optim.LBFGS(
+            [logits], lr=1.0, max_iter=120, tolerance_grad=1e-10, tolerance_change=1e-14, line_search_fn="strong_wolfe"
+        )
+        state = (self.cache, self.override, self.tensors, self.override_axes)
+
+        def value() -> Any:
+            weights = torch.exp(logits - logits.amax(dim=axes, keepdim=True))
+            self.cache, self.tensors, self.override_axes = {}, True, axes
+            self.override = {**state[1], letter: weights / weights.sum(dim=axes, keepdim=True)}
+            try:
+                return self.evaluate(place)
+            finally:
+                self.cache, self.override, self.tensors, self.override_axes = state
+
+        def closure() -> Any:
+            self.deadline.check()
+            solver.zero_grad()
+            loss = sign * value().sum()
+            loss.backward()
+            return loss
+
+        solver.step(closure)
+        with torch.no_grad():
+            if how.startswith("arg"):
+                return torch.softmax(logits, dim=axes[0]).numpy() if len(axes) == 1 else self.normalised(logits, axes)
+            return value().numpy()
+
+    def normalised(self, logits: Any, axes: tuple[int, ...]) -> Array:
+        weights = np.exp(logits.detach().numpy())
+        return weights / weights.sum(axis=axes, keepdims=True)
