@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from books import pages
@@ -64,92 +67,88 @@ class Visit:
         self.context.close()
 
 
-def test_every_page_shows_its_mathematics_with_no_network_and_no_complaint(browser: Browser, build: Path) -> None:
+@dataclass(frozen=True)
+class Sight:
+    """What one page is like on one screen."""
+
+    page: str
+    width: int
+    scheme: str
+    outside: list[str]
+    complaints: list[str]
+    facts: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def sights(browser: Browser, build: Path) -> list[Sight]:
+    """Every page on every screen, visited once."""
+    script = (Path(__file__).parent / "facts.js").read_text(encoding="utf-8")
+    seen = []
     for path in pages(build):
-        with Visit(browser, path) as visit:
-            assert visit.outside == [], path.name
-            assert visit.complaints == [], path.name
-            formulas = visit.page.locator(".math").count()
-            assert visit.page.locator(".math mjx-container").count() >= formulas, path.name
-            assert visit.page.locator("mjx-merror, [data-mjx-error]").count() == 0, path.name
+        for width, scheme in product(WIDTHS, SCHEMES):
+            with Visit(browser, path, width=width, scheme=scheme) as visit:
+                facts = visit.page.evaluate(script, width)
+                seen.append(Sight(path.name, width, scheme, visit.outside, visit.complaints, facts))
+    return seen
 
 
-def test_a_request_to_a_network_would_be_noticed(browser: Browser, tmp_path: Path) -> None:
+def test_no_page_asks_the_network_for_anything(sights: list[Sight]) -> None:
+    assert [(sight.page, sight.outside) for sight in sights if sight.outside] == []
+
+
+def test_no_page_complains(sights: list[Sight]) -> None:
+    assert [(sight.page, sight.complaints) for sight in sights if sight.complaints] == []
+
+
+def test_every_formula_is_set_and_none_has_an_error(sights: list[Sight]) -> None:
+    assert any(sight.facts["formulas"] for sight in sights)
+    for sight in sights:
+        assert sight.facts["unset"] == [], sight.page
+        assert sight.facts["badly_set"] == [], sight.page
+
+
+def test_no_page_is_wider_than_the_screen(sights: list[Sight]) -> None:
+    for sight in sights:
+        assert sight.facts["page_width"] <= sight.width, sight.page
+        assert sight.facts["sticking_out"] == [], (sight.page, sight.width)
+
+
+def test_a_page_follows_the_readers_light_or_dark_mode(sights: list[Sight]) -> None:
+    assert all(sight.facts["theme"] == sight.scheme for sight in sights)
+
+
+def test_text_stands_out_from_its_ground(sights: list[Sight]) -> None:
+    """A contrast of 4.5 to 1 (WCAG 2.2, 1.4.3) in every title, paragraph, caption and table."""
+    for sight in sights:
+        assert sight.facts["faint"] == [], (sight.page, sight.scheme)
+
+
+def test_a_picture_takes_the_colour_of_the_text_and_has_no_ground(sights: list[Sight]) -> None:
+    for sight in sights:
+        for colour, ground in sight.facts["pictures"]:
+            assert colour == sight.facts["ink"], (sight.page, sight.scheme)
+            assert ground == "rgba(0, 0, 0, 0)", (sight.page, sight.scheme)
+
+
+BAD_PAGE = """<html data-theme="light"><article class="bd-article">
+<script src="https://example.org/x.js"></script>
+<p style="color: #ccc">Faint.</p>
+<div style="width: 3000px">Wide.</div>
+<span class="math">\\(x\\)</span>
+<mjx-merror>Bad.</mjx-merror>
+</article></html>"""
+
+
+def test_each_of_these_faults_would_be_seen(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
-    path.write_text('<script src="https://example.org/x.js"></script>')
+    path.write_text(BAD_PAGE, encoding="utf-8")
     with Visit(browser, path) as visit:
+        facts = visit.page.evaluate((Path(__file__).parent / "facts.js").read_text(encoding="utf-8"), 1280)
         assert visit.outside == ["https://example.org/x.js"]
         assert visit.complaints != []
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_is_wider_than_the_screen(browser: Browser, build: Path, width: int, scheme: str) -> None:
-    for path in pages(build):
-        with Visit(browser, path, width=width, scheme=scheme) as visit:
-            assert visit.page.evaluate("document.documentElement.dataset.theme") == scheme
-            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, path.name
-            sticking_out = visit.page.evaluate(
-                """width => [...document.querySelectorAll('article.bd-article *')].filter(element => {
-                    const box = element.getBoundingClientRect();
-                    if (box.width === 0 || box.right <= width + 1) return false;
-                    for (let up = element; up; up = up.parentElement) {
-                        const style = getComputedStyle(up);
-                        if (style.overflowX !== 'visible' || style.clipPath !== 'none') return false;
-                    }
-                    return true;
-                }).map(element => element.outerHTML.slice(0, 80))""",
-                width,
-            )
-            assert sticking_out == [], path.name
-
-
-CONTRAST = """() => {
-    const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    const rgba = colour => {
-        canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-        return [...canvas.getImageData(0, 0, 1, 1).data];
-    };
-    const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] / 255 + below[i] * (1 - top[3] / 255));
-    const ground = element => {
-        const layers = [];
-        for (let up = element; up; up = up.parentElement) layers.push(rgba(getComputedStyle(up).backgroundColor));
-        return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
-    };
-    const luminance = rgb => {
-        const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const faint = [];
-    const selector = 'article .admonition-title, article p, article figcaption, article td, article th, article h1';
-    for (const element of document.querySelectorAll(selector)) {
-        if (!element.getClientRects().length) continue;
-        const below = ground(element);
-        const [a, b] = [luminance(over(rgba(getComputedStyle(element).color), below)), luminance(below)];
-        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-        if (contrast < 4.5) faint.push([contrast.toFixed(2), element.outerHTML.slice(0, 80)]);
-    }
-    return faint;
-}"""
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_text_stands_out_from_its_ground(browser: Browser, build: Path, scheme: str) -> None:
-    for path in pages(build):
-        with Visit(browser, path, scheme=scheme) as visit:
-            assert visit.page.evaluate(CONTRAST) == [], path.name
-
-
-def test_a_picture_takes_the_colour_of_the_text(browser: Browser, build: Path) -> None:
-    for path in pages(build):
-        for scheme in SCHEMES:
-            with Visit(browser, path, scheme=scheme) as visit:
-                seen = visit.page.evaluate(
-                    """() => [...document.querySelectorAll('.cell_output .text_html svg')].map(svg => [
-                        getComputedStyle(svg).color, getComputedStyle(svg.closest('.text_html')).backgroundColor])"""
-                )
-                text = visit.page.evaluate("getComputedStyle(document.querySelector('article p')).color")
-                assert all(colours == [text, "rgba(0, 0, 0, 0)"] for colours in seen), path.name
+    assert facts["page_width"] > 1280
+    for fault in ("unset", "badly_set", "sticking_out", "faint"):
+        assert len(facts[fault]) == 1, fault
 
 
 def test_hints_and_solutions_open_and_close_from_the_keyboard(browser: Browser, build: Path) -> None:
