@@ -214,7 +214,7 @@ def _generator(seed: int | None) -> torch.Generator | None:
     return torch.Generator().manual_seed(check_sample_count("seed", seed, least=0))
 
 
-def _normal(shape: tuple[int, ...], generator: torch.Generator | None) -> Float[Tensor, "N 2"]:
+def _normal(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 

@@ -805,7 +805,7 @@ def evidence_bar(
             "whole: omit kl to draw the difference"
         )
     gap = np.clip(gap, 0, None)
-    reach = max(float(gap.max()), 1e-3 * max(1.0, abs(whole)))
+    reach = float(gap.max()) if gap.max() > tolerance else 1.0
     floor = whole - 1.6 * reach
     columns = [float(i) for i in range(len(labels))]
 
@@ -1006,7 +1006,7 @@ def _label_curves(ax: Axes, curves: Sequence[tuple[Array, Array, str, str]]) -> 
             for written in notes:
                 written.remove()
             handles = [Line2D([], [], color=c, label=text) for _, _, c, text in curves]
-            ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+            ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
             return
         taken.append(best[1].padded(2 * unit))
         note.xy = tuple(ax.transData.inverted().transform(best[2]))

@@ -466,6 +466,13 @@ def test_the_kl_is_the_difference_when_it_is_left_out():
     assert {"ELBO\n−3.50", "KL\n1.50"} < {text.get_text() for text in ax.texts}
 
 
+def test_bars_without_any_kl_are_drawn_on_a_scale_of_nats():
+    _, ax = plots.subplots()
+    plots.evidence_bar(ax, -1.5, -1.5)
+    bottom, top = ax.get_ylim()
+    assert top - bottom > 1
+
+
 def test_images_are_ink_whose_strength_is_the_pixel():
     pixels = 0.5 + 0.4 * normal(7, 64)
     _, ax = plots.subplots()
