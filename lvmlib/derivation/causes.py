@@ -205,8 +205,10 @@ def edits(tree: Expression, densities: list[Density], sizes: list[str]) -> Itera
     ratios: list[Expression] = [Quotient(Number(1.0), Call(size)) for size in sizes] + [Number(2.0), Number(0.5)]
     if not isinstance(tree, Sum | Negative):
         yield Edit("with a logarithm in front", Logarithm(tree))
-    for local in (_logs, _arguments, _signs):
+    likely: list[Local] = [_logs, _arguments, _signs]
+    for local in likely:
         yield from _everywhere(tree, local)
     yield from _conditioned(tree)
-    for local in (_dropped, _exchanged(known), _added(known, ratios), _terms(known, ratios)):
+    others: list[Local] = [_dropped, _exchanged(known), _added(known, ratios), _terms(known, ratios)]
+    for local in others:
         yield from _everywhere(tree, local)

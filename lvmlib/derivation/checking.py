@@ -271,7 +271,7 @@ class _Checker:
         *,
         bare_posterior: bool = False,
         **modes: Any,
-    ) -> tuple[list[Array | DerivationSyntaxError], Plan, World | None]:
+    ) -> tuple[list[Any], Plan, World | None]:
         """The values of many sides in one batch of models; an error in place of what has no value."""
         plan = Plan(context, setting.sizes, setting.free_index)
         plan.bare_posterior = bare_posterior
@@ -285,7 +285,7 @@ class _Checker:
         self.has_bare = self.has_bare or plan.has_bare
         rng = np.random.default_rng([self.seed, stream])
         world = World(plan, self.cards(plan, setting.observed, setting.latent), models, rng, self.deadline, **modes)
-        values: list[Array | DerivationSyntaxError] = []
+        values: list[Any] = []
         with np.errstate(all="ignore"):
             for place in places:
                 if isinstance(place, DerivationSyntaxError):
@@ -309,8 +309,8 @@ class _Checker:
         except DerivationSyntaxError as error:
             return DerivationReport(self.latex, (_unreadable(self.latex.strip(), "", error),))
         if not self.chains and not self.samples:
-            error = DerivationSyntaxError("there is no formula here", self.latex, 0)
-            return DerivationReport(self.latex, (_unreadable(self.latex.strip(), "", error),))
+            empty = DerivationSyntaxError("there is no formula here", self.latex, 0)
+            return DerivationReport(self.latex, (_unreadable(self.latex.strip(), "", empty),))
         for chain in self.chains:
             self.define(chain, False)
         try:
@@ -423,7 +423,7 @@ class _State:
         self.context = context
         self.trees = trees
         self.batches = batches
-        self.modes: dict[str, list[Array | DerivationSyntaxError] | None] = {}
+        self.modes: dict[str, list[Any] | None] = {}
         self.mode_axes: dict[str, Any] = {}
 
     def tolerance(self, left: Expression, right: Expression) -> float:
@@ -584,7 +584,7 @@ class _State:
                 found.append(letter)
         return found
 
-    def mode(self, name: str, **modes: Any) -> list[Array | DerivationSyntaxError] | None:
+    def mode(self, name: str, **modes: Any) -> list[Any] | None:
         """The values of all sides in models of a special kind."""
         if name not in self.modes:
             try:

@@ -188,7 +188,7 @@ class World:
         moving = [name for name in sorted(self.plan.moves(letter)) if name in self.parameters]
         if not moving:
             return table
-        if letter in self.plan.joints or letter in self.plan.context.densities:
+        if letter in self.plan.joints:
             raise DerivationSyntaxError(f"a gradient of {letter}, which is defined by other densities, is not read")
         roles, shape = self.shape_of(letter)
         exempt = [place + 1 for place, role in enumerate(roles) if role in self.plan.context.exempt.get(letter, ())]
@@ -338,8 +338,8 @@ class World:
                 if self.tensors and name in self.parameters:
                     slope = self.named_table(
                         f"{label}/{name}",
-                        names,  # type: ignore[arg-type]
-                        lambda shape: self.rng.standard_normal(shape),
+                        names,
+                        lambda shape: self.rng.standard_normal(shape),  # type: ignore[arg-type]
                     )
                     table = table + slope * self.parameters[name].reshape((-1,) + (1,) * (self.dimensions - 1))
             return table
@@ -474,11 +474,30 @@ class World:
             loss.backward()
             return loss
 
+        self.natural_steps(value, logits, sign, axes)
         solver.step(closure)
         with torch.no_grad():
             if how.startswith("arg"):
                 return torch.softmax(logits, dim=axes[0]).numpy() if len(axes) == 1 else self.normalised(logits, axes)
             return value().numpy()
+
+    def natural_steps(self, value: Callable[[], Any], logits: Any, sign: float, axes: tuple[int, ...]) -> None:
+        """Steps along the natural gradient, which for an evidence lower bound ends at once; kept where they help."""
+        import torch
+
+        for _ in range(3):
+            logits.grad = None
+            before = value()
+            (sign * before.sum()).backward()
+            with torch.no_grad():
+                start = logits.clone()
+                probabilities = torch.exp(start - start.logsumexp(dim=axes, keepdim=True))
+                slope = logits.grad / probabilities
+                logits -= slope
+                after = value()
+                better = torch.isfinite(after) & (sign * after <= sign * before)
+                logits.copy_(torch.where(better, logits, start))
+        logits.grad = None
 
     def normalised(self, logits: Any, axes: tuple[int, ...]) -> Array:
         weights = np.exp(logits.detach().numpy())

@@ -441,8 +441,7 @@ class _Lexer:
     def match_differentials(self, symbols: Sequence[Symbol]) -> dict[int, tuple[Variable, ...] | None]:
         r"""Finds for each integral sign its differentials, and for each differential its variable.
 
-        Keys are places of signs and of the last ``d`` of an integral's differentials; None marks what is read
-        together with another key.
+        Keys are the places of signs and of differentials; None marks a further differential of the same integral.
         """
         found: dict[int, tuple[Variable, ...] | None] = {}
         stack: list[list[int]] = [[]]
@@ -465,9 +464,7 @@ class _Lexer:
                     found[at] = (variable,)
                     found[closed] = (Variable(str(at)),)
                 elif closed is not None:
-                    found[at] = (variable,)
-                else:
-                    closed = None
+                    found[at] = None
             elif not (closed is not None and self.differential(symbols, at - 1) is not None):
                 closed = None
         return found
@@ -512,10 +509,10 @@ class _Lexer:
             return at + 1
         variables = list(integrals[at] or ())
         at += 2
-        while at < len(symbols) and at in integrals and not symbols[at].name.startswith(r"\i"):
-            if any(kind == "INTEGRAL" for kind, _ in _open_integrals(output)):
-                break
-            variables.extend(integrals[at] or ())
+        while at < len(symbols) and integrals.get(at) is None and at in integrals:
+            more = self.differential(symbols, at)
+            assert more is not None
+            variables.append(more)
             at += 2
         if at < len(symbols) and symbols[at].name in _DOTS:
             end = self.differential(symbols, at + 1)
@@ -895,7 +892,9 @@ class _Lexer:
     def density_letter(self, symbol: Symbol) -> tuple[str, tuple[str, ...], tuple[Symbol, ...] | None]:
         r"""Name, parameters and exponent of a letter: ``q_\phi``, ``p_{\theta'}``, ``q^*``, ``p^\alpha``."""
         name = letter_name(symbol)
-        decoration, parameters, exponent = "", (), None
+        decoration = ""
+        parameters: tuple[str, ...] = ()
+        exponent: tuple[Symbol, ...] | None = None
         if symbol.sub is not None:
             parts = _split(symbol.sub, ",")
             names = [letter_name(part[0]) if len(part) == 1 else "" for part in parts]
@@ -1029,27 +1028,6 @@ class _Lexer:
 
 def _strip_condition(symbols: Sequence[Symbol]) -> Sequence[Symbol]:
     return _cut(symbols, _BARS)[0]
-
-
-def _open_integrals(output: list[_Item]) -> list[_Item]:
-    """Integral signs not yet closed at the present depth of brackets."""
-    waiting: list[_Item] = []
-    depth = 0
-    for kind, payload in reversed(output):
-        if kind == "CLOSE":
-            depth += 1
-        elif kind in ("OPEN", "PAIR", "FUNCTION"):
-            if depth == 0:
-                break
-            depth -= 1
-        elif depth == 0 and kind == "DIFFERENTIAL":
-            waiting.append((kind, payload))
-        elif depth == 0 and kind == "INTEGRAL":
-            if waiting and waiting[-1][0] == "DIFFERENTIAL":
-                waiting.pop()
-            else:
-                return [(kind, payload)]
-    return []
 
 
 def _spanned(first: Variable, last: Variable) -> Variable | None:

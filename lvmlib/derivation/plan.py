@@ -12,7 +12,7 @@ is another value of ``z``, and ``p(x \mid z_k)`` is the same function as ``p(x \
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -167,14 +167,15 @@ class Context:
                 left = tuple(v.name for v in atom.left)
                 right = tuple(v.name for v in atom.right if v.name not in self.parameters)
                 counter[left, right] += 1
-        for letter, parameters in self.letter_parameters.items():
-            plain, marked = set(), set()
+        for letter, own in self.letter_parameters.items():
+            plain: set[str] = set()
+            marked: set[str] = set()
             for atom in atoms:
                 if self.letter(atom) == letter and not atom.right and atom.left:
                     latents = frozenset(v.name for v in atom.left)
                     if not latents & OBSERVED:
                         (marked if self.parameters_of(atom) else plain).update(latents)
-            if parameters and plain - marked:
+            if own and plain - marked:
                 self.exempt[letter] = plain - marked
 
     def parameters_of(self, atom: Density) -> frozenset[str]:
@@ -265,7 +266,9 @@ class Plan:
         for pattern, body in context.densities:
             letter = context.letter(pattern)
             mentions = [a for a in body.walk() if isinstance(a, Density) and context.letter(a) == letter]
-            if mentions and not context._is_independent(pattern):
+            inside = {v.name for v in (*pattern.left, *pattern.right)}
+            within = all({v.name for v in (*a.left, *a.right)} <= inside | context.parameters for a in mentions)
+            if mentions and within and not context._is_independent(pattern):
                 env = self.environment()
                 inner = replace(env, letters={letter: f"{letter}°"})
                 left, right = self.expand(pattern.left, env), self.expand(self.random(pattern.right), env)
@@ -625,10 +628,10 @@ class Plan:
             case Divergence():
                 return self.divergence(tree, env)
             case Entropy(first, second):
-                variables = self.lefts(first, env)
+                names = self.lefts(first, env)
                 weight = self.compile(first, env)
-                other = self.aligned(second, variables, env) if second is not None else weight
-                return self.negate(self.average(variables, weight, self.logarithm(other)))
+                other = self.aligned(second, names, env) if second is not None else weight
+                return self.negate(self.average(names, weight, self.logarithm(other)))
             case Information():
                 return self.information(tree, env)
             case Gradient(parameters, body):
@@ -661,7 +664,7 @@ class Plan:
                 raise DerivationSyntaxError("an integral that does not say over what")
         return self.total(variables, value)
 
-    def aligned(self, tree: Expression, variables: list[str], env: Environment) -> int:
+    def aligned(self, tree: Expression, variables: Sequence[str], env: Environment) -> int:
         """A second density, taken over the variables of a first one."""
         if isinstance(tree, Density) and not tree.left:
             wanted = tuple(Variable(self.role(name)) for name in variables)
@@ -827,6 +830,8 @@ class Plan:
         if len(index) != len(pattern.index):
             raise DerivationSyntaxError(f"{to_latex(tree)} does not fit its definition {to_latex(pattern)}")
         for mine, given in zip(pattern.index, index, strict=True):
+            if mine == given and isinstance(mine, Index) and mine.letter not in {*env.indices, *self.context.sizes}:
+                continue
             if isinstance(mine, Index) and mine.letter and isinstance(given, Index):
                 indices[mine.letter] = self.index(given, env) - mine.offset
             elif mine != given:

@@ -384,7 +384,8 @@ class _Reader:
             return text
         opened = self.tokens[self.at].position
         self.at += 1
-        level, parts = 1, []
+        level = 1
+        parts: list[str] = []
         while self.at < len(self.tokens):
             text = self.tokens[self.at].text
             self.at += 1
@@ -501,9 +502,10 @@ def _simplify(symbols: Sequence[Symbol], latex: str, depth: int = 0) -> list[Sym
                 output.extend(inner)
         elif name == "{":
             inner = down(symbol.arguments[0])
-            over = [at for at, part in enumerate(inner) if part.name == r"\over"]
-            if len(over) == 1:
-                inner = (Symbol(r"\frac", symbol.position, (inner[: over[0]], inner[over[0] + 1 :]), end=symbol.end),)
+            cuts = [at for at, part in enumerate(inner) if part.name == r"\over"]
+            if len(cuts) == 1:
+                above, below = inner[: cuts[0]], inner[cuts[0] + 1 :]
+                inner = (Symbol(r"\frac", symbol.position, (above, below), end=symbol.end),)
             if scripted.sub is None and scripted.sup is None:
                 output.extend(inner)
             elif (

@@ -380,9 +380,9 @@ def to_latex(tree: Expression) -> str:
         case Entropy(first, second):
             return rf"\mathrm{{H}}\left[{to_latex(first)}{', ' + to_latex(second) if second else ''}\right]"
         case Information(letter, left, right, given):
-            second = f"; {_variables(right)}" if right else ""
+            other = f"; {_variables(right)}" if right else ""
             condition = rf" \mid {_variables(given)}" if given else ""
-            return rf"\mathrm{{{'I' if right else 'H'}}}_{{{_name(letter)}}}({_variables(left)}{second}{condition})"
+            return rf"\mathrm{{{'I' if right else 'H'}}}_{{{_name(letter)}}}({_variables(left)}{other}{condition})"
         case Gradient(parameters, body):
             return rf"\nabla_{{{', '.join(_name(p) for p in parameters)}}} {_wrapped(body)}"
         case Extremum(kind, over, body):
