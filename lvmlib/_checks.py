@@ -126,7 +126,7 @@ def check_probabilities(name: str, value: Tensor) -> None:
     wrong = ~torch.isclose(value.sum(-1), torch.ones_like(value.sum(-1)), rtol=0.0, atol=_PROBABILITY_TOLERANCE)
     if wrong.any():
         first = tuple(wrong.nonzero()[0].tolist())
-        row = f"row {first} of {name}" if first else name
+        row = f"row {', '.join(map(str, first))} of {name}" if first else name
         raise ValueError(
             f"{row} sums to {value.sum(-1)[first].item():.6g}: expected 1 along the last dimension; "
             f"divide by {name}.sum(-1, keepdim=True)."
