@@ -19,6 +19,7 @@ from lvmlib.derivation.report import Counterexample, DerivationLine, DerivationR
 from lvmlib.derivation.syntax import (
     Call,
     Density,
+    Entropy,
     Expectation,
     Expression,
     Extremum,
@@ -26,6 +27,8 @@ from lvmlib.derivation.syntax import (
     Gradient,
     Index,
     IndexedSum,
+    Information,
+    Integral,
     Measure,
     Number,
     Product,
@@ -71,6 +74,7 @@ class _Setting:
     free_index: int
     observed: int
     latent: int
+    measured: bool = False
 
 
 def _ranges(text: str) -> tuple[str, float, float] | None:
@@ -104,11 +108,14 @@ def _listed(definitions: str | Sequence[str] | Mapping[str, str] | None) -> list
 class _Checker:
     """One call of :func:`check_derivation`."""
 
-    def __init__(self, latex: str, num_models: int, seed: int, macros: Mapping[str, tuple[int, str]] | None) -> None:
+    def __init__(
+        self, latex: str, num_models: int, seed: int, macros: Mapping[str, tuple[int, str]] | None, explain: bool
+    ) -> None:
         self.latex = latex
         self.models = num_models
         self.seed = seed
         self.macros = macros
+        self.explain = explain
         self.deadline = Deadline(SECONDS)
         self.definitions: dict[str, tuple[Call, Expression]] = {}
         self.densities: list[tuple[Density, Expression]] = []
@@ -119,6 +126,7 @@ class _Checker:
         self.announced: dict[int, str] = {}
         self.defined: list[str] = []
         self.has_bare = False
+        self.bare = False
 
     # Reading
 
@@ -251,7 +259,15 @@ class _Checker:
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high and name in named}
         first = {**{name: 2 + at % 2 for at, name in enumerate(named)}, **fixed}
         second = {**{name: 3 - at % 2 for at, name in enumerate(named)}, **fixed}
-        return [_Setting(first, 1, 2, 3), _Setting(second, 2 if named else 1, 3, 2)]
+        return [_Setting(first, 1, 2, 3), _Setting(second, 2 if named else 1, 3, 2, self.is_continuous(context))]
+
+    def is_continuous(self, context: Context) -> bool:
+        """Whether densities may exceed 1: not where the display sums over values or speaks of entropy."""
+        return not any(
+            (isinstance(node, Integral) and node.is_sum) or isinstance(node, Entropy | Information)
+            for tree in context.trees
+            for node in tree.walk()
+        )
 
     def cards(self, plan: Plan, observed: int, latent: int) -> dict[str, int]:
         roles = {plan.role(n) for o in plan.operations for n in (*o.free, *(o.data if o.kind == "total" else ()))}  # type: ignore[arg-type]
@@ -269,12 +285,12 @@ class _Checker:
         models: int,
         stream: int,
         *,
-        bare_posterior: bool = False,
+        bare_posterior: bool | None = None,
         **modes: Any,
     ) -> tuple[list[Any], Plan, World | None]:
         """The values of many sides in one batch of models; an error in place of what has no value."""
         plan = Plan(context, setting.sizes, setting.free_index)
-        plan.bare_posterior = bare_posterior
+        plan.bare_posterior = self.bare if bare_posterior is None else bare_posterior
         places: list[int | DerivationSyntaxError] = []
         for tree in trees:
             try:
@@ -284,6 +300,7 @@ class _Checker:
             self.deadline.check()
         self.has_bare = self.has_bare or plan.has_bare
         rng = np.random.default_rng([self.seed, stream])
+        modes.setdefault("measured", setting.measured)
         world = World(plan, self.cards(plan, setting.observed, setting.latent), models, rng, self.deadline, **modes)
         values: list[Any] = []
         with np.errstate(all="ignore"):
@@ -316,6 +333,15 @@ class _Checker:
         try:
             context = self.context()
             lines = self.verdicts(context)
+            if self.has_bare and any(line.verdict == "false" for line in lines):
+                self.bare = True
+                others = self.verdicts(context)
+                worse = sum(line.verdict == "false" for line in others) >= sum(
+                    line.verdict == "false" for line in lines
+                )
+                if not worse:
+                    note = "p standing alone is read as the posterior p(z | x) throughout"
+                    lines = [replace(line, notes=(*line.notes, note)) for line in others]
         except DerivationSyntaxError as error:
             place = DerivationSyntaxError(error.message, self.latex, error.position)
             lines = [line for chain in self.chains for line in self.give_up(chain, place)]
@@ -363,7 +389,10 @@ class _Checker:
         batches = []
         per_batch = max(1, self.models // 2)
         for stream, setting in enumerate(self.settings(context)):
-            batches.append(self.evaluate(context, trees, setting, per_batch, stream))
+            near = frozenset(context.signatures)
+            batches.append(
+                self.evaluate(context, trees, setting, per_batch, stream, near=near, bare_posterior=self.bare)
+            )
         state = _State(self, context, trees, batches)
         lines: list[DerivationLine] = []
         for chain in self.chains:
@@ -524,9 +553,6 @@ class _State:
         notes += [n for n in self.batches[0][1].notes if self.concerns(n, left, right)]
         if defining is not None:
             notes.append(f"a definition of {checker.announced[id(defining)]}")
-        if chosen is None and self.checker.has_bare and self.by_posterior(chain, at, relation):
-            notes.append("p standing alone is read as the posterior p(z | x); as the prior, the line is false")
-            return DerivationLine(shown, chain.relations[at], "holds", notes=tuple(notes))
         if chosen is None:
             return self.false_line(chain, at, relation, shown, notes)
         return self.true_line(chain, at, relation, shown, notes, chosen, defining is not None)
@@ -561,17 +587,6 @@ class _State:
                 notes.append(f"brackets would help: read as {read}, the line would be false")
                 return chosen
         return chosen
-
-    def by_posterior(self, chain: _Chain, at: int, relation: str) -> bool:
-        trees = [chain.sides[at].readings[0][1], chain.sides[at + 1].readings[0][1]]
-        for stream, setting in enumerate(self.checker.settings(self.context)):
-            values, _, world = self.checker.evaluate(self.context, trees, setting, 40, 50 + stream, bare_posterior=True)
-            if any(isinstance(value, DerivationSyntaxError) for value in values) or world is None:
-                return False
-            axes = self.vary(chain, at, world) if relation in ("propto", "const") else ()
-            if not _compare(values[0], values[1], relation, axes, 1e-9).all():
-                return False
-        return True
 
     # Conditions
 
@@ -696,6 +711,8 @@ class _State:
 
     def false_line(self, chain: _Chain, at: int, relation: str, shown: str, notes: list[str]) -> DerivationLine:
         i, j = chain.sides[at].places[0], chain.sides[at + 1].places[0]
+        if not self.checker.explain:
+            return DerivationLine(shown, chain.relations[at], "false", notes=tuple(notes))
         condition = self.special(chain, at, relation, i, j) if relation in ("=", "propto", "const") else ""
         try:
             counterexample = self.counterexample(chain, at, relation, i, j)
@@ -728,10 +745,16 @@ class _State:
         trees = [self.trees[i], self.trees[j]]
         tolerance = max(1e-6, self.tolerance(*trees))
         base = self.checker.settings(self.context)[0]
-        for observed, latent in ((1, 2), (2, 1), (2, 2), (2, 3), (3, 3)):
-            setting = replace(base, observed=observed, latent=latent)
+        shapes = [(shape, False) for shape in ((1, 2), (2, 1), (2, 2), (2, 3), (3, 3))]
+        if self.checker.is_continuous(self.context):
+            shapes += [((1, 2), True), ((2, 2), True)]
+        for (observed, latent), measured in shapes:
+            setting = replace(base, observed=observed, latent=latent, measured=measured)
             models = 24 if any(map(_has_optimum, trees)) else 160
-            values, plan, world = self.checker.evaluate(self.context, trees, setting, models, 70, simple=True)
+            near = frozenset(self.context.signatures)
+            values, plan, world = self.checker.evaluate(
+                self.context, trees, setting, models, 70, simple=True, near=near
+            )
             if world is None or any(isinstance(value, DerivationSyntaxError) for value in values):
                 return None
             axes = self.vary(chain, at, world) if relation in ("propto", "const") else ()
@@ -930,6 +953,7 @@ def check_derivation(
     seed: int = 0,
     definitions: str | Sequence[str] | Mapping[str, str] | None = None,
     macros: Mapping[str, tuple[int, str]] | None = None,
+    explain: bool = True,
 ) -> DerivationReport:
     r"""Reads a derivation in LaTeX and evaluates every line on random finite models.
 
@@ -940,6 +964,7 @@ def check_derivation(
         definitions: What the display takes as given: ``r"w(z) := \frac{p(x,z)}{q(z)}"``, ``r"q(z) := p(z|x)"``,
             ``r"p(x,z_1,z_2) := p(x|z_1)p(z_1|z_2)p(z_2)"``, ``r"z_k \sim q(z)"``, ``r"\alpha \in (0, 1)"``.
         macros: Further macros, as :func:`lvmlib.derivation.macros_of` returns them.
+        explain: Look for a small model and a cause when a line is false; without, only the verdict is found.
 
     Returns:
         A report with one verdict a line, which shows itself in a notebook.
@@ -961,5 +986,5 @@ def check_derivation(
         raise TypeError(f"latex is {type(latex).__name__}; give the text of a display, such as r'p(x) = 1'")
     if num_models < 1:
         raise ValueError(f"num_models is {num_models}; it must be at least 1")
-    checker = _Checker(latex, num_models, seed, macros)
+    checker = _Checker(latex, num_models, seed, macros, explain)
     return checker.run(_listed(definitions))

@@ -55,6 +55,9 @@ class World:
         simple: Draw probabilities that are multiples of 1/8, 1/10, …, for a reader's eyes.
         posterior: Letters to replace by the posterior of p, or by its prior ("prior").
         restricted: Letters that get probability zero at some values.
+        measured: Give each value of a variable a random size, so that a density may exceed 1 as it may on the line;
+            without, every value has size 1 and a density is a probability.
+        near: Letters that in half of the models are close to the posterior, where bounds are tight.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class World:
         simple: bool = False,
         posterior: Mapping[str, str] | None = None,
         restricted: frozenset[str] = frozenset(),
+        measured: bool = False,
+        near: frozenset[str] = frozenset(),
     ) -> None:
         self.plan = plan
         self.cards = dict(cards)
@@ -77,6 +82,8 @@ class World:
         self.simple = simple
         self.substitutes = dict(posterior or {})
         self.restricted = restricted
+        self.measured = measured
+        self.near = near
         names = sorted({name for operation in plan.operations for name in operation.free} | self.bound_names())
         self.axes = {name: place + 1 for place, name in enumerate(names)}
         self.dimensions = len(names) + 1
@@ -110,7 +117,7 @@ class World:
         """Positive weights: log-normal, peaked in some models and flat in others."""
         if self.simple:
             return self.rng.integers(1, 6, size=shape).astype(float)
-        spread = self.rng.choice([0.4, 1.0, 2.0], size=(shape[0], *([1] * (len(shape) - 1))))
+        spread = self.rng.choice([0.4, 1.0, 2.0, 4.0], size=(shape[0], *([1] * (len(shape) - 1))))
         return np.exp(spread * self.rng.standard_normal(shape))
 
     def shape_of(self, letter: str) -> tuple[list[str], tuple[int, ...]]:
@@ -133,6 +140,9 @@ class World:
             value = np.broadcast_to(value, np.broadcast_shapes(value.shape, self.full((*left, *right))))
             order = {name: self.axes[name] for name in (*left, *right)}
             by_role = {self.plan.role(name): name for name in (*left, *right)}
+            if self.measured:
+                for name in (*left, *right):
+                    value = value * self.size_of(name)
             value = np.transpose(value, [0, *(order[by_role[r]] for r in roles), *self.others(order.values())])
             table = value.reshape(shape[: len(roles) + 1])
             table = table / table.sum(axis=axes, keepdims=True)
@@ -144,10 +154,51 @@ class World:
             exempt = [role for role in roles if role in self.plan.context.exempt.get(letter, ())]
             if exempt and len(shape) > len(roles) + 1:
                 table = self.with_prior(table, roles, exempt)
-        if letter in self.restricted:
+        if letter in self.near and letter not in self.plan.joints:
+            table = self.bring_near(table, letter, roles)
+        if letter in self.restricted and letter not in self.plan.joints:
             table = self.restrict(table, roles)
         self.tables[letter] = table
         return table
+
+    def bring_near(self, table: Array, letter: str, roles: list[str]) -> Array:
+        """Replaces half of the tables by perturbations of p's, with the first value of what the letter lacks."""
+        known = list(self.plan.letter_roles.get("p", {}))
+        if letter == "p" or not set(roles) <= set(known) or self.plan.axes_of("p") or self.plan.axes_of(letter):
+            return table
+        lacking = tuple(0 if role in OBSERVED and role not in roles else slice(None) for role in known)
+        kept = [role for role, chosen in zip(known, lacking, strict=True) if chosen != 0]
+        model = self.table("p")[(slice(None), *lacking)]
+        model = model.sum(axis=tuple(place + 1 for place, role in enumerate(kept) if role not in roles))
+        kept = [role for role in kept if role in roles]
+        model = np.transpose(model, [0, *(kept.index(role) + 1 for role in roles)])
+        size = self.rng.choice([0.03, 0.3, 1.0], size=(len(table), *([1] * len(roles))))
+        model = model * np.exp(size * self.rng.standard_normal(table.shape))
+        model = model / model.sum(axis=tuple(range(1, model.ndim)), keepdims=True)
+        chosen = (np.arange(len(table)) % 2).reshape((-1,) + (1,) * len(roles))
+        return np.where(chosen == 1, model, table)
+
+    def size_of(self, name: str) -> Array:
+        """The sizes of a variable's values, on its axis."""
+        role = self.plan.role(name)
+        key = f"size of d{role}"
+        if key not in self.values:
+            sizes = (self.models, self.card(name))
+            simple = self.simple
+            drawn = (
+                self.rng.choice([0.25, 0.5, 2.0], size=sizes) if simple else np.exp(self.rng.normal(-0.7, 1.0, sizes))
+            )
+            self.values[key] = drawn
+        shape = [self.models] + [1] * (self.dimensions - 1)
+        shape[self.axes[name]] = self.card(name)
+        return self.lifted(self.values[key].reshape(shape))
+
+    def per_size(self, density: Array, left: tuple[str, ...]) -> Array:
+        """A density, from probabilities."""
+        if self.measured:
+            for name in left:
+                density = density / self.size_of(name)
+        return density
 
     def with_prior(self, table: Array, roles: list[str], exempt: list[str]) -> Array:
         """Makes the marginal of the exempt variables the same at all values of the parameters."""
@@ -228,12 +279,12 @@ class World:
             shape[targets[int(place)]] = joint.shape[1 + position]
         joint = joint.reshape(shape)
         if not right:
-            return joint
+            return self.per_size(joint, left)
         left_axes = tuple(self.axes[name] for name in left)
         total = joint.sum(axis=left_axes, keepdims=True)
         if letter in self.restricted and not self.tensors:
-            return joint / np.where(total > 0, total, 1.0)
-        return joint / total
+            return self.per_size(joint / np.where(total > 0, total, 1.0), left)
+        return self.per_size(joint / total, left)
 
     def substituted(
         self, left: tuple[str, ...], right: tuple[str, ...], mode: str
@@ -253,7 +304,7 @@ class World:
         drop = tuple(axis for axis in every if axis not in [self.axes[n] for n in (*left, *right)])
         joint = table.sum(axis=drop, keepdims=True) if drop else table
         inside = tuple(self.axes[n] for n in left)
-        return joint / joint.sum(axis=inside, keepdims=True)
+        return self.per_size(joint / joint.sum(axis=inside, keepdims=True), left)
 
     override_axes: tuple[int, ...] = ()
 
@@ -332,23 +383,22 @@ class World:
                 lambda shape: self.function_values(self.plan.role(name), shape),
             )
         if kind == "function":
-            label, names, parameters = data
-            table = self.named_table(str(label), names, lambda shape: self.function_values(str(label), shape))  # type: ignore[arg-type]
-            for name in parameters:  # type: ignore[attr-defined]
-                if self.tensors and name in self.parameters:
-                    slope = self.named_table(
-                        f"{label}/{name}",
-                        names,
-                        lambda shape: self.rng.standard_normal(shape),  # type: ignore[arg-type]
-                    )
-                    table = table + slope * self.parameters[name].reshape((-1,) + (1,) * (self.dimensions - 1))
-            return table
+            return self.function(*data)  # type: ignore[arg-type]
         if kind == "gradient":
             return self.gradient(arguments[0], data)  # type: ignore[arg-type]
         if kind == "optimum":
             return self.optimum(arguments[0], *data)  # type: ignore[arg-type]
         values = [self.evaluate(argument) for argument in arguments]
         return self.arithmetic(kind, values, data)
+
+    def function(self, label: str, names: tuple[str, ...], parameters: tuple[str, ...]) -> Array:
+        """An arbitrary function of some variables, which moves with its parameters under a gradient."""
+        table = self.named_table(label, names, lambda shape: self.function_values(label, shape))
+        for name in parameters:
+            if self.tensors and name in self.parameters:
+                slope = self.named_table(f"{label}/{name}", names, self.rng.standard_normal)
+                table = table + slope * self.parameters[name].reshape((-1,) + (1,) * (self.dimensions - 1))
+        return table
 
     def arithmetic(self, kind: str, values: list[Array], data: tuple[object, ...]) -> Array:
         module: Any = np
@@ -414,6 +464,11 @@ class World:
 
     def summed(self, value: Array, names: tuple[object, ...]) -> Array:
         axes = [self.axes[str(name)] for name in names]
+        if self.measured:
+            for name in names:
+                size = self.size_of(str(name))
+                self.check_size(value, size)
+                value = value * size
         repeated = 1.0
         for name, axis in zip(names, axes, strict=True):
             if value.shape[axis] == 1:
@@ -440,7 +495,7 @@ class World:
                 self.cache, self.parameters, self.tensors = outer
 
         start = torch.zeros(self.models, dtype=torch.float64)
-        _, tangent = torch.func.jvp(moved, (start,), (torch.ones_like(start),))
+        tangent: Any = torch.func.jvp(moved, (start,), (torch.ones_like(start),))[1]
         return tangent if nested else tangent.detach().numpy()
 
     def optimum(self, place: int, how: str, letter: str, lefts: tuple[str, ...], outer: tuple[str, ...]) -> Array:
@@ -478,7 +533,7 @@ class World:
         solver.step(closure)
         with torch.no_grad():
             if how.startswith("arg"):
-                return torch.softmax(logits, dim=axes[0]).numpy() if len(axes) == 1 else self.normalised(logits, axes)
+                return self.per_size(self.normalised(logits, axes), lefts)
             return value().numpy()
 
     def natural_steps(self, value: Callable[[], Any], logits: Any, sign: float, axes: tuple[int, ...]) -> None:

@@ -95,7 +95,7 @@ class _Payload:
     kind: str
     symbol: Symbol
     build: Build | None = None
-    wrap: Callable[[_Builder, Expression], Expression] | None = None
+    wrap: Callable[..., Expression] | None = None
     fraction: bool = False
     round: bool = False
 
@@ -813,9 +813,9 @@ class _Lexer:
             depth += (part.name in _OPENING) - (part.name in _CLOSING)
             if part.name == "," and depth == 0:
                 pairs[at + 2 + offset] = "entropy"
-                output.append(("PAIR", _Payload("an entropy", symbol, wrap=lambda _, a, b=None: Entropy(a, b))))
+                output.append(("PAIR", _Payload("an entropy", symbol, wrap=_entropy)))
                 return at + 2
-        output.append(("FUNCTION", _Payload("an entropy", symbol, wrap=lambda _, body: Entropy(body))))
+        output.append(("FUNCTION", _Payload("an entropy", symbol, wrap=_entropy)))
         return at + 2
 
     def subscript_letter(self, symbol: Symbol, default: str) -> str:
@@ -1024,6 +1024,10 @@ class _Lexer:
                 call = Call(name, index, (), tuple(others), parameters)
                 return call, self.power(symbols[closes[at + 1]]), closes[at + 1] + 1
         return Call(name, index, (), (), parameters), power, at + 1
+
+
+def _entropy(_: _Builder, first: Expression, second: Expression | None = None) -> Expression:
+    return Entropy(first, second)
 
 
 def _strip_condition(symbols: Sequence[Symbol]) -> Sequence[Symbol]:
