@@ -32,7 +32,11 @@ def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator
     if seed < 0:
         raise ValueError(f"seed is {seed}: expected an integer of at least 0; drop the sign.")
     devices = [] if device is None or device.type == "cpu" else [device]
-    device_type = devices[0].type if devices else "cuda"
-    with torch.random.fork_rng(devices=devices, device_type=device_type):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=devices, device_type=devices[0].type if devices else "cuda"):
+        # Not torch.manual_seed, which would reseed every other device for good.
+        torch.default_generator.manual_seed(seed)
+        for forked in devices:
+            module = torch.get_device_module(forked)
+            with module.device(forked):
+                module.manual_seed(seed)
         yield
