@@ -8,10 +8,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from books import ROOT, SmallBook, build_this_book
-from course.markdown import strip_glue_marks
+from course.markdown import MarkdownWriter, NotebookError, strip_glue_marks
 from course.notebooks import differences, publish
+from docutils import nodes
 from make_notebooks import stale
 from nbformat import NotebookNode
+from sphinx import addnodes
 
 CHAPTER = r"""# A title with $\E[x]$
 
@@ -308,25 +310,55 @@ def test_an_installation_cell_appears_where_there_is_a_place_to_install_from(tmp
     assert install.source.endswith("%pip install --quiet lvmlib @ https://example.org/lvmlib.zip")
 
 
-UNKNOWN = [
-    ("```{tab-set}\n```{tab-item} One\nText.\n```\n```", "tab-set"),
-    ("::::{grid}\n:::{grid-item}\nText.\n:::\n::::", "grid"),
-    ("Press {kbd}`x` and {download}`index.md`.", "download"),
-    ("```{image} picture.svg\n```", "no alt text"),
-    (":::{prf:remark}\nText.\n\n```{code-cell} ipython3\n1\n```\n:::", "code"),
-    ("```{code-cell} ipython3\nobject()\n```", "memory address"),
-]
-
-
-@pytest.mark.parametrize(("text", "name"), UNKNOWN)
-def test_what_has_no_form_is_an_error_that_names_file_line_and_directive(tmp_path: Path, text: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("```{grid}\nText.\n```", r"01_first\.md:1[5-9]: .*\{grid\}"),
+        ("```{code-cell} ipython3\nobject()\n```", r"01_first\.md: .*memory address"),
+    ],
+)
+def test_what_has_no_form_fails_the_build_and_names_the_place(tmp_path: Path, text: str, complaint: str) -> None:
     book = SmallBook.make(tmp_path / "book", {"01_first": f"# One\n\nText.\n\n{text}\n"})
-    (book.root / "book" / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
     done = book.run()
-    said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert name in said
-    assert re.search(r"01_first\.md(:1[5-9])?", said)
+    assert re.search(complaint, done.stdout + done.stderr), done.stderr
+
+
+def chapter(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "chapter.md"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def placed(node: nodes.Element, source: str, line: int) -> nodes.Element:
+    node.source, node.line = source, line
+    return node
+
+
+def test_a_block_without_a_form_is_an_error_that_names_file_line_and_directive(tmp_path: Path) -> None:
+    source = chapter(tmp_path, "# One\n\n:::{sidebar} Two\nText.\n:::\n")
+    with pytest.raises(NotebookError, match=r"chapter\.md:3: .*\{sidebar\}"):
+        list(MarkdownWriter("page.html").pieces(placed(nodes.sidebar(), source, 3)))
+
+
+def test_a_role_without_a_form_is_an_error_that_names_file_line_and_role(tmp_path: Path) -> None:
+    source = chapter(tmp_path, "# One\n\nSee {download}`file.txt`.\n")
+    paragraph = placed(nodes.paragraph("", "", addnodes.download_reference()), source, 3)
+    with pytest.raises(NotebookError, match=r"chapter\.md:3: .*\{download\}"):
+        list(MarkdownWriter("page.html").pieces(paragraph))
+
+
+def test_an_image_without_alt_text_is_an_error(tmp_path: Path) -> None:
+    image = placed(nodes.image(uri="picture.svg"), chapter(tmp_path, "![](picture.svg)\n"), 1)
+    with pytest.raises(NotebookError, match=r"chapter\.md:1: the image picture\.svg has no alt text"):
+        list(MarkdownWriter("page.html").pieces(image))
+
+
+def test_a_code_cell_inside_a_box_that_does_not_run_it_is_an_error(tmp_path: Path) -> None:
+    source = chapter(tmp_path, ":::{note}\nText.\n:::\n")
+    cell = nodes.container(nb_element="cell_code", cell_index=1)
+    with pytest.raises(NotebookError, match=r"chapter\.md:1: a code cell cannot stand inside \{note\}"):
+        list(MarkdownWriter("page.html").pieces(placed(nodes.note("", cell), source, 1)))
 
 
 @pytest.fixture(scope="module")

@@ -346,7 +346,7 @@ class MarkdownWriter:
     def inline_node(self, node: nodes.Node, *, links: bool = True) -> str:
         if isinstance(node, nodes.Text):
             return escape(str(node))
-        if isinstance(node, nodes.reference):  # number_reference too
+        if isinstance(node, nodes.reference) and ("refid" in node or "refuri" in node):
             text = self.inline(node, links=False)
             return self.link(node, text) if links else text
         method = getattr(self, f"inline_{node.__class__.__name__}", None)
