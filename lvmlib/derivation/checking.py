@@ -38,7 +38,7 @@ from lvmlib.derivation.syntax import (
 
 __all__ = ["check_derivation"]
 
-SECONDS = 2.0
+SECONDS = 1.5
 _SHOWN = {">=": "≥", "<=": "≤", "propto": "∝", "approx": "≈", "!=": "≠", "const": "= (up to a constant)"}
 _TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 _RANGE = re.compile(r"^\s*(\\?[A-Za-z]+)\s*\\in\s*[(\[]\s*(-?[\d.]+)\s*,\s*(-?[\d.]+|\\infty)\s*[)\]]\s*$")
@@ -56,6 +56,7 @@ class _Side:
     parsed: ParsedSide | None = None
     error: DerivationSyntaxError | None = None
     mended: DerivationSyntaxError | None = None
+    announces: str = ""
     readings: list[tuple[frozenset[str], Expression]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
 
@@ -123,7 +124,6 @@ class _Checker:
         self.ranges: dict[str, tuple[float, float]] = {}
         self.chains: list[_Chain] = []
         self.trees: list[Expression] = []
-        self.announced: dict[int, str] = {}
         self.defined: list[str] = []
         self.has_bare = False
         self.bare = False
@@ -197,11 +197,11 @@ class _Checker:
             if relation not in (":=", "="):
                 continue
             for name, body in ((left, right), (right, left)):
-                if name.error is not None or body.error is not None or id(name) in self.announced:
+                if name.error is not None or body.error is not None or name.announces:
                     continue
                 pattern, tree = name.readings[0][1], body.readings[0][1]
                 if self.take(pattern, tree, relation, given):
-                    self.announced[id(name)] = to_latex(pattern)
+                    name.announces = to_latex(pattern)
                     shown = self.latex if not given else ""
                     if shown and relation == ":=" and isinstance(pattern, Call):
                         first, second = name.side, body.side
@@ -532,7 +532,7 @@ class _State:
         notes = list(dict.fromkeys([n for side in (left, right) if side.parsed for n in side.parsed.notes]))
         if relation == "approx":
             return self.approximation(chain, at, shown, notes)
-        defining = next((s for s in (left, right) if id(s) in checker.announced and relation in ("=", ":=")), None)
+        defining = next((s for s in (left, right) if s.announces and relation in ("=", ":=")), None)
         if relation == ":=" and defining is None:
             relation = "="
         if any(isinstance(node, FreeConstant) for s in (left, right) for node in s.readings[0][1].walk()):
@@ -552,7 +552,7 @@ class _State:
             chosen = self.other_readings(chain, at, relation, bool(default), notes)
         notes += [n for n in self.batches[0][1].notes if self.concerns(n, left, right)]
         if defining is not None:
-            notes.append(f"a definition of {checker.announced[id(defining)]}")
+            notes.append(f"a definition of {defining.announces}")
         if chosen is None:
             return self.false_line(chain, at, relation, shown, notes)
         return self.true_line(chain, at, relation, shown, notes, chosen, defining is not None)
@@ -764,7 +764,7 @@ class _State:
             clear = failing & ~_compare(values[0], values[1], relation, axes, 0.05)
             candidates = np.flatnonzero(clear if clear.any() else failing)
             model = int(candidates[np.argmin(world.size_of_tables[candidates])])
-            left, right = np.broadcast_arrays(values[0][model], values[1][model])
+            left, right = (side[min(model, len(side) - 1)] for side in np.broadcast_arrays(values[0], values[1]))
             if relation in ("propto", "const"):
                 with np.errstate(all="ignore"):
                     ratio = left / right if relation == "propto" else left - right

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,19 +29,37 @@ class TooSlowError(DerivationSyntaxError):
     """The time allowed for one derivation is over."""
 
 
+@lru_cache(maxsize=1)
+def _torch() -> Any:
+    """Loads torch with the parts that it loads on first use."""
+    import torch
+
+    start = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    torch.func.jvp(torch.exp, (torch.zeros(1),), (torch.ones(1),))
+    torch.optim.LBFGS([start])
+    return torch
+
+
 class Deadline:
-    """A moment after which evaluation stops."""
+    """A moment after which evaluation stops, in the time that this thread computes."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.end = time.perf_counter() + seconds
+        self.end = time.thread_time() + seconds
 
     def check(self) -> None:
-        if time.perf_counter() > self.end:
+        if time.thread_time() > self.end:
             raise TooSlowError(f"not decided within {self.seconds:g} seconds: give it in pieces")
 
     def left(self) -> float:
-        return self.end - time.perf_counter()
+        return self.end - time.thread_time()
+
+    def torch(self) -> Any:
+        """The module torch; what its first use takes to load is not counted."""
+        start = time.thread_time()
+        module = _torch()
+        self.end += time.thread_time() - start
+        return module
 
 
 class World:
@@ -98,6 +117,8 @@ class World:
         self.parameters: dict[str, Array] = {}
         self.tensors = False
         self.size_of_tables = np.zeros(models)
+        searched = any(operation.kind == "optimum" for operation in plan.operations)
+        self.spreads = [0.4, 1.0] if searched else [0.4, 1.0, 2.0, 4.0]
 
     def bound_names(self) -> set[str]:
         found: set[str] = set()
@@ -117,7 +138,7 @@ class World:
         """Positive weights: log-normal, peaked in some models and flat in others."""
         if self.simple:
             return self.rng.integers(1, 6, size=shape).astype(float)
-        spread = self.rng.choice([0.4, 1.0, 2.0, 4.0], size=(shape[0], *([1] * (len(shape) - 1))))
+        spread = self.rng.choice(self.spreads, size=(shape[0], *([1] * (len(shape) - 1))))
         return np.exp(spread * self.rng.standard_normal(shape))
 
     def shape_of(self, letter: str) -> tuple[list[str], tuple[int, ...]]:
@@ -478,7 +499,7 @@ class World:
 
     def gradient(self, place: int, names: tuple[str, ...]) -> Array:
         """The derivative along the parameters, by torch's forward-mode automatic differentiation."""
-        import torch
+        torch = self.deadline.torch()
 
         outer = (self.cache, self.parameters, self.tensors)
         nested = self.tensors
@@ -499,8 +520,8 @@ class World:
         return tangent if nested else tangent.detach().numpy()
 
     def optimum(self, place: int, how: str, letter: str, lefts: tuple[str, ...], outer: tuple[str, ...]) -> Array:
-        """The extremum over all densities q, found by Newton-like ascent on the logits of its table."""
-        import torch
+        """The extremum over all densities q, found by ascent on the logits of its table."""
+        torch = self.deadline.torch()
 
         if self.tensors:
             raise DerivationSyntaxError("an extremum inside a gradient is not read")
@@ -529,8 +550,14 @@ class World:
             loss.backward()
             return loss
 
+        undefined = DerivationSyntaxError("an extremum of what is not a real number")
+        if not bool(torch.isfinite(value()).all()):
+            raise undefined
         self.natural_steps(value, logits, sign, axes)
-        solver.step(closure)
+        try:
+            solver.step(closure)
+        except IndexError:  # torch's line search, when it meets nothing but NaN
+            raise undefined from None
         with torch.no_grad():
             if how.startswith("arg"):
                 return self.per_size(self.normalised(logits, axes), lefts)

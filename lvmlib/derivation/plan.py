@@ -637,7 +637,8 @@ class Plan:
             case Gradient(parameters, body):
                 inner = self.compile(body, env)
                 if not self.depends(inner, parameters):
-                    raise DerivationSyntaxError(f"nothing in {to_latex(body)} depends on {', '.join(parameters)}")
+                    self.note(f"{to_latex(body)} does not depend on {', '.join(parameters)}: its gradient is zero")
+                    return self.number(0.0)
                 return self.add("gradient", (inner,), parameters)
             case Extremum():
                 return self.extremum(tree, env)
@@ -746,7 +747,7 @@ class Plan:
 
     def extremum(self, tree: Extremum, env: Environment) -> int:
         value = self.compile(tree.body, env)
-        letters = [name for name in tree.over if name in self.context.letter_parameters]
+        letters = [n for n in tree.over if n in self.context.letter_parameters and n not in PARAMETERS]
         axes = tuple(name for name in tree.over if name not in letters)
         if tree.kind.startswith("arg") and len(tree.over) > 1:
             raise DerivationSyntaxError("an arg max over two things at once has no value on a finite model")

@@ -678,9 +678,16 @@ def _unmatched(symbols: Sequence[Symbol]) -> list[tuple[int, int | None]]:
 
 
 def _pieces(
-    symbols: list[Symbol], row_starts: set[int], is_split: Callable[[int], tuple[str, int] | None]
+    symbols: list[Symbol],
+    row_starts: set[int],
+    is_split: Callable[[int], tuple[str, int] | None],
+    *,
+    within_unclosed: bool,
 ) -> list[tuple[str, list[Symbol]]]:
-    """Cuts a run of symbols where ``is_split`` says so, outside of brackets that close in the same row."""
+    """Cuts a run of symbols where ``is_split`` says so, outside of brackets that close in the same row.
+
+    A bracket that never closes hides a comma, but not a relation (``within_unclosed``).
+    """
     pieces: list[tuple[str, list[Symbol]]] = [("", [])]
     boundaries = sorted(row_starts | {0, len(symbols)})
     enclosed: set[int] = set()
@@ -688,6 +695,8 @@ def _pieces(
         for opening, closing in _unmatched(symbols[first:last]):
             if closing is not None:
                 enclosed.update(range(first + opening + 1, first + closing))
+            elif not within_unclosed:
+                enclosed.update(range(first + opening + 1, last))
     at = 0
     while at < len(symbols):
         split = is_split(at) if at not in enclosed else None
@@ -761,7 +770,7 @@ def read_statements(latex: str, macros: Mapping[str, tuple[int, str]] | None = N
             return (",", 1) if chain[at].name in (",", ";") else None
 
         offset = 0
-        cut = _pieces(chain, starts, comma)
+        cut = _pieces(chain, starts, comma, within_unclosed=False)
         previous_segment_sampled = False
         for _, segment in cut:
             local_starts = {s - offset for s in starts if 0 <= s - offset < len(segment)}
@@ -772,7 +781,7 @@ def read_statements(latex: str, macros: Mapping[str, tuple[int, str]] | None = N
             def relation(at: int, segment: list[Symbol] = segment) -> tuple[str, int] | None:
                 return _relation(segment, at)
 
-            parts = _pieces(segment, local_starts, relation)
+            parts = _pieces(segment, local_starts, relation, within_unclosed=True)
             if len(cut) > 1 and len(parts) == 1 and statements:
                 word = segment[0].name
                 if word in (r"\forall", r"\dots", r"\ldots", r"\cdots", "@const") or previous_segment_sampled:

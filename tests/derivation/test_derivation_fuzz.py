@@ -1,0 +1,97 @@
+"""Nothing that is read crashes the reader, keeps it busy, or is executed.
+
+``LVMLIB_FUZZ=200000 pytest tests/derivation/test_derivation_fuzz.py -s`` runs the long version.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import fuzz
+import pytest
+from corpus import CORPUS
+
+from lvmlib.derivation import check_derivation
+
+COUNT = int(os.environ.get("LVMLIB_FUZZ", "3000"))
+FORBIDDEN = ("exec", "compile", "open", "os.", "subprocess.", "shutil.", "socket.", "import", "ctypes.")
+_heard: list[str] | None = None
+
+
+def _listen(event: str, _: object) -> None:
+    if _heard is not None and event.startswith(FORBIDDEN):
+        _heard.append(event)
+
+
+sys.addaudithook(_listen)
+
+
+def test_random_and_mutated_strings_raise_nothing_and_end_in_two_seconds() -> None:
+    fuzz.run(0, 50)  # loads what is loaded on first use
+    verdicts, slowest, culprit = fuzz.run(2026, COUNT)
+    print(f"\n{COUNT} strings: {dict(verdicts)}; the slowest took {slowest:.2f} s")
+    assert slowest < 2.0, culprit
+    assert sum(verdicts.values()) == COUNT
+
+
+def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
+    global _heard
+    texts = [entry.latex for entry in CORPUS[::4]] + list(fuzz.strings(7, 200))
+    for text in texts:
+        check_derivation(text, num_models=8)
+    _heard = []
+    try:
+        for text in texts:
+            check_derivation(text, num_models=8)
+        heard = list(_heard)
+        with open(os.devnull) as _:
+            pass
+        assert _heard[len(heard) :], "the listener hears nothing, so that its silence would mean nothing"
+    finally:
+        _heard = None
+    assert heard == []
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        "(" * 5000,
+        "{" * 5000 + "}" * 5000,
+        "(" * 300 + "p(x)" + ")" * 300 + " = 1",
+        r"\log" * 3000 + " p(x) = 1",
+        r"\E_{q(z)}" * 500 + "[1] = 1",
+        r"\sqrt{" * 100 + "p(x)" + "}" * 100 + " = 1",
+        r"\nabla_\theta " * 100 + r"\log p_\theta(x) = 0",
+        r"p(x)^{" * 60 + "2" + "}" * 60 + " = 1",
+        r"\frac{1}{" * 45 + "p(x)" + "}" * 45 + " = p(x)",
+        r"\sum_{i=1}^{99999999} p(x) = p(x)",
+        r"\sum_{a=1}^{20}\sum_{b=1}^{20}\sum_{c=1}^{20}\sum_{d=1}^{20} p(x_a, x_b, x_c, x_d) = 1",
+        r"p(a,b,c,d,e,f,g,h,i,j,k,l,m,n) = p(a)",
+        r"p(z_{1:20}) = 1",
+        r"\max_q \max_q \max_q \KL(q(z) \Vert p(z)) = 0",
+        "=" * 4000,
+        "&" * 4000,
+        "p(x) = " * 1500 + "1",
+        r"2^{2^{2^{2^{2^{9}}}}} = 1",
+        "a" * 19_999,
+        "a" * 20_001,
+        r"w := w + 1, \quad w = 2",
+        r"f(z) := g(z), \quad g(z) := f(z), \quad f(z) = 1",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_depth_size_and_time_are_bounded(latex: str) -> None:
+    import time
+
+    start = time.thread_time()
+    report = check_derivation(latex)
+    assert time.thread_time() - start < 3.0
+    assert report.lines
+
+
+def test_a_macro_that_expands_without_end_is_refused() -> None:
+    macros = {r"\a": (0, r"\a\a"), r"\b": (1, r"#1#1")}
+    assert check_derivation(r"\a = 1", macros=macros).verdict == "unreadable"
+    nested = r"\b{" * 30 + "x" + "}" * 30
+    assert check_derivation(f"{nested} = 1", macros=macros).verdict == "unreadable"
