@@ -127,7 +127,7 @@ def _dropped(tree: Expression) -> Iterator[tuple[str, Expression]]:
         yield f"without the exponent {_brief(tree.exponent)}", tree.base
 
 
-def _exchanged(densities: list[Density]) -> Local:
+def _exchanged(densities: list[Density], itself: Expression) -> Local:
     """Other densities of the display in place of each; for one alone, a change of what is behind its bar."""
 
     def local(tree: Expression) -> Iterator[tuple[str, Expression]]:
@@ -144,7 +144,7 @@ def _exchanged(densities: list[Density]) -> Local:
         elif len(tree.left) > 1:
             options.append(replace(tree, left=tree.left[:1], right=tree.left[1:]))
             options.append(replace(tree, left=tree.left[1:], right=tree.left[:1]))
-        for option in dict.fromkeys(options):
+        for option in dict.fromkeys(option for option in options if option != itself):
             yield f"with {_brief(option)} for {_brief(tree)}", option
 
     return local
@@ -193,11 +193,12 @@ def _conditioned(tree: Expression) -> Iterator[Edit]:
         yield Edit("with q(z | x) for q(z)", changed)
 
 
-def edits(tree: Expression, densities: list[Density], sizes: list[str]) -> Iterator[Edit]:
+def edits(tree: Expression, other: Expression, densities: list[Density], sizes: list[str]) -> Iterator[Edit]:
     """All single edits of a side, those of the likeliest slips first.
 
     Args:
         tree: The side.
+        other: The other side, which is no mend for this one.
         densities: The densities that occur in the display.
         sizes: The sizes, such as ``K``, that occur in it.
     """
@@ -209,6 +210,8 @@ def edits(tree: Expression, densities: list[Density], sizes: list[str]) -> Itera
     for local in likely:
         yield from _everywhere(tree, local)
     yield from _conditioned(tree)
-    others: list[Local] = [_dropped, _exchanged(known), _added(known, ratios), _terms(known, ratios)]
+    itself = other.body if isinstance(other, Logarithm) else other
+    exchange = [density for density in known if density != itself]
+    others: list[Local] = [_dropped, _exchanged(exchange, itself), _added(known, ratios), _terms(known, ratios)]
     for local in others:
         yield from _everywhere(tree, local)

@@ -806,25 +806,27 @@ class _State:
             return ""
         densities = [n for tree in self.context.trees for n in tree.walk() if isinstance(n, Density) and n.left]
         densities = list(dict.fromkeys(densities))[:8]
+        observed = tuple(map(Variable, sorted(self.context.families & OBSERVED - self.context.components)))
+        if observed and Density("p", observed) not in densities:
+            densities.append(Density("p", observed))
         sizes = sorted(self.context.sizes)
         candidates: list[tuple[str, str, Expression, Expression]] = []
-        for edit in edits(right, densities, sizes):
+        for edit in edits(right, left, densities, sizes):
             candidates.append((edit.description, "right", left, edit.tree))
             if len(candidates) >= 400:
                 break
-        for edit in edits(left, densities[:4], sizes) if not isinstance(left, Density) else ():
+        for edit in edits(left, right, densities[:4], sizes) if not isinstance(left, Density) else ():
             candidates.append((edit.description, "left", edit.tree, right))
             if len(candidates) >= 600:
                 break
-        held = self.screened(chain, at, relation, candidates)
-        for description, side, first, second in held:
+        found = []
+        for description, side, first, second in self.screened(chain, at, relation, candidates)[:1]:
             mended = second if side == "right" else first
-            return f"holds {description}{' on the left' if side == 'left' else ''}: {to_latex(mended)}"
+            found.append(f"holds {description}{' on the left' if side == 'left' else ''}: {to_latex(mended)}")
         if relation == "=":
-            for inequality in (">=", "<="):
-                if self.holds(chain, at, i, j, inequality) is True:
-                    return f"holds as an inequality: {_SHOWN[inequality]}"
-        return ""
+            weaker = [_SHOWN[sign] for sign in (">=", "<=") if self.holds(chain, at, i, j, sign) is True]
+            found += [f"holds as an inequality: {sign}" for sign in weaker]
+        return "; ".join(found)
 
     def screened(
         self, chain: _Chain, at: int, relation: str, candidates: list[tuple[str, str, Expression, Expression]]

@@ -19,7 +19,7 @@ _MARK = re.compile(r"^\s*(?:%|<!--)\s*derivation:\s*(.*?)\s*(?:-->)?\s*$")
 _FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:+-]+)\}|(\w*))\s*(.*?)\s*$")
 _OPTION = re.compile(r"^\s*:([\w-]+):\s*(.*?)\s*$")
 _BEGIN = re.compile(rf"\\begin\{{({_ENVIRONMENT})\}}")
-_PROSE = frozenset(["text", "note", "tip", "warning", "important", "admonition", "margin", "dropdown", "figure"])
+_CODE = frozenset(["code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class _Marks:
 
 def _blocks(text: str, path: str, cell: int, marks: _Marks, markdown: bool) -> Iterator[DisplayBlock]:
     lines = text.splitlines()
+    opened: list[str] = []
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -142,12 +143,19 @@ def _blocks(text: str, path: str, cell: int, marks: _Marks, markdown: bool) -> I
                     yield marks.block(path, start + 1, latex, label, cell)
                     at = stop
                     continue
-                is_code = directive in ("code-cell", "code-block", "code", "literalinclude", "raw", "mermaid")
-                if is_code or (directive is None and ticks[0] != ":" and (word or _closes(lines, at, ticks))):
+                closes = directive is None and not word and not argument
+                if closes and opened and ticks[0] == opened[-1][0] and len(ticks) >= len(opened[-1]):
+                    opened.pop()
                     at += 1
-                    while at < len(lines) and not re.match(
-                        rf"^\s*{re.escape(ticks[0])}{{{len(ticks)},}}\s*$", lines[at]
-                    ):
+                    continue
+                if directive is not None and directive not in _CODE:
+                    opened.append(ticks)
+                    at += 1
+                    continue
+                if ticks[0] != ":":
+                    closing = re.compile(rf"^\s*{re.escape(ticks[0])}{{{len(ticks)},}}\s*$")
+                    at += 1
+                    while at < len(lines) and not closing.match(lines[at]):
                         at += 1
                     at += 1
                     continue
@@ -164,11 +172,6 @@ def _blocks(text: str, path: str, cell: int, marks: _Marks, markdown: bool) -> I
         start_line, latex, label, stop = found
         yield marks.block(path, start_line + 1, latex, label, cell)
         at = stop
-
-
-def _closes(lines: list[str], at: int, ticks: str) -> bool:
-    """Whether a bare fence opens a literal block: another one like it follows."""
-    return any(line.strip() == ticks for line in lines[at + 1 :])
 
 
 def _directive(lines: list[str], at: int, ticks: str) -> tuple[int, str, int, str]:

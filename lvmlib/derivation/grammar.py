@@ -350,9 +350,9 @@ class _Lexer:
         return self.tree(self.tokens(symbols), symbols)
 
     def tree(self, tokens: list[_Item], symbols: Sequence[Symbol]) -> Any:
+        parser = _parser().parse_interactive()
         import lark
 
-        parser = _parser().parse_interactive()
         for kind, payload in tokens:
             try:
                 parser.feed_token(lark.Token(kind, payload))

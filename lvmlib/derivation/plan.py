@@ -375,7 +375,7 @@ class Plan:
         self, letter: str, left: tuple[str, ...], right: tuple[str, ...], env: Environment, atom: Density | None = None
     ) -> int:
         letter = env.letters.get(letter, letter)
-        right = tuple(name for name in right if name not in left)
+        right = tuple(dict.fromkeys(name for name in right if name not in left))
         if not left:
             return self.number(1.0)
         roles = [self.role(name) for name in (*left, *right)]
@@ -383,7 +383,11 @@ class Plan:
             raise DerivationSyntaxError(f"{to_latex(atom) if atom else letter} names a variable twice")
         if len(set(roles)) < len(roles):
             left_roles = [self.role(name) for name in left]
-            if len(set(left_roles)) == 1 and not set(left_roles) & {self.role(name) for name in right}:
+            if (
+                len(left) > 1
+                and len(set(left_roles)) == 1
+                and not set(left_roles) & {self.role(name) for name in right}
+            ):
                 return self.product(*(self.conditional(letter, (name,), right, env, atom) for name in left))
             raise DerivationSyntaxError(f"{to_latex(atom) if atom else letter} takes two copies of one variable")
         if letter not in self.joints:

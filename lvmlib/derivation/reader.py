@@ -380,6 +380,8 @@ class _Reader:
     def raw_argument(self, owner: _Token) -> str:
         if self.peek() != "{":
             text = self.peek()
+            if text in ("", "}", "&", r"\\"):
+                raise self.error(f"{owner.text} is followed by nothing", owner.position)
             self.at += 1
             return text
         opened = self.tokens[self.at].position

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (LaTeX is easier to read in one line)
 r"""Correct derivations in the notations that people use, typed for these tests.
 
 Each entry names where its notation and its argument can be found; the typing is our own.
@@ -46,7 +47,9 @@ CORPUS = [
         BISHOP,
         r"p(\mathbf{z}|\mathbf{x}) = \frac{p(\mathbf{x},\mathbf{z})}{\sum_{\mathbf{z}} p(\mathbf{x},\mathbf{z})}",
     ),
-    Entry("evidence", COURSE, r"p(x) = \int p(x, z)\,\mathrm{d}z = \int p(x \mid z) p(z)\, dz = \E_{p(z)}[p(x \mid z)]"),
+    Entry(
+        "evidence", COURSE, r"p(x) = \int p(x, z)\,\mathrm{d}z = \int p(x \mid z) p(z)\, dz = \E_{p(z)}[p(x \mid z)]"
+    ),
     Entry("evidence-sum", BISHOP, r"p(\mathbf x) = \sum_{\mathbf z} p(\mathbf z)\, p(\mathbf x \mid \mathbf z)"),
     Entry("normalised", COURSE, r"\int p(z \mid x)\, dz = \sum_{z} p(z) = \iint p(x,z)\,dx\,dz = 1"),
     Entry("proportional", COURSE, r"p(z \mid x) \propto p(x, z) = p(x \mid z) p(z)"),
@@ -266,7 +269,11 @@ CORPUS = [
         r"\nabla_\theta \log p_\theta(x) = \frac{1}{p_\theta(x)}\int \nabla_\theta p_\theta(x,z)\,dz"
         r" = \E_{p_\theta(z|x)}\left[\nabla_\theta \log p_\theta(x,z)\right]",
     ),
-    Entry("score-zero", RANGANATH, r"\mathbb{E}_{q_\phi(z)}[\nabla_\phi \log q_\phi(z)] = \nabla_\phi \int q_\phi(z)\,dz = 0"),
+    Entry(
+        "score-zero",
+        RANGANATH,
+        r"\mathbb{E}_{q_\phi(z)}[\nabla_\phi \log q_\phi(z)] = \nabla_\phi \int q_\phi(z)\,dz = 0",
+    ),
     Entry(
         "score-function",
         RANGANATH,
@@ -301,9 +308,7 @@ CORPUS = [
         "iwae-monotone",
         BURDA,
         r"\log p(x) \ge \mathcal{L}_{K+1} \ge \mathcal{L}_K \ge \mathcal{L}_1",
-        (
-            r"\mathcal{L}_K := \E_{z_{1:K}\sim q(z|x)}\left[\log\frac1K\sum_{k=1}^K \frac{p(x,z_k)}{q(z_k|x)}\right]",
-        ),
+        (r"\mathcal{L}_K := \E_{z_{1:K}\sim q(z|x)}\left[\log\frac1K\sum_{k=1}^K \frac{p(x,z_k)}{q(z_k|x)}\right]",),
     ),
     Entry(
         "iwae-weights",

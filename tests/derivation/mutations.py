@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (LaTeX is easier to read in one line)
 r"""Slips of the pen, made on purpose: every way to break a derivation that the tests try.
 
 Each mutation rewrites the source at one place. All are chosen such that the value of a side, or the truth of a
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 
 _LETTER = r"(?:\\pi|[pqPQ])(?:_\{?(?:\\boldsymbol)?\\(?:theta|phi|lambda)\}?|_\{(?:\\boldsymbol)?\\(?:theta|phi)\}|_\{\\theta'\})?"
 _DENSITY = re.compile(rf"(?<![A-Za-z\\]){_LETTER}\(([^()]*)\)")
-_KL = re.compile(r"(?:\\(?:mathrm|text|operatorname)\{KL\}|\\KL|D_\{?(?:\\mathrm\{)?KL\}*|\\mathcal\{D\})(?:\\left|\\big)?\s*([(\[])")
+_KL = re.compile(
+    r"(?:\\(?:mathrm|text|operatorname)\{KL\}|\\KL|D_\{?(?:\\mathrm\{)?KL\}*|\\mathcal\{D\})(?:\\left|\\big)?\s*([(\[])"
+)
 
 
 def _closing(text: str, opening: int) -> int:
