@@ -76,6 +76,7 @@ class World:
         restricted: Letters that get probability zero at some values.
         measured: Give each value of a variable a random size, so that a density may exceed 1 as it may on the line;
             without, every value has size 1 and a density is a probability.
+        independent: A letter, two of its variables, and those given which they are made independent.
         near: Letters that in half of the models are close to the posterior, where bounds are tight.
     """
 
@@ -91,6 +92,7 @@ class World:
         posterior: Mapping[str, str] | None = None,
         restricted: frozenset[str] = frozenset(),
         measured: bool = False,
+        independent: tuple[str, str, str, tuple[str, ...]] | None = None,
         near: frozenset[str] = frozenset(),
     ) -> None:
         self.plan = plan
@@ -102,6 +104,7 @@ class World:
         self.substitutes = dict(posterior or {})
         self.restricted = restricted
         self.measured = measured
+        self.independent = independent
         self.near = near
         names = sorted({name for operation in plan.operations for name in operation.free} | self.bound_names())
         self.axes = {name: place + 1 for place, name in enumerate(names)}
@@ -177,6 +180,8 @@ class World:
                 table = self.with_prior(table, roles, exempt)
         if letter in self.near and letter not in self.plan.joints:
             table = self.bring_near(table, letter, roles)
+        if self.independent is not None and letter == self.independent[0]:
+            table = self.make_independent(table, roles)
         if letter in self.restricted and letter not in self.plan.joints:
             table = self.restrict(table, roles)
         self.tables[letter] = table
@@ -198,6 +203,18 @@ class World:
         model = model / model.sum(axis=tuple(range(1, model.ndim)), keepdims=True)
         chosen = (np.arange(len(table)) % 2).reshape((-1,) + (1,) * len(roles))
         return np.where(chosen == 1, model, table)
+
+    def make_independent(self, table: Array, roles: list[str]) -> Array:
+        """The nearest table in which two variables are independent given others."""
+        assert self.independent is not None
+        _, first, second, given = self.independent
+
+        def marginal(*keep: str) -> Array:
+            away = tuple(place + 1 for place, role in enumerate(roles) if role not in keep)
+            return table.sum(axis=away, keepdims=True)
+
+        kept = marginal(first, second, *given)
+        return table / kept * marginal(first, *given) * marginal(second, *given) / marginal(*given)
 
     def size_of(self, name: str) -> Array:
         """The sizes of a variable's values, on its axis."""

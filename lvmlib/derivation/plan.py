@@ -272,7 +272,12 @@ class Plan:
                 env = self.environment()
                 inner = replace(env, letters={letter: f"{letter}°"})
                 left, right = self.expand(pattern.left, env), self.expand(self.random(pattern.right), env)
-                self.joints[letter] = (left, right, self.compile(body, inner))
+                place = self.compile(body, inner)
+                extra = self.free(place) - {*left, *right}
+                if extra or self.axes_of(letter):
+                    what = ", ".join(sorted(extra)) or "a parameter over which an extremum is taken"
+                    raise DerivationSyntaxError(f"the definition of {to_latex(pattern)} depends on {what}")
+                self.joints[letter] = (left, right, place)
                 self.letter_roles[letter] = dict.fromkeys(self.role(v) for v in (*left, *right))
 
     def environment(self) -> Environment:

@@ -158,6 +158,14 @@ def test_what_is_false_on_purpose_must_be_false(tmp_path: Path) -> None:
     assert not check_file(path)[0].as_expected
 
 
+def test_a_declaration_states_nothing_that_could_be_false(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("$$ z \\sim \\Normal(0, I_D), \\qquad x \\mid z \\sim \\Normal(Wz, I_M). $$\n", encoding="utf-8")
+    (checked,) = check_file(path)
+    assert checked.verdict == "holds"
+    assert checked.report.lines[0].notes == ("a declaration: it states no relation",)
+
+
 def test_the_command_runs_as_a_module(page: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "lvmlib.derivation", str(page)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -90,6 +90,17 @@ def test_an_equality_that_holds_for_the_posterior_only_is_false_with_its_conditi
     assert only(rf"\log p(x) = {ELBO}", "q(z) := p(z|x)").verdict == "holds"
 
 
+def test_an_equality_that_needs_an_independence_names_it() -> None:
+    chain = r"p(z \mid x_1, x_2) \propto p(x_1, x_2 \mid z)\,p(z) = p(x_2 \mid z)\,p(x_1 \mid z)\,p(z)"
+    report = check_derivation(chain)
+    assert [line.verdict for line in report.lines] == ["holds", "false"]
+    assert report.lines[1].condition == "x_1 and x_2 are independent given z under p"
+    assumed = check_derivation(chain, definitions=r"p(z, x_1, x_2) := p(z)\,p(x_1 \mid z)\,p(x_2 \mid z)")
+    assert assumed.verdict == "holds"
+    sampled = check_derivation(r"p(z_1, z_2) = p(z_1)\,p(z_2 \mid x)", definitions=[])
+    assert sampled.verdict == "false"
+
+
 def test_support_is_asked_of_q_only_where_it_matters() -> None:
     assert "wherever" in only(r"p(x) = \E_{q(z)}\left[\frac{p(x,z)}{q(z)}\right]").condition
     assert only(rf"\log p(x) \ge {ELBO}").condition == ""
