@@ -12,7 +12,7 @@ import numpy as np
 
 from lvmlib.derivation.causes import edits
 from lvmlib.derivation.evaluation import Deadline, TooSlowError, World
-from lvmlib.derivation.grammar import READINGS, ParsedSide, parse_side
+from lvmlib.derivation.grammar import PARAMETERS, READINGS, ParsedSide, parse_side
 from lvmlib.derivation.plan import OBSERVED, Context, Plan
 from lvmlib.derivation.reader import DerivationSyntaxError, Side, Statement, read_statements
 from lvmlib.derivation.report import Counterexample, DerivationLine, DerivationReport
@@ -274,7 +274,7 @@ class _Checker:
     def cards(self, plan: Plan, observed: int, latent: int) -> dict[str, int]:
         roles = {plan.role(n) for o in plan.operations for n in (*o.free, *(o.data if o.kind == "total" else ()))}  # type: ignore[arg-type]
         roles |= {role for letter in plan.letter_roles.values() for role in letter} | set(plan.roles.values())
-        roles -= plan.context.extremised
+        roles -= plan.context.extremised & PARAMETERS
         axes = {n for o in plan.operations for n in o.free}
         if len(axes) > 4:
             observed, latent = min(observed, 2), min(latent, 2)

@@ -172,6 +172,7 @@ def test_a_maximum_over_q_is_over_every_q() -> None:
     assert only(r"\max_q \left\{-\KL(q(z)\Vert p(z|x))\right\} = 0").verdict == "holds"
     assert only(rf"\max_q {ELBO} = \E_{{p(z)}}[\log p(x|z)]").verdict == "false"
     assert only(rf"\arg\max_q {ELBO} = p(z)").verdict == "false"
+    assert only(r"\max_z p(z|x) \ge p(z|x)").verdict == "holds"
 
 
 @pytest.mark.parametrize(
