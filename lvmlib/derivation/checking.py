@@ -218,7 +218,7 @@ class _Checker:
             scalar = not pattern.variables and not pattern.others and not pattern.index
             named = pattern.name.startswith(("@", "cal:")) and pattern.name != "@ELBO"
             cyclic = any(isinstance(node, Call) and node.name == pattern.name for node in inside)
-            if isinstance(body, Call) and not stated:
+            if not stated and (isinstance(body, Call) or pattern.name == "@ELBO"):
                 return False
             if pattern.name in self.definitions or cyclic:
                 return False

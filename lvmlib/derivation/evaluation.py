@@ -477,6 +477,10 @@ class World:
         assert kind == "extremum"
         how, *names = data
         axes = tuple(self.axes[str(name)] for name in names)
+        if self.tensors:
+            if how not in ("max", "min"):
+                raise DerivationSyntaxError("an arg max inside a gradient or another extremum is not read")
+            return getattr(module, f"a{how}")(values[0], dim=axes, keepdim=True)
         if how in ("max", "min"):
             reduced = values[0]
             for axis in axes:

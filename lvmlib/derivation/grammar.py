@@ -652,6 +652,8 @@ class _Lexer:
             wrap = self.expectation(symbol.sub, symbol, symbols, "variance")
             output.append(("OPERATOR", _Payload("variance", symbol, wrap=wrap)))
             return at + 1
+        if name == "@Cov" and opens:
+            return self.covariance(symbols, at, content, pairs, output)
         divergence = self.divergence(symbols, at, closes)
         if divergence is not None:
             kind, order, opening = divergence
@@ -790,6 +792,29 @@ class _Lexer:
 
         output.append(("PAIR", _Payload("a divergence", symbols[at], wrap=wrap)))
         return opening + 1
+
+    def covariance(
+        self,
+        symbols: Sequence[Symbol],
+        at: int,
+        content: Sequence[Symbol],
+        pairs: dict[int, str],
+        output: list[_Item],
+    ) -> int:
+        """The mean of a product, less the product of the means."""
+        place = _separator(content)
+        if place is None or content[place].name != ",":
+            raise self.error("a covariance needs two arguments with a comma between them", symbols[at])
+        pairs[at + 2 + place] = "covariance"
+        build = self.measure(symbols[at].sub, symbols[at])
+
+        def wrap(builder: _Builder, first: Expression, second: Expression) -> Expression:
+            measure = build(builder)
+            means = Product((Expectation(measure, first), Expectation(measure, second)))
+            return Sum((Expectation(measure, Product((first, second))), Negative(means)))
+
+        output.append(("PAIR", _Payload("a covariance", symbols[at], wrap=wrap)))
+        return at + 2
 
     def entropy(
         self,
@@ -1215,7 +1240,8 @@ class _Builder:
             )
             next_kind = getattr(items[end], "type", "")
             short = log_of_one or opened or (fraction and next_kind != "OPERATOR" and next_kind != "SLASH")
-            if short == self.otherwise("log"):
+            coefficient = fraction and next_kind == "OPERATOR"
+            if coefficient or short == self.otherwise("log"):
                 body, swallowed = self.term(items[at + 1 : whole], [])
                 return made(body), whole, swallowed
         elif opened and len(following.children) > 1 and self.otherwise("power"):

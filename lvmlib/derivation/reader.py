@@ -198,6 +198,13 @@ _REMARK_WORDS = {
     *_words("linearity assume given note product sum chain iid i.i.d. independence concave of to on at"),
     *_words("otherwise therefore but which it we"),
 }
+_KNOWN_MACROS = {
+    **{rf"\{name}": (0, rf"\operatorname{{{name}}}") for name in _words("ELBO EUBO CUBO ESS Cov Bias IWAE")},
+    r"\Entropy": (0, r"\operatorname{H}"),
+    r"\Normal": (0, r"\mathcal{N}"),
+    r"\N": (0, r"\mathbb{N}"),
+    r"\R": (0, r"\mathbb{R}"),
+}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|%[^\n]*(?:\n|$)|\s+|.", re.DOTALL)
 
 
@@ -608,7 +615,7 @@ def read_symbols(latex: str, macros: Mapping[str, tuple[int, str]] | None = None
     if len(latex) > MAX_LENGTH:
         raise DerivationSyntaxError(f"longer than {MAX_LENGTH} characters: give it in pieces", latex, MAX_LENGTH)
     stripped = re.sub(r"\$\$|(?<!\\)\\[\[\]]", "  ", latex)
-    tokens = _expand(_scan(stripped), macros or {}, latex)
+    tokens = _expand(_scan(stripped), {**_KNOWN_MACROS, **(macros or {})}, latex)
     return _simplify(_Reader(tokens, latex).sequence(0, None), latex)
 
 

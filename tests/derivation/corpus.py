@@ -432,5 +432,11 @@ CORPUS = [
     Entry("slash", OWEN, r"\int q(z)\,\bigl(p(x,z)/q(z)\bigr)\,dz = \int dz\, p(x|z)\,p(z) = p(x)"),
     Entry("root", COVER, r"\left(\int \sqrt{q(z)\,p(z)}\,dz\right)^2 \ge \exp(-\KL(q(z)\Vert p(z)))"),
     Entry("pinsker", COVER, r"2\,\mathrm{TV}(q(z)\Vert p(z))^2 \le \KL(q(z)\Vert p(z))"),
+    Entry(
+        "covariance",
+        OWEN,
+        r"\Cov_{q(z)}(f(z), g(z)) = \E_{q(z)}[f(z)g(z)] - \E_{q(z)}[f(z)]\,\E_{q(z)}[g(z)]",
+    ),
+    Entry("course-macros", COURSE, r"\ELBO(q) = \E_{q(z)}[\log p(x,z)] + \Entropy[q(z)] \le \log p(x)"),
     Entry("sampling", COURSE, r"z \sim p(z), \qquad x \sim p(x \mid z)"),
 ]

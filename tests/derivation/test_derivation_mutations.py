@@ -70,6 +70,7 @@ EQUIVALENT: dict[tuple[str, str, int], str] = {
     ("sandwich", "the logarithm outside for inside", 1): WEAKER,
     ("mean-field-constant", "a sign flipped", 0): "a constant may have any sign",
     ("conditional", "a logarithm dropped", 0): WEAKER,
+    ("course-macros", "a logarithm dropped", 1): WEAKER,
     ("two-latents", "a logarithm dropped", 0): WEAKER,
     ("two-latents", "a conditioning dropped", 0): "log p(x) minus divergences is at most log p(x)",
     ("two-latents", "the measure of an expectation changed", 0): "E_p log p(x | z, c) is at most log p(x), by Jensen",
