@@ -11,13 +11,22 @@ nothing binds is free: the line must hold at each of its values. A size such as 
 others. Names that nothing defines are arbitrary functions and positive numbers; calligraphic letters and words
 must be defined, by ``:=`` in the display, by standing alone on a side of ``=``, or in ``definitions``.
 
+**Densities and probabilities.** A density may exceed 1. So in half of the models the values of a variable have random
+sizes: an integral weighs each value by its size, and a density is a probability divided by a size. A display that
+sums over the values of a variable, or speaks of entropy or information, is about probabilities, and all sizes are 1.
+In half of the models q is close to the posterior, where a bound is tight and a false one is found out.
+
+**Parameters.** ``\nabla_\theta`` is the derivative along a random direction of a log-linear family: of every density
+that the display gives theta to, or of p where it gives it to none. A prior written without theta beside a
+``p_\theta(x \mid z)`` does not move. ``\max_q`` runs over every density q, ``\max_\theta`` over a few random values of theta.
+
 **Indices.** Where some density takes two members of a family at once, as ``p(x, z_1, z_2)`` does, they are
 variables of their own. Otherwise ``z_k`` and ``z'`` are further values of ``z``, and draws from one density are
 independent. An index that nothing binds is any one value.
 
 **Precedence.** Products bind closer than sums. A logarithm without brackets takes all factors that follow in its
 term, up to the next logarithm: ``\log p(x \mid z) p(z)`` is the logarithm of the product; but a fraction or
-a bracket right behind it is all it takes. An expectation, a sum or an integral without brackets takes the rest of
+a bracket right behind it is all it takes, unless the fraction stands in front of a sum. An expectation, a sum or an integral without brackets takes the rest of
 its term and stops at ``+`` and ``-``; with brackets it takes the bracket; an integral with its ``dz`` takes what
 stands between. A product sign stops at the next logarithm, sum or expectation. A gradient takes the next factor.
 A maximum takes the rest of the side. Where readers differ, the other reading is tried if the first fails, and the

@@ -129,8 +129,6 @@ class _Checker:
         self.has_bare = False
         self.bare = False
 
-    # Reading
-
     def read(self, latex: str, given: bool) -> list[_Chain]:
         chains = []
         for statement in read_statements(latex, self.macros):
@@ -243,8 +241,6 @@ class _Checker:
         first = self.chains[0].sides[0] if self.chains else None
         return first is not None and bool(first.readings) and first.readings[0][1] == pattern
 
-    # Evaluation
-
     def context(self) -> Context:
         trees = [*self.trees]
         for pattern, body in self.definitions.values():
@@ -318,8 +314,6 @@ class _Checker:
                 except DerivationSyntaxError as error:
                     values.append(error)
         return values, plan, world
-
-    # Verdicts
 
     def run(self, definitions: list[str]) -> DerivationReport:
         for text in definitions:
@@ -592,8 +586,6 @@ class _State:
                 return chosen
         return chosen
 
-    # Conditions
-
     def guides(self) -> list[str]:
         """The letters other than p that are densities of latent variables."""
         found = []
@@ -699,8 +691,6 @@ class _State:
         bar = f" | {', '.join(given)}" if given else ""
         names = ", ".join(left_names)
         return f"{letter}({names}{bar}) > 0 wherever p(x, {names}) > 0"
-
-    # Lines
 
     def values_at(self, i: int, j: int) -> tuple[float, float]:
         left, right = np.broadcast_arrays(self.batches[0][0][i], self.batches[0][0][j])
@@ -873,8 +863,6 @@ class _State:
             if not candidates:
                 break
         return candidates
-
-    # Approximations
 
     def approximation(self, chain: _Chain, at: int, shown: str, notes: list[str]) -> DerivationLine:
         r"""Judges a \approx: exact once sample averages are replaced by expectations, or not at all."""

@@ -135,8 +135,6 @@ class World:
     def card(self, name: str) -> int:
         return self.cards.get(self.plan.role(name), _PARAMETER_VALUES)
 
-    # Tables
-
     def random_weights(self, shape: tuple[int, ...]) -> Array:
         """Positive weights: log-normal, peaked in some models and flat in others."""
         if self.simple:
@@ -345,8 +343,6 @@ class World:
         return self.per_size(joint / joint.sum(axis=inside, keepdims=True), left)
 
     override_axes: tuple[int, ...] = ()
-
-    # Evaluation
 
     def evaluate(self, place: int) -> Array:
         """The value of one step of the plan."""

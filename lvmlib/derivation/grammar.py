@@ -594,11 +594,8 @@ class _Lexer:
             name, parameters, _ = self.density_letter(letter)
             bare = Density(name, (), (), parameters)
             return lambda _: bare
-        tree = self.tree(self.tokens(self.as_densities(symbols)), symbols)
+        tree = self.tree(self.tokens(symbols), symbols)
         return lambda builder: builder.nested(tree)
-
-    def as_densities(self, symbols: Sequence[Symbol]) -> Sequence[Symbol]:
-        return symbols
 
     def word(
         self,

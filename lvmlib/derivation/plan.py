@@ -283,8 +283,6 @@ class Plan:
     def environment(self) -> Environment:
         return Environment(self.sizes)
 
-    # Operations
-
     def add(self, kind: str, arguments: tuple[int, ...] = (), data: tuple[object, ...] = (), *,
             binds: Iterable[str] = (), names: Iterable[str] = ()) -> int:  # fmt: skip
         key = (kind, arguments, data)
@@ -323,8 +321,6 @@ class Plan:
 
     def free(self, place: int) -> frozenset[str]:
         return self.operations[place].free
-
-    # Variables
 
     def random(self, variables: Iterable[Variable]) -> tuple[Variable, ...]:
         return tuple(v for v in variables if v.name not in self.context.parameters)
@@ -366,8 +362,6 @@ class Plan:
         if bound & set(env.renamed.values()):
             raise DerivationSyntaxError(f"a definition binds {', '.join(sorted(bound))}, which is also its argument")
         return env
-
-    # Densities
 
     def density(self, atom: Density, env: Environment, body_free: frozenset[str] = frozenset()) -> int:
         if not atom.left or any(not v.name for v in (*atom.left, *atom.right)):
@@ -509,8 +503,6 @@ class Plan:
                 names.update(dict.fromkeys(self.lefts(part, env)))
         return list(names)
 
-    # Measures
-
     def measure(self, measure: Measure, body: Expression, env: Environment) -> tuple[tuple[str, ...], int]:
         """The variables that an expectation binds, and their density."""
         variables: list[str] = []
@@ -592,8 +584,6 @@ class Plan:
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-    # Expressions
 
     def compile(self, tree: Expression, env: Environment) -> int:
         """The place in the plan of an expression's value."""
@@ -787,8 +777,6 @@ class Plan:
                 seen.add(at)
                 pending += self.operations[at].arguments
         return [self.operations[at] for at in sorted(seen)]
-
-    # Names
 
     def call(self, tree: Call, env: Environment) -> int:
         context = self.context
