@@ -18,7 +18,8 @@ In half of the models q is close to the posterior, where a bound is tight and a 
 
 **Parameters.** ``\nabla_\theta`` is the derivative along a random direction of a log-linear family: of every density
 that the display gives theta to, or of p where it gives it to none. A prior written without theta beside a
-``p_\theta(x \mid z)`` does not move. ``\max_q`` runs over every density q, ``\max_\theta`` over a few random values of theta.
+``p_\theta(x \mid z)`` does not move. ``\max_q`` runs over every density q, ``\max_\theta`` over a few random values of
+theta.
 
 **Indices.** Where some density takes two members of a family at once, as ``p(x, z_1, z_2)`` does, they are
 variables of their own. Otherwise ``z_k`` and ``z'`` are further values of ``z``, and draws from one density are
@@ -26,7 +27,8 @@ independent. An index that nothing binds is any one value.
 
 **Precedence.** Products bind closer than sums. A logarithm without brackets takes all factors that follow in its
 term, up to the next logarithm: ``\log p(x \mid z) p(z)`` is the logarithm of the product; but a fraction or
-a bracket right behind it is all it takes, unless the fraction stands in front of a sum. An expectation, a sum or an integral without brackets takes the rest of
+a bracket right behind it is all it takes, unless the fraction stands in front of a sum. An expectation, a sum or an
+integral without brackets takes the rest of
 its term and stops at ``+`` and ``-``; with brackets it takes the bracket; an integral with its ``dz`` takes what
 stands between. A product sign stops at the next logarithm, sum or expectation. A gradient takes the next factor.
 A maximum takes the rest of the side. Where readers differ, the other reading is tried if the first fails, and the

@@ -270,7 +270,7 @@ class _Checker:
     def cards(self, plan: Plan, observed: int, latent: int) -> dict[str, int]:
         roles = {plan.role(n) for o in plan.operations for n in (*o.free, *(o.data if o.kind == "total" else ()))}  # type: ignore[arg-type]
         roles |= {role for letter in plan.letter_roles.values() for role in letter} | set(plan.roles.values())
-        roles -= plan.context.extremised & PARAMETERS
+        roles -= (plan.context.extremised & PARAMETERS) - plan.context.families
         axes = {n for o in plan.operations for n in o.free}
         if len(axes) > 4:
             observed, latent = min(observed, 2), min(latent, 2)

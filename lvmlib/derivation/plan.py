@@ -404,7 +404,7 @@ class Plan:
     def axes_of(self, letter: str) -> tuple[str, ...]:
         """The parameters of a density over whose values some line takes an extremum."""
         own = self.context.letter_parameters.get(letter.rstrip("°"), set()) | self.default_parameters(letter)
-        return tuple(sorted(own & self.context.extremised))
+        return tuple(sorted((own & self.context.extremised) - self.context.families))
 
     def default_parameters(self, letter: str) -> set[str]:
         """The parameters of a letter that is written without any: theta for p, phi for q."""

@@ -78,6 +78,7 @@ def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
         "a" * 20_001,
         r"w := w + 1, \quad w = 2",
         r"p(x) = \text",
+        r"\max_{\theta,\phi} \E_{q_\phi(z|x)}[\log p_\theta(x,z)] \le \max_\theta \log p_\theta(\theta)",
         r"\max_q \max_z q(z) = 1",
         r"q^\star(z) = \arg\max_q\arg\max_z q(z)",
         r"\log \E_{p(z)}\left[e^{f(z)}\right] = \sup_{z} \left\{\E_{q(z)}[f(z)] - \KL(q(z)\Vert p(z))\right\}",
