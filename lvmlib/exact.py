@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 # Rows of x scored at once: the temporaries of one block of 64 columns stay in the processor's cache.
-_ROWS_PER_BLOCK = 8192
+_ROWS_PER_BLOCK = 4096
 
 
 class ExactModel(LatentVariableModel):
