@@ -5,6 +5,7 @@ Everything is a view of one random number, the importance weight w(z) = p(x, z) 
 
 from lvmlib import data, plots
 from lvmlib.bounds import elbo
+from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
 from lvmlib.evidence import EvidenceEstimate, importance_sampling, prior_monte_carlo
 from lvmlib.exact import (
@@ -24,6 +25,7 @@ __all__ = [
     "AmortizedGuide",
     "BetaBernoulli",
     "Decomposition",
+    "DerivationReport",
     "DivergenceEstimate",
     "EvidenceEstimate",
     "ExactModel",
@@ -35,6 +37,7 @@ __all__ = [
     "MeanFieldGuide",
     "QuadratureModel",
     "WeightSummary",
+    "check_derivation",
     "chi_square",
     "data",
     "elbo",

@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "vouches(label, ...): this test checks the claims of the book with these labels")
     if config.getoption("--typecheck"):
         from jaxtyping import install_import_hook
 

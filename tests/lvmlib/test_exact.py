@@ -66,6 +66,7 @@ def test_mixture_evidence_and_posterior_equal_enumeration(seed):
     np.testing.assert_allclose(numpy_of(model.posterior(x).probs), densities / evidence[:, None], atol=1e-8, rtol=0)
 
 
+@pytest.mark.vouches("thm-linear-gaussian")
 @pytest.mark.parametrize("latent", [1, 2])
 def test_linear_gaussian_evidence_and_posterior_equal_brute_force_quadrature(latent):
     model = models.linear_gaussian(seed=3, observed=3, latent=latent)
@@ -164,6 +165,7 @@ def test_joint_of_finite_model_sums_to_one():
     assert model.log_joint(x, z).exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.vouches("thm-joint")
 @pytest.mark.parametrize("name", ["linear_gaussian", "mixture", "beta_bernoulli", "quadrature"])
 def test_joint_integrates_to_one(name):
     grid = torch.linspace(-14, 14, 1401, dtype=torch.float64)
@@ -186,6 +188,7 @@ def test_joint_integrates_to_one(name):
     assert total.item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.vouches("thm-bayes")
 @pytest.mark.parametrize("name", models.EXACT_MODELS)
 def test_bayes_rule_holds_at_every_z(name):
     """log p(x, z) - log p(z | x) is log p(x), whatever z."""
@@ -199,6 +202,7 @@ def test_bayes_rule_holds_at_every_z(name):
 # Samples follow the joint.
 
 
+@pytest.mark.vouches("thm-ancestral")
 def test_samples_of_finite_model_follow_the_joint():
     model, n = models.finite(seed=2), 20_000
     x, z = model.sample(n, seed=0)
@@ -207,6 +211,7 @@ def test_samples_of_finite_model_follow_the_joint():
     assert scipy.stats.chisquare(numpy_of(counts), n * numpy_of(joint).ravel()).pvalue > REJECT
 
 
+@pytest.mark.vouches("thm-ancestral")
 def test_samples_of_linear_gaussian_follow_the_joint():
     model = models.linear_gaussian(seed=4)
     x, z = model.sample(5000, seed=0)

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 
+# Packages inside the package, whose names the page shows under their own.
+SUBPACKAGES = ("derivation",)
+
+
 def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
     """The names of ``package.__all__``, grouped by the module of the package that defines them.
 
-    A module that is itself a public name, like ``lvmlib.plots``, brings every name of its own ``__all__``.
+    A module that is itself a public name, like ``lvmlib.plots``, brings every name of its own ``__all__``. So does
+    a subpackage, like ``lvmlib.derivation``, after those of its names that the package exports.
 
     Raises:
         LookupError: If a public name is defined in none of the modules.
@@ -40,6 +45,10 @@ def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
                 f"{package}.{name} is public, but no module of the API page exports it: add its module to the page"
             )
         groups[homes[name]].append(name)
+    for module, names in groups.items():
+        home = importlib.import_module(f"{package}.{module}")
+        if hasattr(home, "__path__"):
+            names += [f"{module}.{name}" for name in home.__all__ if name not in names]
     return groups
 
 
@@ -62,12 +71,16 @@ class PublicNames(SphinxDirective):
         section = nodes.section(ids=[f"{package}-{module}"])
         section += nodes.title(heading, heading)
         self.state.document.note_implicit_target(section, section)
-        home = package if names[0] in importlib.import_module(package).__all__ else f"{package}.{module}"
-        lines = ["````{eval-rst}", _first_paragraph(f"{package}.{module}"), "", f".. currentmodule:: {home}", ""]
-        for name in names:
+        public = importlib.import_module(package).__all__
+        lines = ["````{eval-rst}", _first_paragraph(f"{package}.{module}"), ""]
+        homes = [package if name in public else f"{package}.{module}" for name in names]
+        for place, (home, name) in enumerate(zip(homes, names, strict=True)):
+            if place == 0 or home != homes[place - 1]:
+                lines += [f".. currentmodule:: {home}", ""]
+            name = name.rpartition(".")[2]
             lines += _entry(getattr(importlib.import_module(home), name), name)
         lines.append("````")
-        self.state.nested_parse(StringList(lines, source=home), self.content_offset, section)
+        self.state.nested_parse(StringList(lines, source=f"{package}.{module}"), self.content_offset, section)
         return section
 
 
@@ -119,12 +132,13 @@ def resolve_public_name(
         return content
     domain = env.get_domain("py")
     parts = target.split(".")
-    for start in range(len(parts)):
-        found = domain.resolve_xref(
-            env, node["refdoc"], app.builder, "obj", ".".join(("lvmlib", *parts[start:])), node, content
-        )
-        if found is not None:
-            return found
+    for home in ("lvmlib", *(f"lvmlib.{name}" for name in SUBPACKAGES)):
+        for start in range(len(parts)):
+            found = domain.resolve_xref(
+                env, node["refdoc"], app.builder, "obj", ".".join((home, *parts[start:])), node, content
+            )
+            if found is not None:
+                return found
     return None
 
 

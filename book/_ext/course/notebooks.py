@@ -7,12 +7,14 @@ changes from one build to the next unless the chapter, the package or this code 
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 from docutils import nodes
+from myst_nb.core.read import is_myst_markdown_notebook
 from nbformat import NotebookNode
 
 from course.freshness import code_hash
@@ -21,7 +23,6 @@ from course.markdown import Code, MarkdownWriter, NotebookError, Numbers, Piece,
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-CHAPTER = re.compile(r"book/(?P<name>\d\d_\w+)")
 # The chapter's cell that only the book needs: it glues numbers into the prose, where the notebook has them.
 BOOK_ONLY = "book-only"
 FOLDED_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input"}
@@ -34,10 +35,12 @@ METADATA = {
 }
 
 
-def notebook_of(docname: str) -> str | None:
-    """``book/01_joint`` makes ``01_joint.ipynb``; a page without code makes none."""
-    match = CHAPTER.fullmatch(docname)
-    return f"{match['name']}.ipynb" if match else None
+def notebook_of(app: Sphinx, docname: str) -> str | None:
+    """``book/01_joint`` makes ``01_joint.ipynb``; a page that is not a text notebook makes none."""
+    source = Path(app.env.doc2path(docname))
+    if source.suffix != ".md" or not is_myst_markdown_notebook(source.read_text(encoding="utf-8")):
+        return None
+    return f"{posixpath.basename(docname)}.ipynb"
 
 
 def folder(app: Sphinx) -> Path:
@@ -45,8 +48,8 @@ def folder(app: Sphinx) -> Path:
 
 
 def write_notebook(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    name = notebook_of(docname)
-    if name is None or app.builder.format != "html":
+    name = notebook_of(app, docname) if app.builder.format == "html" else None
+    if name is None:
         return
     writer = MarkdownWriter(
         page_url=_page_url(app, docname),
@@ -242,7 +245,7 @@ def _cited_url(app: Sphinx, anchor: str) -> str | None:
 
 def remove_orphans(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html" and folder(app).is_dir():
-        made = {notebook_of(docname) for docname in app.env.found_docs}
+        made = {notebook_of(app, docname) for docname in app.env.found_docs}
         for path in folder(app).glob("*.ipynb"):
             if path.name not in made:
                 path.unlink()
