@@ -6,6 +6,7 @@ read, each with its reason and a link to its place. Both run the checker while t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # What the report notes on a line that was read but compares nothing.
 STATES_NOTHING = ("a definition of", "a declaration", "no relation")
 COLUMNS = ("displays", "evaluated", "definition", "false on purpose", "unread")
-AMSMATH = tuple(rf"\begin{{{name}" for name in ("align", "equation", "gather", "multline", "eqnarray", "flalign"))
+AMSMATH = re.compile(r"\\begin\{(?:align|alignat|eqnarray|equation|flalign|gather|multline)\*?\}")
 
 
 def complaints(page: Path) -> list[str]:
@@ -133,7 +134,7 @@ class UnreadDerivations(_OfTheBook):
             unread = [one.block for one in checked if one.report is None]
             for number, block in enumerate(unread, 1):
                 lines += [f"{{doc}}`/{docname}`, {{ref}}`{unread_name(docname, number)}`: {block.unread}.", ""]
-                whole = block.latex.startswith(AMSMATH)
+                whole = AMSMATH.match(block.latex)
                 lines += [block.latex, ""] if whole else ["$$", block.latex, "$$", ""]
         return self.parse(lines or ["There is none."])
 
