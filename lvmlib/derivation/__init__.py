@@ -14,7 +14,7 @@ must be defined, by ``:=`` in the display, by standing alone on a side of ``=``,
 **Densities and probabilities.** A density may exceed 1. So in half of the models the values of a variable have random
 sizes: an integral weighs each value by its size, and a density is a probability divided by a size. A display that
 sums over the values of a variable, or speaks of entropy or information, is about probabilities, and all sizes are 1.
-In half of the models q is close to the posterior, where a bound is tight and a false one is found out.
+In about a quarter of the models q is close to the posterior, where a bound is tight and a false one is found out.
 
 **Parameters.** ``\nabla_\theta`` is the derivative along a random direction of a log-linear family: of every density
 that the display gives theta to, or of p where it gives it to none. A prior written without theta beside a
