@@ -27,7 +27,7 @@ from lvmlib.derivation.syntax import (
     Quotient,
     Sum,
     Variable,
-    to_latex,
+    in_text,
 )
 
 __all__ = ["Edit", "edits"]
@@ -63,18 +63,13 @@ def _with_part(tree: Expression, wanted: int, new: Expression) -> Expression:
     return tree.map(change)
 
 
-def _brief(tree: Expression) -> str:
-    text = to_latex(tree)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _is_average(tree: Expression) -> bool:
     return isinstance(tree, Expectation | Integral | IndexedSum)
 
 
 def _logs(tree: Expression) -> Iterator[tuple[str, Expression]]:
     if isinstance(tree, Logarithm):
-        yield f"without the logarithm in front of {_brief(tree.body)}", tree.body
+        yield f"without the logarithm in front of {in_text(tree.body)}", tree.body
         if isinstance(tree.body, Expectation):
             inner = tree.body
             yield "with the logarithm inside the expectation", replace(inner, body=Logarithm(inner.body))
@@ -86,45 +81,45 @@ def _logs(tree: Expression) -> Iterator[tuple[str, Expression]]:
     if isinstance(tree, Expectation | Integral | Density | Quotient | Product) or (
         isinstance(tree, IndexedSum) and not tree.is_product
     ):
-        yield f"with a logarithm in front of {_brief(tree)}", Logarithm(tree)
+        yield f"with a logarithm in front of {in_text(tree)}", Logarithm(tree)
 
 
 def _arguments(tree: Expression) -> Iterator[tuple[str, Expression]]:
     if isinstance(tree, Divergence):
         swapped = replace(tree, first=tree.second, second=tree.first)
-        yield f"with the arguments of {_brief(tree)} swapped", swapped
+        yield f"with the arguments of {in_text(tree)} swapped", swapped
     if isinstance(tree, Quotient):
         turned = Quotient(tree.denominator, tree.numerator)
-        yield f"with the fraction {_brief(tree)} turned over", turned
+        yield f"with the fraction {in_text(tree)} turned over", turned
     if isinstance(tree, Entropy) and tree.second is not None:
         yield "with the arguments of the cross-entropy swapped", Entropy(tree.second, tree.first)
 
 
 def _signs(tree: Expression) -> Iterator[tuple[str, Expression]]:
     if isinstance(tree, Negative):
-        yield f"without the minus in front of {_brief(tree.body)}", tree.body
+        yield f"without the minus in front of {in_text(tree.body)}", tree.body
     if isinstance(tree, Sum):
         for at, term in enumerate(tree.terms):
             if not isinstance(term, Negative):
                 flipped = (*tree.terms[:at], Negative(term), *tree.terms[at + 1 :])
-                yield f"with a minus in front of {_brief(term)}", Sum(flipped)
+                yield f"with a minus in front of {in_text(term)}", Sum(flipped)
     if isinstance(tree, Divergence | Expectation | Entropy | Logarithm):
-        yield f"with a minus in front of {_brief(tree)}", Negative(tree)
+        yield f"with a minus in front of {in_text(tree)}", Negative(tree)
 
 
 def _dropped(tree: Expression) -> Iterator[tuple[str, Expression]]:
     if isinstance(tree, Product):
         for at, factor in enumerate(tree.factors):
             rest = (*tree.factors[:at], *tree.factors[at + 1 :])
-            yield f"without the factor {_brief(factor)}", rest[0] if len(rest) == 1 else Product(rest)
+            yield f"without the factor {in_text(factor)}", rest[0] if len(rest) == 1 else Product(rest)
     if isinstance(tree, Sum):
         for at, term in enumerate(tree.terms):
             rest = (*tree.terms[:at], *tree.terms[at + 1 :])
-            yield f"without the term {_brief(term)}", rest[0] if len(rest) == 1 else Sum(rest)
+            yield f"without the term {in_text(term)}", rest[0] if len(rest) == 1 else Sum(rest)
     if isinstance(tree, Quotient):
-        yield f"without the denominator {_brief(tree.denominator)}", tree.numerator
+        yield f"without the denominator {in_text(tree.denominator)}", tree.numerator
     if isinstance(tree, Power):
-        yield f"without the exponent {_brief(tree.exponent)}", tree.base
+        yield f"without the exponent {in_text(tree.exponent)}", tree.base
 
 
 def _exchanged(densities: list[Density], itself: Expression) -> Local:
@@ -145,7 +140,7 @@ def _exchanged(densities: list[Density], itself: Expression) -> Local:
             options.append(replace(tree, left=tree.left[:1], right=tree.left[1:]))
             options.append(replace(tree, left=tree.left[1:], right=tree.left[:1]))
         for option in dict.fromkeys(option for option in options if option != itself):
-            yield f"with {_brief(option)} for {_brief(tree)}", option
+            yield f"with {in_text(option)} for {in_text(tree)}", option
 
     return local
 
@@ -158,10 +153,10 @@ def _added(densities: list[Density], sizes: list[Expression]) -> Local:
             return
         if isinstance(tree, Product | Density | Quotient | Expectation | Integral | IndexedSum | Power):
             for density in densities:
-                yield f"with a factor {_brief(density)} at {_brief(tree)}", Product((density, tree))
-                yield f"with {_brief(tree)} divided by {_brief(density)}", Quotient(tree, density)
+                yield f"with a factor {in_text(density)} at {in_text(tree)}", Product((density, tree))
+                yield f"with {in_text(tree)} divided by {in_text(density)}", Quotient(tree, density)
             for size in sizes:
-                yield f"with a factor {_brief(size)} at {_brief(tree)}", Product((size, tree))
+                yield f"with a factor {in_text(size)} at {in_text(tree)}", Product((size, tree))
 
     return local
 
@@ -171,8 +166,8 @@ def _terms(densities: list[Density], sizes: list[Expression]) -> Local:
         if isinstance(tree, Sum | Expectation | Divergence | Logarithm | IndexedSum | Negative | Integral | Entropy):
             for inner in [*densities, *sizes]:
                 term = Logarithm(inner)
-                yield f"with {_brief(term)} added", Sum((tree, term))
-                yield f"with {_brief(term)} subtracted", Sum((tree, Negative(term)))
+                yield f"with {in_text(term)} added", Sum((tree, term))
+                yield f"with {in_text(term)} subtracted", Sum((tree, Negative(term)))
 
     return local
 

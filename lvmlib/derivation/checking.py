@@ -33,6 +33,7 @@ from lvmlib.derivation.syntax import (
     Number,
     Product,
     Variable,
+    in_text,
     to_latex,
 )
 
@@ -201,7 +202,7 @@ class _Checker:
                     continue
                 pattern, tree = name.readings[0][1], body.readings[0][1]
                 if self.take(pattern, tree, relation, given):
-                    name.announces = to_latex(pattern)
+                    name.announces = in_text(pattern)
                     shown = self.latex if not given else ""
                     if shown and relation == ":=" and isinstance(pattern, Call):
                         first, second = name.side, body.side
@@ -560,7 +561,7 @@ class _State:
         if "prior" in note:
             return any("names no density" in n or "names neither" in n for s in (left, right) if s.parsed
                        for n in s.parsed.notes)  # fmt: skip
-        subject = note.split(" ")[0]
+        subject = note.split("$")[1] if note.startswith("$") else note.split(" ")[0]
         return any(subject in to_latex(s.readings[0][1]) for s in (left, right))
 
     def other_readings(
@@ -576,12 +577,12 @@ class _State:
             flags = sorted(left.readings[i][0] | right.readings[j][0])
             if chosen is None and outcome is True:
                 chosen = (left.places[i], right.places[j])
-                read = " and ".join(to_latex(s.readings[k][1]) for s, k in ((left, i), (right, j)) if k)
+                read = " and ".join(in_text(s.readings[k][1]) for s, k in ((left, i), (right, j)) if k)
                 unclear = "; ".join(READINGS[flag] for flag in flags)
                 notes.append(f"readers may differ on {unclear}: read as {read}")
                 return chosen
             if default and outcome is False:
-                read = " and ".join(to_latex(s.readings[k][1]) for s, k in ((left, i), (right, j)) if k)
+                read = " and ".join(in_text(s.readings[k][1]) for s, k in ((left, i), (right, j)) if k)
                 notes.append(f"brackets would help: read as {read}, the line would be false")
                 return chosen
         return chosen
@@ -833,7 +834,7 @@ class _State:
         found = []
         for description, side, first, second in self.screened(chain, at, relation, candidates)[:1]:
             mended = second if side == "right" else first
-            found.append(f"holds {description}{' on the left' if side == 'left' else ''}: {to_latex(mended)}")
+            found.append(f"holds {description}{' on the left' if side == 'left' else ''}: {in_text(mended)}")
         if relation == "=":
             weaker = [_SHOWN[sign] for sign in (">=", "<=") if self.holds(chain, at, i, j, sign) is True]
             found += [f"holds as an inequality: {sign}" for sign in weaker]
@@ -878,7 +879,7 @@ class _State:
             if chained is True:
                 notes.append(
                     "an approximation, not an identity: exact in the limit of many samples"
-                    f" {family}_k drawn from {to_latex(density)}"
+                    f" {family}_k drawn from {in_text(density)}"
                 )
                 return DerivationLine(shown, "approx", "holds", notes=tuple(notes))
         family, density = options[0]
@@ -888,7 +889,7 @@ class _State:
             return _unreadable(
                 shown, "approx", DerivationSyntaxError(outcome.message, self.checker.latex, right.side.start)
             )
-        notes.append(f"in the limit of many samples {family}_k drawn from {to_latex(density)} the sides differ")
+        notes.append(f"in the limit of many samples {family}_k drawn from {in_text(density)} the sides differ")
         state = _State(self.checker, self.context, limits, [])
         for stream, setting in enumerate(self.checker.settings(self.context)):
             state.batches.append(self.checker.evaluate(self.context, limits, setting, 60, 30 + stream))

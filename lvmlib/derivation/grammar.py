@@ -81,6 +81,7 @@ _BARS = frozenset(["|", r"\mid", r"\vert", r"\given", r"\lvert", r"\rvert", "∣
 _DOUBLE_BARS = frozenset([r"\|", r"\Vert", r"\parallel", r"\lVert", r"\rVert", "∥", r"\divides"])
 _OPENING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace", r"\lbrack": r"\rbrack", r"\langle": r"\rangle"}
 _CLOSING = frozenset(_OPENING.values())
+_COMPARING = frozenset(["<", ">", "=", r"\lt", r"\gt", r"\le", r"\leq", r"\ge", r"\geq", r"\ne", r"\neq"])
 _DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", "…"])
 _MAX_NESTING = 60
 _UPPER = {"k": "K", "n": "N", "t": "T", "d": "D", "m": "M", "l": "L", "s": "S", "j": "J"}
@@ -527,6 +528,9 @@ class _Lexer:
     def domain(self, symbol: Symbol) -> tuple[Variable, ...]:
         r"""The variables named under an integral sign; a set such as ``\mathcal{Z}`` names none."""
         sub = symbol.sub or ()
+        bounded = next((part for part in sub if part.name in _COMPARING), None)
+        if bounded is not None:
+            raise self.error("an integral over a part of the values has no value on a finite model", bounded)
         sub = sub[: next((at for at, part in enumerate(sub) if part.name == r"\in"), len(sub))]
         if not sub or any(part.style in ("cal", "bb") or (not _is_letter(part) and part.name != ",") for part in sub):
             return ()

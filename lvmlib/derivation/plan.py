@@ -44,7 +44,7 @@ from lvmlib.derivation.syntax import (
     Sum,
     Variable,
     Variance,
-    to_latex,
+    in_text,
 )
 
 __all__ = ["OBSERVED", "Context", "Environment", "Operation", "Plan"]
@@ -276,7 +276,7 @@ class Plan:
                 extra = self.free(place) - {*left, *right}
                 if extra or self.axes_of(letter):
                     what = ", ".join(sorted(extra)) or "a parameter over which an extremum is taken"
-                    raise DerivationSyntaxError(f"the definition of {to_latex(pattern)} depends on {what}")
+                    raise DerivationSyntaxError(f"the definition of {in_text(pattern)} depends on {what}")
                 self.joints[letter] = (left, right, place)
                 self.letter_roles[letter] = dict.fromkeys(self.role(v) for v in (*left, *right))
 
@@ -379,7 +379,7 @@ class Plan:
             return self.number(1.0)
         roles = [self.role(name) for name in (*left, *right)]
         if len(set(left)) < len(left):
-            raise DerivationSyntaxError(f"{to_latex(atom) if atom else letter} names a variable twice")
+            raise DerivationSyntaxError(f"{in_text(atom) if atom else letter} names a variable twice")
         if len(set(roles)) < len(roles):
             left_roles = [self.role(name) for name in left]
             if (
@@ -388,7 +388,7 @@ class Plan:
                 and not set(left_roles) & {self.role(name) for name in right}
             ):
                 return self.product(*(self.conditional(letter, (name,), right, env, atom) for name in left))
-            raise DerivationSyntaxError(f"{to_latex(atom) if atom else letter} takes two copies of one variable")
+            raise DerivationSyntaxError(f"{in_text(atom) if atom else letter} takes two copies of one variable")
         if letter not in self.joints:
             replacement = self.defined_density(letter, left, right, env)
             if replacement is not None:
@@ -459,7 +459,7 @@ class Plan:
 
     def from_signature(self, atom: Density, signature: Signature) -> Density:
         if len(set(signature[0])) < len(signature[0]):
-            raise DerivationSyntaxError(f"{to_latex(atom)} does not say over which variables")
+            raise DerivationSyntaxError(f"{in_text(atom)} does not say over which variables")
         if self.context.letter(atom) == "p" and self.bare_posterior and not signature[1]:
             observed = tuple(sorted(self.context.families & OBSERVED))
             signature = (signature[0], observed)
@@ -475,7 +475,7 @@ class Plan:
         families = {self.role(name).split("_")[0] for name in body_free}
         names = [n for n in self.context.latents() if n in families] or self.context.latents()[:1]
         if not names:
-            raise DerivationSyntaxError(f"{to_latex(atom)} does not say over which variables")
+            raise DerivationSyntaxError(f"{in_text(atom)} does not say over which variables")
         return tuple(map(Variable, names))
 
     def lefts(self, tree: Expression, env: Environment) -> list[str]:
@@ -543,12 +543,12 @@ class Plan:
                 return list(wanted), self.conditional(letter, wanted, right, env, tree)
             if set(wanted) < set(left):
                 raise DerivationSyntaxError(
-                    f"an expectation over {', '.join(wanted)} names the density {to_latex(tree)} of more variables"
+                    f"an expectation over {', '.join(wanted)} names the density {in_text(tree)} of more variables"
                 )
-            raise DerivationSyntaxError(f"{', '.join(wanted)} cannot be drawn from {to_latex(tree)}")
+            raise DerivationSyntaxError(f"{', '.join(wanted)} cannot be drawn from {in_text(tree)}")
         bound = self.lefts(tree, env)
         if wanted and set(wanted) != set(bound):
-            raise DerivationSyntaxError(f"{', '.join(wanted)} cannot be drawn from {to_latex(tree)}")
+            raise DerivationSyntaxError(f"{', '.join(wanted)} cannot be drawn from {in_text(tree)}")
         return bound, self.compile(tree, env)
 
     def is_copy(self, names: tuple[Variable, ...]) -> bool:
@@ -636,7 +636,7 @@ class Plan:
             case Gradient(parameters, body):
                 inner = self.compile(body, env)
                 if not self.depends(inner, parameters):
-                    self.note(f"{to_latex(body)} does not depend on {', '.join(parameters)}: its gradient is zero")
+                    self.note(f"{in_text(body)} does not depend on {', '.join(parameters)}: its gradient is zero")
                     return self.number(0.0)
                 return self.add("gradient", (inner,), parameters)
             case Extremum():
@@ -765,7 +765,7 @@ class Plan:
         if axes:
             for name in axes:
                 if name not in self.free(value):
-                    raise DerivationSyntaxError(f"nothing in {to_latex(tree.body)} depends on {name}")
+                    raise DerivationSyntaxError(f"nothing in {in_text(tree.body)} depends on {name}")
             value = self.add("extremum", (value,), (tree.kind, *axes), binds=axes)
         return value
 
@@ -794,21 +794,21 @@ class Plan:
             if len(variable) == 1:
                 return self.add("value", (), (variable[0],), names=variable)
         if name.startswith(("@", "cal:")):
-            shown = to_latex(replace(tree, variables=(), others=()))
+            shown = in_text(replace(tree, variables=(), others=()))
             raise DerivationSyntaxError(f"{shown} is not defined: define it with := or in definitions")
         arguments = self.expand(tree.variables, env)
         label = name + "".join(f"_{self.index(i, env)}" for i in tree.index if isinstance(i, Index))
         if any(isinstance(index, Span) for index in tree.index):
-            raise DerivationSyntaxError(f"{to_latex(tree)} is not a single number")
+            raise DerivationSyntaxError(f"{in_text(tree)} is not a single number")
         if not arguments:
             return self.add("scalar", (), (label,))
-        self.note(f"{to_latex(replace(tree, variables=()))} is not defined: it is read as an arbitrary function")
+        self.note(f"{in_text(replace(tree, variables=()))} is not defined: it is read as an arbitrary function")
         return self.add("function", (), (label, arguments, tree.parameters), names=arguments)
 
     def bound(self, env: Environment) -> int:
         """The evidence lower bound of q, where nobody defined it otherwise."""
         atom = self.resolved(Density("q"), env, (), frozenset())
-        self.note(r"ELBO is read as \mathbb{E}_q[\log p(x, z) - \log q(z)]")
+        self.note(r"ELBO is read as $\mathbb{E}_q[\log p(x, z) - \log q(z)]$")
         observed = tuple(Variable(n) for n in sorted(self.context.families & OBSERVED)) or (Variable("x"),)
         joint = Density("p", (*observed, *atom.left))
         body = Sum((Logarithm(joint), Negative(Logarithm(atom))))
@@ -818,7 +818,7 @@ class Plan:
         """What a defined name stands for, with its arguments put in."""
         pattern, body = self.context.definitions[tree.name]
         if env.inlined >= _MAX_INLINED:
-            raise DerivationSyntaxError(f"the definition of {to_latex(pattern)} goes in a circle")
+            raise DerivationSyntaxError(f"the definition of {in_text(pattern)} goes in a circle")
         indices = dict(self.sizes)
         plain = Environment(indices)
         index = tree.index
@@ -826,19 +826,19 @@ class Plan:
         if index and not pattern.index and len(pattern.variables) == 1 and not variables:
             variables, index = (replace(pattern.variables[0], index=index),), ()
         if len(index) != len(pattern.index):
-            raise DerivationSyntaxError(f"{to_latex(tree)} does not fit its definition {to_latex(pattern)}")
+            raise DerivationSyntaxError(f"{in_text(tree)} does not fit its definition {in_text(pattern)}")
         for mine, given in zip(pattern.index, index, strict=True):
             if mine == given and isinstance(mine, Index) and mine.letter not in {*env.indices, *self.context.sizes}:
                 continue
             if isinstance(mine, Index) and mine.letter and isinstance(given, Index):
                 indices[mine.letter] = self.index(given, env) - mine.offset
             elif mine != given:
-                raise DerivationSyntaxError(f"{to_latex(tree)} does not fit its definition {to_latex(pattern)}")
+                raise DerivationSyntaxError(f"{in_text(tree)} does not fit its definition {in_text(pattern)}")
         renamed: dict[str, str] = {}
         if pattern.variables and variables:
             mine_names, given_names = self.expand(pattern.variables, plain), self.expand(variables, env)
             if len(mine_names) != len(given_names):
-                raise DerivationSyntaxError(f"{to_latex(tree)} does not fit its definition {to_latex(pattern)}")
+                raise DerivationSyntaxError(f"{in_text(tree)} does not fit its definition {in_text(pattern)}")
             renamed = {a: b for a, b in zip(mine_names, given_names, strict=True) if a != b}
         elif env.renamed:
             renamed = dict(env.renamed)

@@ -148,7 +148,7 @@ class DerivationReport:
             mark = _MARKS[line.verdict]
             weight = "normal" if line.verdict == "holds" else "bold"
             shown = _displayed(line)
-            remarks = "".join(f"<div>{html.escape(remark)}</div>" for remark in line.remarks())
+            remarks = "".join(f"<div>{_with_formulas(remark)}</div>" for remark in line.remarks())
             if line.error is not None and line.error.latex:
                 remarks += (
                     f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
@@ -173,7 +173,19 @@ def _displayed(line: DerivationLine) -> str:
     whole = source.count("{") == source.count("}") and source.count("\\left") == source.count("\\right")
     if line.verdict == "unreadable" or not whole or "\\begin" in source or "\\end" in source or "\\tag" in source:
         return f"<code>{html.escape(line.latex)}</code>"
+    return _formula(rf"\displaystyle {source}")
+
+
+def _with_formulas(remark: str) -> str:
+    """A remark with what stands between dollar signs handed to MathJax."""
+    parts = remark.split("$")
+    if len(parts) % 2 == 0:
+        return html.escape(remark)
+    return "".join(_formula(part) if number % 2 else html.escape(part) for number, part in enumerate(parts))
+
+
+def _formula(latex: str) -> str:
     return (
-        f'<span class="math notranslate nohighlight tex2jax_process mathjax_process">'
-        f"\\(\\displaystyle {html.escape(source)}\\)</span>"
+        '<span class="math notranslate nohighlight tex2jax_process mathjax_process">'
+        rf"\({html.escape(latex)}\)</span>"
     )

@@ -317,6 +317,11 @@ def _wrapped(part: Expression) -> str:
     return text if isinstance(part, (*_ATOMS, Quotient)) else rf"\left({text}\right)"
 
 
+def in_text(tree: Expression) -> str:
+    """An expression for the middle of a sentence, between dollar signs as in Markdown."""
+    return f"${to_latex(tree)}$"
+
+
 def to_latex(tree: Expression) -> str:
     r"""Writes an expression as LaTeX, with brackets wherever a reader could doubt.
 

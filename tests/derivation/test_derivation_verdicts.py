@@ -45,12 +45,12 @@ def test_the_smallest_model_is_looked_for() -> None:
         (rf"\log p(x) = {ELBO} + \KL(p(z|x)\Vert q(z))", "swapped"),
         (rf"\log p(x) = {ELBO} - \KL(q(z)\Vert p(z|x))", "without the minus"),
         (r"p(x) = \E_{q(z)}\left[\frac{q(z)}{p(x,z)}\right]", "turned over"),
-        (r"p(x) = \int p(x \mid z)\,dz", r"with p(x, z) for p(x \mid z)"),
-        (r"p(x) = \E_{q(z)}[p(x,z)]", "divided by q(z)"),
-        (r"p(x) = \E_{p(z)}[p(x,z)]", r"with p(x \mid z) for p(x, z)"),
-        (r"p(z|x) = p(x,z)", "divided by p(x)"),
+        (r"p(x) = \int p(x \mid z)\,dz", r"with $p(x, z)$ for $p(x \mid z)$"),
+        (r"p(x) = \E_{q(z)}[p(x,z)]", "divided by $q(z)$"),
+        (r"p(x) = \E_{p(z)}[p(x,z)]", r"with $p(x \mid z)$ for $p(x, z)$"),
+        (r"p(z|x) = p(x,z)", "divided by $p(x)$"),
         (r"\E_{q(z)}[\log w(z)] = \log p(x)", "as an inequality"),
-        (r"p(x) = \sum_{k=1}^K \E_{z_k\sim q(z)}[w(z_k)]", r"factor \frac{1}{K}"),
+        (r"p(x) = \sum_{k=1}^K \E_{z_k\sim q(z)}[w(z_k)]", r"factor $\frac{1}{K}$"),
     ],
 )
 def test_a_cause_is_found_by_one_edit(latex: str, cause: str) -> None:
@@ -67,8 +67,20 @@ def test_the_mended_line_that_a_cause_names_holds() -> None:
         r"\log p(x) = \E_{p(z)}[p(x \mid z)]",
     ):
         cause = only(latex).cause
-        mended = latex.split("=")[0] + "= " + cause.split(": ", 1)[1].split("; ")[0]
+        mended = latex.split("=")[0] + "= " + cause.split(": ", 1)[1].split("; ")[0].strip("$")
         assert check_derivation(mended).verdict == "holds", mended
+
+
+def test_the_formulas_of_a_cause_are_set_as_mathematics_in_a_notebook() -> None:
+    report = check_derivation(r"p(x) = \E_{p(z)}[p(x,z)]")
+    assert r"\(p(x \mid z)\)</span> for " in report._repr_html_()
+    assert "$" not in report._repr_html_()
+
+
+def test_an_integral_over_a_part_of_the_values_is_refused_and_not_read_as_one_over_all() -> None:
+    line = only(r"p(x) = \int_{q(z) > 0} p(x, z)\,dz")
+    assert line.verdict == "unreadable"
+    assert "part of the values" in line.error.message
 
 
 def test_an_inequality_that_is_never_strict_is_reported() -> None:
@@ -150,7 +162,7 @@ def test_a_bare_p_is_read_in_one_way_throughout() -> None:
 def test_approximations_are_judged_in_the_limit_or_not_at_all() -> None:
     exact = only(r"p(x) \approx \frac1K \sum_{k=1}^K w(z_k)", WEIGHT)
     assert exact.verdict == "holds"
-    assert any("drawn from q(z)" in note for note in exact.notes)
+    assert any("drawn from $q(z)$" in note for note in exact.notes)
     assert only(r"p(x) \approx \frac1K \sum_{k=1}^K w(z_k)", WEIGHT, r"z_k \sim p(z)").verdict == "false"
     assert only(r"p(x) \approx \sum_{k=1}^K w(z_k)", WEIGHT).verdict == "false"
     assert only(r"q(z) \approx p(z|x)").verdict == "unreadable"

@@ -42,7 +42,7 @@ def complaints(page: Path) -> list[str]:
         if report is None:
             again = check_derivation(block.latex, definitions=block.definitions, explain=False)
             if again.verdict == "holds" and any(map(evaluated, again.lines)):
-                found.append(f"{place}: marked as unread, but the checker finds it to hold: drop the mark, or mend a misreading")
+                found.append(f"{place}: marked as unread, but found to hold: drop the mark, or mend a misreading")
         elif block.expected_false:
             if report.verdict != "false":
                 found.append(f"{place}: marked as false on purpose, but found: {report.verdict}")

@@ -21,6 +21,8 @@ from course.freshness import code_hash
 from course.markdown import Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sphinx.application import Sphinx
 
 # The chapter's cell that only the book needs: it glues numbers into the prose, where the notebook has them.
@@ -184,7 +186,19 @@ def _notebook_cell(cell: NotebookNode, *, folded: bool, source: str) -> Notebook
         metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
     elif FOLDED_TAGS.intersection(tags):
         metadata["jupyter"] = {"source_hidden": True}
-    return _code_cell(cell.source, metadata, [_clean(output, source) for output in cell.outputs if not _glued(output)])
+    outputs = [_clean(output, source) for output in _merged(cell.outputs) if not _glued(output)]
+    return _code_cell(cell.source, metadata, outputs)
+
+
+def _merged(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
+    """Outputs without the streams that MyST-NB's ``nb_merge_streams`` has added, in place, to the first of them."""
+    seen = set()
+    for output in outputs:
+        if output.output_type == "stream":
+            if output.name in seen:
+                continue
+            seen.add(output.name)
+        yield output
 
 
 def _code_cell(source: str, metadata: dict[str, Any], outputs: list[NotebookNode]) -> NotebookNode:
