@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -69,6 +70,16 @@ def test_a_build_without_changes_executes_and_reads_nothing(book: SmallBook) -> 
     said = book.build()
     assert executions(book) == 1
     assert "0 added, 0 changed, 0 removed" in said
+
+
+def test_a_page_that_is_read_again_from_the_cache_keeps_its_outputs_in_the_notebook(book: SmallBook) -> None:
+    book.build()
+    before = book.notebook("01_first").read_text()
+    shutil.rmtree(book.root / "_build" / ".doctrees")
+    book.build()
+    assert executions(book) == 1
+    assert book.notebook("01_first").read_text() == before
+    assert "the answer is 41" in before
 
 
 def test_a_warning_fails_the_build_and_fails_it_again(book: SmallBook) -> None:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from docutils import nodes
 from myst_nb.core.read import is_myst_markdown_notebook
+from myst_nb.core.utils import coalesce_streams
 from nbformat import NotebookNode
 
+from course.execution import executed
 from course.freshness import code_hash
 from course.markdown import Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sphinx.application import Sphinx
 
 # The chapter's cell that only the book needs: it glues numbers into the prose, where the notebook has them.
@@ -64,10 +64,9 @@ def write_notebook(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         image_url=lambda uri: _image_url(app, uri),
         figure_formats=app.config.numfig_format,
     )
-    executed = nbformat.read(Path(app.outdir).parent / "jupyter_execute" / f"{docname}.ipynb", as_version=4)
     pieces = list(writer.pieces(doctree))
     pieces.insert(1, Prose(_introduction(writer.page_url, docname)))
-    cells = assemble(pieces, executed.cells, app.env.doc2path(docname))
+    cells = assemble(pieces, executed(app, docname).cells, app.env.doc2path(docname))
     if app.config.course_install:
         cells.insert(1, _code_cell(_install(app.config.course_install), {"tags": ["colab"]}, []))
     notebook = finish(cells)
@@ -186,19 +185,8 @@ def _notebook_cell(cell: NotebookNode, *, folded: bool, source: str) -> Notebook
         metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
     elif FOLDED_TAGS.intersection(tags):
         metadata["jupyter"] = {"source_hidden": True}
-    outputs = [_clean(output, source) for output in _merged(cell.outputs) if not _glued(output)]
+    outputs = [_clean(output, source) for output in coalesce_streams(cell.outputs) if not _glued(output)]
     return _code_cell(cell.source, metadata, outputs)
-
-
-def _merged(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
-    """Outputs without the streams that MyST-NB's ``nb_merge_streams`` has added, in place, to the first of them."""
-    seen = set()
-    for output in outputs:
-        if output.output_type == "stream":
-            if output.name in seen:
-                continue
-            seen.add(output.name)
-        yield output
 
 
 def _code_cell(source: str, metadata: dict[str, Any], outputs: list[NotebookNode]) -> NotebookNode:

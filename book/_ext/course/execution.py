@@ -1,0 +1,77 @@
+"""Executes the chapters that have changed side by side, before they are read one after the other.
+
+MyST-NB executes a chapter while it reads it, unless the cache has its outputs. So the outputs that are missing are
+made first, as many chapters at once as there are processors. A chapter that fails leaves nothing in the cache:
+MyST-NB then executes it again, and reports the failure in its own way.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from myst_nb.core.read import create_nb_reader
+
+if TYPE_CHECKING:
+    from jupyter_cache.cache.main import JupyterCacheBase
+    from nbformat import NotebookNode
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+
+def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    if app.config.nb_execution_mode != "cache":
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    paths = [Path(env.doc2path(docname)) for docname in docnames]
+    missing = [
+        (path, notebook) for path in paths if (notebook := _notebook(env, path)) and not _cached(cache, notebook)
+    ]
+
+    def execute(chapter: tuple[Path, NotebookNode]) -> ExecutionResult:
+        path, notebook = chapter
+        timeout = app.config.nb_execution_timeout
+        return single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side would fight over the processors
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (path, notebook), result in zip(missing, pool.map(execute, missing), strict=True):
+            if result.err is None:
+                bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def executed(app: Sphinx, docname: str) -> NotebookNode:
+    """A chapter with its outputs, from the cache; MyST-NB's own copy lacks them where it did not execute it itself.
+
+    Raises:
+        KeyError: If the chapter is not in the cache, as when it failed.
+    """
+    notebook = _notebook(app.env, Path(app.env.doc2path(docname)))
+    assert notebook is not None, f"{docname} has no code"
+    cache = get_cache(app.config.nb_execution_cache_path)
+    return cache.merge_match_into_notebook(notebook)[1]
+
+
+def _notebook(env: BuildEnvironment, path: Path) -> NotebookNode | None:
+    """The chapter as MyST-NB reads it, or nothing for a page without code."""
+    text = path.read_text(encoding="utf-8")
+    reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
+    return reader.read(text) if reader is not None else None
+
+
+def _cached(cache: JupyterCacheBase, notebook: NotebookNode) -> bool:
+    with suppress(KeyError):
+        cache.match_cache_notebook(notebook)
+        return True
+    return False
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("env-before-read-docs", execute_changed)
