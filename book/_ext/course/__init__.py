@@ -1,16 +1,16 @@
-"""What this book adds to Jupyter Book: fresh numbers, clean pages, checked claims, an API page and the notebooks."""
+"""What this book adds to Jupyter Book: fresh numbers, clean pages, checked claims, explorers, an API page and notebooks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from course import api, citations, claims, derivations, freshness, notebooks, pages
+from course import api, citations, claims, derivations, explorers, freshness, notebooks, pages
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for part in (freshness, pages, citations, claims, derivations, api, notebooks):
+    for part in (freshness, pages, citations, claims, derivations, explorers, api, notebooks):
         part.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}
