@@ -389,7 +389,7 @@ def proposal_width(
     ]
     values = [
         _Value("estimate of log p(x)", "q", "estimate_text", None, f"of {_number(truth, 3)}"),
-        _Value("effective sample size", "q", "ess_text", None, f"of {_NUM_DRAWS:,}"),
+        _Value("effective sample size", "q", "ess_text", None, f"of {_NUM_DRAWS:,}", drawn=True),
         _Value("Pareto k", "q", "pareto_k", "isValid(pareto_k) ? format(pareto_k, '.2f') : 'none: equal weights'", ""),
         _Value("chi-square", "posterior", "chi_square", "finite ? format(chi_square, '.2f') : 'infinite'", ""),
     ]
@@ -495,9 +495,9 @@ def proposal_width(
         params,
         values,
         "Three pictures, one below the other. The posterior and the proposal, which have one mean. The running "
-        "estimate of log p(x) over 2,000 draws, with the exact value as a line and, where the variance is finite, a band of "
-        "two predicted standard errors. Pareto k against the width of the proposal: it is above one half where the "
-        "proposal is narrower than 0.71 times the posterior and the variance infinite, and falls as q widens. "
+        "estimate of log p(x) over 2,000 draws, with the exact value as a line and, where the variance is finite, a "
+        "band of two predicted standard errors. Pareto k against the width of the proposal: it is above one half where "
+        "the proposal is narrower than 0.71 times the posterior and the variance infinite, and falls as q widens. "
         "Narrow, the estimate lies below the truth and leaps; wide, it settles.",
         gutter=_GUTTER,
     )
@@ -538,7 +538,7 @@ def forward_reverse_kl(
     w = _within("mode_width", mode_width, 0.5, 1.5)
     share = _within("weight", weight, 0.01, 0.99)
     best = _minimisers(half, w, share)
-    free, reverse, forward = "as the sliders say", "smallest KL(q ‖ p)", "smallest KL(p ‖ q)"
+    free, reverse, forward = "the sliders", "the smallest KL(q ‖ p)", "the smallest KL(p ‖ q)"
 
     def chosen(position: int, slider: str) -> str:
         return f"jump == '{reverse}' ? {best[0][position]} : jump == '{forward}' ? {best[1][position]} : {slider}"
@@ -546,13 +546,13 @@ def forward_reverse_kl(
     params = [
         _slider("mean_slider", "mean of q", q_mean, -4, 4, _KL_STEP),
         _slider("width_slider", "width of q", q_width, 0.5, 4, _KL_STEP),
-        alt.param(name="jump", value=free, bind=alt.binding_radio(options=[free, reverse, forward], name="q: ")),
+        alt.param(name="jump", value=free, bind=alt.binding_radio(options=[free, reverse, forward], name="set q by: ")),
         _derived("q_mean", chosen(0, "mean_slider")),
         _derived("q_width", chosen(1, "width_slider")),
     ]
     values = [
-        _Value("KL(q ‖ p), reverse", "kl", "reverse_text", None, "nats"),
-        _Value("KL(p ‖ q), forward", "kl", "forward_text", None, "nats"),
+        _Value("KL(q ‖ p), reverse", "kl", "reverse_text", None, "nats", drawn=True),
+        _Value("KL(p ‖ q), forward", "kl", "forward_text", None, "nats", drawn=True),
     ]
     constant = math.log(w * math.sqrt(2 * math.pi))
     log_densities = {
@@ -633,7 +633,8 @@ def forward_reverse_kl(
         values,
         "Above, a posterior with two modes and a Gaussian q. Below, two bars: the reverse divergence KL(q ‖ p) and the "
         "forward one, KL(p ‖ q); a tick marks the smallest value of each. The reverse one is smallest for a q that "
-        "sits on one mode and leaves out the other, the forward one for a wide q that covers both and the valley between.",
+        "sits on one mode and leaves out the other, the forward one for a wide q that covers both and the valley "
+        "between.",
         presets=presets,
         free=free,
     )
@@ -720,7 +721,7 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
         *reference("a second", 1e9),
         *reference("a year", 1e9 * 365.25 * 86400),
         here.mark_rule(color=_INK, opacity=0.5).encode(x=x),
-        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)", dx=-16, dy=10),
+        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)", dx=-20, dy=10),
         *marked(
             "prior",
             "prior",
@@ -750,6 +751,7 @@ class _Value(NamedTuple):
     name: str
     text: str | None
     unit: str
+    drawn: bool = False  # it already stands in the picture
 
 
 class _Scalar(NamedTuple):
@@ -851,6 +853,7 @@ def _explorer(
                         "role": value.role,
                         "name": value.name if value.text is None else f"{value.name}_text",
                         "unit": value.unit,
+                        "drawn": value.drawn,
                     }
                     for value in values
                 ],

@@ -84,11 +84,11 @@
       return element("fieldset", { class: "explorer-choice" }, legend, ...buttons.map(([, , button]) => button));
     }
 
-    value({ label, role, name, unit }) {
+    value({ label, role, name, unit, drawn }) {
       const swatch = element("span", { class: "swatch", style: `background: var(--course-${role})`, "aria-hidden": "true" });
       const number = element("output", { "data-value": name });
       this.outputs.set(name, number);
-      return element("li", {}, swatch, `${label} `, number, unit && ` ${unit}`);
+      return element("li", drawn ? { class: "explorer-spoken" } : {}, swatch, `${label} `, number, unit && ` ${unit}`);
     }
 
     set(name, value) {

@@ -1,4 +1,4 @@
-"""What this book adds to Jupyter Book: fresh numbers, clean pages, checked claims, explorers, an API page and notebooks."""
+"""What this book adds to Jupyter Book: fresh numbers, clean pages, checked claims, explorers, API page, notebooks."""
 
 from __future__ import annotations
 

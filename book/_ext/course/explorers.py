@@ -69,7 +69,8 @@ def write_bundle(folder: Path) -> str:
     path = folder / f"vega-{version('vl-convert-python')}.js"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(vl_convert.javascript_bundle(), encoding="utf-8")
+        # In a function, as its many short names would meet those of other scripts.
+        path.write_text(f"(() => {{{vl_convert.javascript_bundle()}}})();\n", encoding="utf-8")
     return path.name
 
 
