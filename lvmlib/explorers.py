@@ -121,7 +121,11 @@ class Explorer:
         assert opening is not None, "vl-convert wrote an SVG without a viewBox"
         body = source[opening.end() : source.rindex("</svg>")]
         digest = hashlib.sha256(json.dumps(self._spec, sort_keys=True).encode()).hexdigest()[:12]
-        body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>lvm-{digest}-", body)
+        # Vega counts its clipping paths through the process: here they are counted through the picture.
+        names = list(dict.fromkeys(re.findall(r' id="([^"]+)"', body)))
+        for number, name in enumerate(names):
+            body = re.sub(rf'( id="|url\(#|href="#){name}(?=[")])', rf"\g<1>lvm-{digest}-{number}", body)
+        body = re.sub(r' (?:role|aria-\w+|pointer-events)="[^"]*"', "", body)
         # Hundredths of a pixel are invisible.
         body = re.sub(r'\b(?:d|x\d?|y\d?)="[^"]*"|translate\([^)]*\)', _round_numbers, body)
         label = html.escape(self.description)
@@ -381,7 +385,7 @@ def proposal_width(
     widths = [round(least + i * step, 2) for i in range(round((most - least) / step) + 1)]
     shapes = [_pareto_k(thousandths / 1000, ratio) for ratio in widths]
     params = [
-        _slider("ratio", "width of q over that of the posterior, t / s", width, least, most, step),
+        _slider("ratio", "width of q over that of the posterior, t / s", width, least, most, step, argument="width"),
         _derived("finite", "ratio * ratio > 0.5"),
         _derived("chi_square", "finite ? ratio * ratio / sqrt(2 * ratio * ratio - 1) - 1 : 0"),
         alt.param(name="shapes", value=shapes),
@@ -544,8 +548,8 @@ def forward_reverse_kl(
         return f"jump == '{reverse}' ? {best[0][position]} : jump == '{forward}' ? {best[1][position]} : {slider}"
 
     params = [
-        _slider("mean_slider", "mean of q", q_mean, -4, 4, _KL_STEP),
-        _slider("width_slider", "width of q", q_width, 0.5, 4, _KL_STEP),
+        _slider("mean_slider", "mean of q", q_mean, -4, 4, _KL_STEP, argument="q_mean"),
+        _slider("width_slider", "width of q", q_width, 0.5, 4, _KL_STEP, argument="q_width"),
         alt.param(name="jump", value=free, bind=alt.binding_radio(options=[free, reverse, forward], name="set q by: ")),
         _derived("q_mean", chosen(0, "mean_slider")),
         _derived("q_width", chosen(1, "width_slider")),
@@ -671,8 +675,8 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
     params = [
         _slider("dim", "latent dimension D", dim, 1, dims, 1),
         _slider("points", "grid points in each dimension G", points, 2, 50, 1),
-        _slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01),
-        _slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01),
+        _slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01, argument="width"),
+        _slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01, argument="relative_error"),
         _derived("growth", "1 / (width_1 * sqrt(2 - width_1 * width_1))"),
         _derived("log_grid", "dim * log(points) / LN10"),
         _derived("log_prior", f"max(0, {log_draws('dim')})"),
@@ -864,9 +868,12 @@ def _explorer(
     return Explorer(spec)
 
 
-def _slider(name: str, label: str, value: float, least: float, most: float, step: float) -> Any:
+def _slider(
+    name: str, label: str, value: float, least: float, most: float, step: float, *, argument: str | None = None
+) -> Any:
+    """A parameter that a slider moves; ``argument`` is what the caller knows its first value as."""
     alt = _require("altair")
-    first = _within(name, value, least, most)
+    first = _within(argument or name, value, least, most)
     first = min(most, round(least + step * round((first - least) / step), 6) + 0.0)
     return alt.param(name=name, value=first, bind=alt.binding_range(min=least, max=most, step=step, name=f"{label}: "))
 
