@@ -153,6 +153,7 @@
     }
   }
 
+  if (!window.vegaEmbed) return;
   document.querySelectorAll(".explorer").forEach((root, index) => {
     const explorer = new Explorer(root, index + 1);
     let queue = Promise.resolve();
