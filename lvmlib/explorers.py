@@ -392,7 +392,7 @@ def proposal_width(
         _derived("pareto_k", f"shapes[round((ratio - {least}) / {step})]"),
     ]
     values = [
-        _Value("estimate of log p(x)", "q", "estimate_text", None, f"of {_number(truth, 3)}"),
+        _Value("estimate of log p(x)", "q", "estimate_text", None, f"(exact {_number(truth, 3)})"),
         _Value("effective sample size", "q", "ess_text", None, f"of {_NUM_DRAWS:,}", drawn=True),
         _Value("Pareto k", "q", "pareto_k", "isValid(pareto_k) ? format(pareto_k, '.2f') : 'none: equal weights'", ""),
         _Value("chi-square", "posterior", "chi_square", "finite ? format(chi_square, '.2f') : 'infinite'", ""),
@@ -840,8 +840,8 @@ def _explorer(
         properties["title"] = alt.TitleParams(text=alt.expr(f"[{', '.join(lines)}]"), frame="group")
     if isinstance(chart, alt.VConcatChart):
         properties |= {"bounds": "flush", "spacing": 64 if gutter else 48}
-    # Altair checks the chart against Vega-Lite's schema; the data stay where they are used.
-    with alt.data_transformers.enable(consolidate_datasets=False):
+    # Altair checks the chart against Vega-Lite's schema, and names data that several layers share.
+    with alt.data_transformers.enable("default", consolidate_datasets=True):
         spec = chart.add_params(*params, *texts).properties(**properties).to_dict()
     spec |= {
         "$schema": _SCHEMA,

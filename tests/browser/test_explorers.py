@@ -142,7 +142,7 @@ def test_the_width_of_the_proposal_moves_estimate_ess_and_pareto_k(
 ) -> None:
     assert reader.press("ratio", "Home", *keys) == width
     spec = explorers.proposal_width().spec
-    csv = spec["vconcat"][1]["layer"][2]["data"]["values"]
+    (csv,) = (data for data in spec["datasets"].values() if isinstance(data, str))
     z = width * real(*(int(line) for line in csv.split("\n")[1:])) / 1000
     target, proposal = Normal(real(0.0), 1.0), Normal(real(0.0), width)
     evidence = LinearGaussian(real(1.5)[None], real(0.0), 0.49).log_evidence(real(2.5)).item()
