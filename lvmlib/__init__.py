@@ -3,7 +3,7 @@
 Everything is a view of one random number, the importance weight w(z) = p(x, z) / q(z) with z drawn from q.
 """
 
-from lvmlib import data, plots
+from lvmlib import data, explorers, plots
 from lvmlib.bounds import elbo
 from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
@@ -41,6 +41,7 @@ __all__ = [
     "chi_square",
     "data",
     "elbo",
+    "explorers",
     "importance_sampling",
     "kl",
     "kl_decomposition",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import models
@@ -23,6 +24,7 @@ from lvmlib import (
     WeightSummary,
     chi_square,
     elbo,
+    explorers,
     importance_sampling,
     kl,
     kl_decomposition,
@@ -451,6 +453,16 @@ WRONG_CALLS = {
         "Uniform",
         "elbo",
     ),
+    # explorers
+    "a value beyond its slider": (lambda: explorers.jensen_gap(a=20), ValueError, "a", "20", "range"),
+    "a probability in words": (lambda: explorers.jensen_gap(p="half"), TypeError, "p", "'half'", "float"),
+    "noise of nothing": (lambda: explorers.evidence_bar(noise=0.0), ValueError, "noise", "0.0", "pass"),
+    "an infinite observation": (lambda: explorers.proposal_width(x=math.inf), ValueError, "x", "inf", "choose"),
+    "a proposal too narrow": (lambda: explorers.proposal_width(width=0.1), ValueError, "width", "0.1", "choose"),
+    "a mode of no weight": (lambda: explorers.forward_reverse_kl(weight=0), ValueError, "weight", "0", "choose"),
+    "no dimension": (lambda: explorers.cost_of_dimension(dim=0), ValueError, "dim", "0", "choose"),
+    "a picture in words": (lambda: explorers.Explorer("spec"), TypeError, "spec", "str", "dict"),
+    "a picture without words": (lambda: explorers.Explorer({}), ValueError, "spec", "None", "say"),
 }
 
 

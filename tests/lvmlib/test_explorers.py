@@ -1,0 +1,269 @@
+"""The explorers: what their formulas give is what the library computes, wherever the sliders stand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+import vl_convert
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
+
+from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
+from lvmlib.explorers import MIME_TYPE, Explorer
+from lvmlib.plots import PALETTE
+
+MAKERS = {
+    "jensen_gap": explorers.jensen_gap,
+    "evidence_bar": explorers.evidence_bar,
+    "proposal_width": explorers.proposal_width,
+    "forward_reverse_kl": explorers.forward_reverse_kl,
+    "cost_of_dimension": explorers.cost_of_dimension,
+}
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Explorer]:
+    return {name: make() for name, make in MAKERS.items()}
+
+
+@pytest.fixture(params=MAKERS)
+def explorer(request: pytest.FixtureRequest, made: dict[str, Explorer]) -> Explorer:
+    return made[request.param]
+
+
+def sliders(spec: dict) -> dict[str, dict]:
+    return {param["name"]: param for param in spec["params"] if param.get("bind", {}).get("input") == "range"}
+
+
+def texts(explorer: Explorer, **values: object) -> str:
+    """All that the picture writes once the sliders stand at these values."""
+    spec = explorer.spec
+    for param in spec["params"]:
+        if param["name"] in values:
+            param["value"] = values.pop(param["name"])
+    assert not values, f"no parameter is called {', '.join(values)}"
+    lines = re.findall(r"<text[^>]*>(.*?)</text>", vl_convert.vegalite_to_svg(spec))
+    return "\n".join(re.sub(r"</?tspan[^>]*>", "\n", line) for line in lines)
+
+
+def written(label: str, text: str) -> float:
+    found = re.search(rf"{re.escape(label)}(?:: | = )(\u2212?[\d,.]+)(?: × 10([⁰¹²³⁴⁵⁶⁷⁸⁹]+))?", text)
+    assert found is not None, f"{label} is not in {text}"
+    mantissa = float(found[1].replace("\u2212", "-").replace(",", ""))
+    return mantissa * 10 ** int((found[2] or "0").translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")))
+
+
+def positions(spec: dict, seed: int) -> dict[str, float]:
+    """One random position for each slider, on its steps."""
+    chance = random.Random(seed)
+    found = {}
+    for name, param in sliders(spec).items():
+        bind = param["bind"]
+        steps = round((bind["max"] - bind["min"]) / bind["step"])
+        found[name] = round(bind["min"] + chance.randint(0, steps) * bind["step"], 6)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gap_of_jensen_is_the_log_of_the_mean_less_the_mean_of_the_log(made, seed):
+    at = positions(made["jensen_gap"].spec, seed)
+    text = texts(made["jensen_gap"], **at)
+    values = torch.tensor([at["a"], at["b"]], dtype=torch.float64)
+    shares = torch.tensor([at["p"], 1 - at["p"]], dtype=torch.float64)
+    log_mean, mean_log = (values @ shares).log().item(), (values.log() @ shares).item()
+    assert written("log E[w]", text) == pytest.approx(log_mean, abs=6e-4)
+    assert written("E[log w]", text.replace("log E[w]", "")) == pytest.approx(mean_log, abs=6e-4)
+    assert written("gap", text) == pytest.approx(log_mean - mean_log, abs=6e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_parts_of_the_evidence_bar_are_those_of_the_library(made, seed):
+    at = positions(made["evidence_bar"].spec, seed)
+    text = texts(made["evidence_bar"], **at)
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    q = MultivariateNormal(torch.tensor([at["q_mean"]]).double(), torch.tensor([[at["q_width"] ** 2]]).double())
+    evidence, elbo, kl = kl_decomposition(model, q, torch.tensor([2.5]).double())
+    assert written("ELBO", text) == pytest.approx(elbo.item(), abs=6e-4)
+    assert written("KL(q ‖ posterior)", text) == pytest.approx(kl.item(), abs=6e-4)
+    assert written("ELBO + KL = log p(x)", text) == pytest.approx(evidence.item(), abs=6e-4)
+
+
+def test_no_position_of_the_sliders_makes_the_elbo_leave_the_bar(made):
+    spec = made["evidence_bar"].spec
+    start = spec["vconcat"][1]["layer"][0]["encoding"]["x"]["scale"]["domain"][0]
+    ends = {name: (param["bind"]["min"], param["bind"]["max"]) for name, param in sliders(spec).items()}
+    for q_mean in ends["q_mean"]:
+        for q_width in ends["q_width"]:
+            assert written("ELBO", texts(made["evidence_bar"], q_mean=q_mean, q_width=q_width)) > start + 0.3
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.7, 0.75, 1.5, 3.0])
+def test_a_proposal_of_some_width_has_the_weights_of_the_library(made, ratio):
+    text = texts(made["proposal_width"], ratio=ratio)
+    draws = draws_of(made["proposal_width"])
+    target, proposal = Normal(torch.zeros(()).double(), 1.0), Normal(torch.zeros(()).double(), ratio)
+    z = ratio * draws
+    summary = WeightSummary.from_log_weights(target.log_prob(z) - proposal.log_prob(z))
+    assert f"effective sample size {summary.ess.item():,.0f} of 2,000" in text
+    assert written("Pareto k", text) == pytest.approx(summary.pareto_k.item(), abs=6e-3)
+    exact = chi_square(target, proposal).item()
+    if math.isinf(exact):
+        assert "chi-square: infinite" in text
+        assert "no band: the variance is infinite" in text
+    else:
+        assert written("chi-square", text) == pytest.approx(exact, abs=6e-3)
+        assert "band: two predicted standard errors" in text
+
+
+def draws_of(explorer: Explorer) -> torch.Tensor:
+    (csv,) = (data for data in explorer.spec["datasets"].values() if isinstance(data, str))
+    return torch.tensor([int(line) for line in csv.split("\n")[1:]]).double() / 1000
+
+
+def test_a_proposal_equal_to_the_posterior_has_equal_weights(made):
+    text = texts(made["proposal_width"], ratio=1.0)
+    assert "Pareto k: none: equal weights" in text
+    assert "effective sample size 2,000 of 2,000" in text
+
+
+def two_modes() -> MixtureSameFamily:
+    return MixtureSameFamily(
+        Categorical(torch.tensor([0.6, 0.4]).double()), Normal(torch.tensor([-2.0, 2.0]).double(), 0.7)
+    )
+
+
+def both_divergences(mean: torch.Tensor, width: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reverse and forward, by the trapezoidal rule on a grid that is not the explorer's."""
+    z = torch.linspace(-30, 30, 6_001, dtype=torch.float64)
+    p, q = two_modes().log_prob(z), Normal(mean[..., None], width[..., None]).log_prob(z)
+    return torch.trapezoid(q.exp() * (q - p), z), torch.trapezoid(p.exp() * (p - q), z)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_directions_of_the_kl_are_those_of_a_finer_grid(made, seed):
+    at = positions(made["forward_reverse_kl"].spec, seed)
+    text = texts(made["forward_reverse_kl"], **at)
+    reverse, forward = both_divergences(*(torch.tensor(v).double() for v in at.values()))
+    assert written("reverse KL(q ‖ p)", text) == pytest.approx(reverse.item(), abs=6e-4)
+    assert written("forward KL(p ‖ q)", text) == pytest.approx(forward.item(), abs=6e-4)
+
+
+def test_the_choices_are_the_minimisers_and_no_other_q_does_better(made):
+    presets = made["forward_reverse_kl"].spec["usermeta"]["lvmlib"]["presets"]
+    chosen = [tuple(presets[f"the smallest {name}"].values()) for name in ("KL(q ‖ p)", "KL(p ‖ q)")]
+    assert chosen[1] == (
+        pytest.approx(two_modes().mean.item(), abs=0.01),
+        pytest.approx(two_modes().stddev.item(), abs=0.01),
+    )
+    means, widths = torch.meshgrid(torch.linspace(-4, 4, 17), torch.linspace(0.5, 4, 15), indexing="ij")
+    everywhere = both_divergences(means.double(), widths.double())
+    for direction, (mean, width) in enumerate(chosen):
+        best = both_divergences(torch.tensor(mean).double(), torch.tensor(width).double())[direction]
+        assert best <= everywhere[direction].min() + 1e-6
+
+
+def test_a_choice_sets_q_whatever_the_sliders_say(made):
+    explorer = made["forward_reverse_kl"]
+    for name, place in explorer.spec["usermeta"]["lvmlib"]["presets"].items():
+        assert texts(explorer, jump=name) == texts(explorer, **place)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
+    at = positions(made["cost_of_dimension"].spec, seed)
+    text = texts(made["cost_of_dimension"], **at)
+    zero = torch.zeros(()).double()
+    one = chi_square(Normal(zero, at["width_1"]), Normal(zero, 1.0)).item()
+    draws = ((1 + one) ** at["dim"] - 1) / at["error"] ** 2
+    assert written("chi-square of one coordinate", text) == pytest.approx(one, abs=6e-4)
+    assert written("nodes of the grid", text) == pytest.approx(at["points"] ** at["dim"], rel=0.051)
+    assert written("draws from the prior", text) == pytest.approx(max(1.0, draws), rel=0.051, abs=1)
+
+
+def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
+    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
+
+
+def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
+    spec = explorers.jensen_gap(a=2, b=0.5, p=1 / 3).spec
+    assert {name: param["value"] for name, param in sliders(spec).items()} == {"a": 2.0, "b": 0.5, "p": 0.33}
+    other = explorers.evidence_bar(slope=2.0, noise=1.0, x=-1.0, q_mean=-0.4, q_width=0.5)
+    model = LinearGaussian(torch.tensor([[2.0]]).double(), torch.zeros(1).double(), 1.0)
+    evidence = model.log_evidence(torch.tensor([-1.0]).double()).item()
+    assert written("ELBO + KL = log p(x)", texts(other)) == pytest.approx(evidence, abs=6e-4)
+    assert explorers.cost_of_dimension(dim=3).spec != explorers.cost_of_dimension(dim=4).spec
+
+
+def test_every_slider_says_what_it_moves_and_every_value_has_a_colour_of_the_palette(explorer):
+    assert all(param["bind"]["name"].strip(": ") for param in sliders(explorer.spec).values())
+    for value in explorer.spec["usermeta"]["lvmlib"]["values"]:
+        assert value["role"] in PALETTE
+        assert value["label"].strip()
+
+
+def test_a_notebook_gets_a_live_picture_a_static_one_and_words_and_no_html(explorer):
+    bundle = explorer._repr_mimebundle_()
+    assert set(bundle) == {MIME_TYPE, "image/svg+xml", "text/plain"}
+    assert bundle["text/plain"] == f"Explorer({explorer.description!r})"
+    assert bundle["image/svg+xml"].startswith("<svg")
+    assert f'aria-label="{explorer.description[:20]}' in bundle["image/svg+xml"]
+    assert len(json.dumps(bundle)) < 100_000, "a notebook is committed with it"
+
+
+def test_the_specification_names_the_vega_lite_of_jupyterlab_and_asks_for_nothing(explorer):
+    assert explorer.spec["$schema"].endswith("/vega-lite/v5.json")
+    assert '"url"' not in json.dumps(explorer.spec)
+    assert explorer.spec["usermeta"]["embedOptions"]["actions"] is False
+    oldest = vl_convert.vegalite_to_vega(explorer.spec, vl_version="5.8")
+    assert {param["name"] for param in explorer.spec["params"]} <= {signal["name"] for signal in oldest["signals"]}
+
+
+def test_the_static_picture_takes_the_colour_of_the_text_and_names_itself(explorer):
+    svg = explorer.svg()
+    assert "currentColor" in svg
+    assert 'role="img"' in svg
+    drawn = set(re.findall(r"#[0-9a-f]{6}", svg))
+    assert drawn <= set(PALETTE.values()), "a colour that no object has"
+    ids = re.findall(r' id="([^"]+)"', svg)
+    assert all(name.startswith("lvm-") for name in ids)
+
+
+def test_an_explorer_does_not_change_behind_its_back(made):
+    explorer = made["jensen_gap"]
+    explorer.spec["description"] = "something else"
+    assert explorer.description != "something else"
+
+
+def test_another_process_makes_the_same_bytes(made):
+    program = (
+        "import hashlib, json; from lvmlib import explorers\n"
+        "for name in explorers.__all__[1:]:\n"
+        "    print(hashlib.sha256(json.dumps(getattr(explorers, name)()._repr_mimebundle_()).encode()).hexdigest())"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    here = [
+        hashlib.sha256(json.dumps(made[name]._repr_mimebundle_()).encode()).hexdigest()
+        for name in explorers.__all__[1:]
+    ]
+    assert run.stdout.split() == here
+
+
+def test_the_draws_leave_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    first, second = explorers.proposal_width(seed=1), explorers.proposal_width(seed=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(draws_of(first), draws_of(second))
+
+
+@pytest.mark.parametrize("module", ["altair", "vl_convert"])
+def test_without_altair_or_its_converter_one_is_told_what_to_install(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="pip install altair vl-convert-python"):
+        explorers.jensen_gap().svg()
