@@ -8,23 +8,19 @@ moment, and that time belongs to neither.
 
 from __future__ import annotations
 
-import json
-import platform
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
+from reporting import report
 from sklearn.decomposition import PCA
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvmlib import LinearGaussian, plots
 
-RESULTS = Path(__file__).parent / "results"
 NUM_POINTS, NUM_OBSERVED, LATENT_DIM = 100_000, 64, 10
 ROUNDS, CALLS_A_ROUND = 5, 7
 
@@ -90,21 +86,14 @@ def main() -> None:
         "data_bytes": x.numel() * x.element_size(),
         "largest_temporary_bytes": {"lvmlib": watched.largest},
         "peak_bytes": {"scikit-learn": peer_peak},
-        "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__},
-        "machine": platform.machine(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "log_evidence.json").write_text(json.dumps(result, indent=2) + "\n")
     _, ax = plots.subplots(size=(5.4, 1.7))
     for position, (name, values) in enumerate(times.items()):
         ax.barh(position, median[name] * 1e3, color=plots.PALETTE["evidence" if name == "lvmlib" else "data"])
         ax.plot([v * 1e3 for v in values], [position] * len(values), "|", color=plots.INK, markersize=9)
     ax.set(yticks=[0, 1], yticklabels=list(times), xlabel="milliseconds, median and every run", ylim=(1.6, -0.6))
-    plots.show(ax, alt=f"lvmlib takes {result['ratio']:.2f} of the time of scikit-learn.").save(
-        RESULTS / "log_evidence.svg"
-    )
-    print(json.dumps(result, indent=2))
+    picture = plots.show(ax, alt=f"lvmlib takes {result['ratio']:.2f} of the time of scikit-learn.")
+    report("log_evidence", result, picture, packages=("torch", "scikit-learn", "numpy"))
 
 
 if __name__ == "__main__":

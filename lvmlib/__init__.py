@@ -7,7 +7,13 @@ from lvmlib import data, explorers, plots
 from lvmlib.bounds import elbo
 from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
-from lvmlib.evidence import EvidenceEstimate, importance_sampling, prior_monte_carlo
+from lvmlib.evidence import (
+    EvidenceEstimate,
+    ExpectationEstimate,
+    importance_sampling,
+    prior_monte_carlo,
+    self_normalized_expectation,
+)
 from lvmlib.exact import (
     BetaBernoulli,
     ExactModel,
@@ -17,9 +23,9 @@ from lvmlib.exact import (
     LinearGaussian,
     QuadratureModel,
 )
-from lvmlib.guide import AmortizedGuide, MeanFieldGuide, laplace_approximation
+from lvmlib.guide import AmortizedGuide, MeanFieldGuide, defensive_mixture, laplace_approximation
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import WeightSummary, log_weights, summarize_weights
+from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_smoothed, summarize_weights
 
 __all__ = [
     "AmortizedGuide",
@@ -29,17 +35,20 @@ __all__ = [
     "DivergenceEstimate",
     "EvidenceEstimate",
     "ExactModel",
+    "ExpectationEstimate",
     "FiniteModel",
     "GaussianMixture",
     "GridPosterior",
     "LatentVariableModel",
     "LinearGaussian",
     "MeanFieldGuide",
+    "ParetoSmoothed",
     "QuadratureModel",
     "WeightSummary",
     "check_derivation",
     "chi_square",
     "data",
+    "defensive_mixture",
     "elbo",
     "explorers",
     "importance_sampling",
@@ -47,7 +56,9 @@ __all__ = [
     "kl_decomposition",
     "laplace_approximation",
     "log_weights",
+    "pareto_smoothed",
     "plots",
     "prior_monte_carlo",
+    "self_normalized_expectation",
     "summarize_weights",
 ]

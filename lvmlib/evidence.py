@@ -1,22 +1,29 @@
-r"""Monte Carlo estimates of the evidence, each a view of one summary of weights."""
+r"""Monte Carlo estimates of the evidence and of posterior expectations, from one stream of weights."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lvmlib._checks import into_support
+from lvmlib._checks import check_no_nan, into_support, kind
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import WeightSummary, summarize_weights
+from lvmlib.weights import WeightSummary, chunk_length, stream_weights, summarize_weights
 
-__all__ = ["EvidenceEstimate", "importance_sampling", "prior_monte_carlo"]
+__all__ = [
+    "EvidenceEstimate",
+    "ExpectationEstimate",
+    "importance_sampling",
+    "prior_monte_carlo",
+    "self_normalized_expectation",
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +58,11 @@ class EvidenceEstimate:
     def pareto_k(self) -> Float[Tensor, "*batch"]:
         """Shape of the tail of the weights; see :attr:`WeightSummary.pareto_k`."""
         return self.summary.pareto_k
+
+    @property
+    def smoothed_log_evidence(self) -> Float[Tensor, "*batch"]:
+        """The estimate by Pareto smoothed weights, in nats; see :attr:`WeightSummary.smoothed_log_evidence`."""
+        return self.summary.smoothed_log_evidence
 
     @property
     def num_samples(self) -> int:
@@ -145,6 +157,188 @@ def importance_sampling(
     _check_covers(model, q, x)
     summary = summarize_weights(model, q, x, num_samples, chunk_size=chunk_size, seed=seed)
     return EvidenceEstimate(summary, "lower")
+
+
+@dataclass(frozen=True, repr=False)
+class ExpectationEstimate:
+    r"""An estimate of a posterior expectation :math:`\E_{p(z \mid x)}[f(z)]` with what is known of its error.
+
+    Args:
+        value: The estimate, shape ``(*batch, *f_event)``; ``nan`` where every weight of an x is zero.
+        std_error: Its standard error by the delta method, of the same shape; ``inf`` for a single draw.
+        summary: The weights behind the estimate.
+    """
+
+    value: Tensor
+    std_error: Tensor
+    summary: WeightSummary
+
+    @property
+    def ess(self) -> Float[Tensor, "*batch"]:
+        """Effective sample size of the weights; see :attr:`WeightSummary.ess`."""
+        return self.summary.ess
+
+    @property
+    def pareto_k(self) -> Float[Tensor, "*batch"]:
+        """Shape of the tail of the weights, whatever f is; see :attr:`WeightSummary.pareto_k`."""
+        return self.summary.pareto_k
+
+    @property
+    def num_samples(self) -> int:
+        """K, the number of draws for each x."""
+        return self.summary.num_samples
+
+    def __repr__(self) -> str:
+        if self.value.ndim:
+            return f"ExpectationEstimate(shape={tuple(self.value.shape)}, num_samples={self.num_samples})"
+        return (
+            f"ExpectationEstimate(value={self.value.item():.4g}, std_error={self.std_error.item():.2g}, "
+            f"ess={self.ess.item():.1f}, pareto_k={self.pareto_k.item():.2f}, num_samples={self.num_samples})"
+        )
+
+
+def self_normalized_expectation(
+    model: LatentVariableModel,
+    q: Guide,
+    x: Tensor,
+    f: Callable[[Tensor], Tensor],
+    num_samples: int,
+    *,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+) -> ExpectationEstimate:
+    r"""A posterior expectation by self-normalised importance sampling: the unknown evidence cancels.
+
+    .. math::
+        \E_{p(z \mid x)}[f(z)] = \frac{\E_{q(z)}[w(z)\, f(z)]}{\E_{q(z)}[w(z)]}
+        \approx \mu = \frac{\sum_k w_k f(z_k)}{\sum_k w_k}, \qquad z_k \sim q(z)
+
+    A ratio of two unbiased averages is not unbiased: its bias is
+    :math:`-\frac1K \E_{q(z)}\big[(w(z) / p(x))^2\, (f(z) - \E_{p(z \mid x)}[f(z)])\big]` to first order in
+    :math:`1/K`, of smaller order than the standard error, which the delta method estimates by
+
+    .. math:: \sqrt{\frac{K}{K - 1}\, \frac{\sum_k w_k^2\, (f(z_k) - \mu)^2}{(\sum_k w_k)^2}}
+
+    Draws are streamed, in memory that does not grow with K.
+
+    Args:
+        model: The joint density.
+        q: A Distribution over z, or a callable from x to one.
+        x: Observations, shape ``(*batch, *x_event)``.
+        f: From draws, shape ``(K, *batch, *z_event)``, to real values, shape ``(K, *batch, *f_event)``, each from
+            its own z; true and false count as one and zero. It is not asked about the value at a weight of zero.
+        num_samples: K.
+        chunk_size: Draws weighed at once, for each x; less memory when small, the same answer up to rounding.
+        seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
+
+    Returns:
+        An :class:`ExpectationEstimate`, its value of shape ``(*batch, *f_event)`` in the dtype of the weights.
+
+    Raises:
+        TypeError: As :func:`~lvmlib.log_weights`; and if f is not callable or gives no real tensor.
+        ValueError: As :func:`importance_sampling`; and if f gives another shape, or NaN at a weight above zero.
+
+    Example:
+        >>> import torch
+        >>> from lvmlib import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 1.0)
+        >>> x = torch.ones(1)
+        >>> estimate = self_normalized_expectation(model, model.prior, x, lambda z: z, 10_000, seed=0)
+        >>> abs(estimate.value - model.posterior(x).mean) < 5 * estimate.std_error
+        tensor([True])
+
+    References:
+        Owen (2013), *Monte Carlo theory, methods and examples*, section 9.2.
+    """
+    if not callable(f):
+        raise TypeError(f"f is {kind(f)}: expected a callable from z to a tensor; pass lambda z: z for the mean.")
+    _check_covers(model, q, x)
+    summary, ratios = WeightSummary(), list[_Ratio]()
+
+    def take(z: Tensor, log_w: Tensor) -> None:
+        summary.update(log_w)
+        # f may give many numbers for each z: one draw tells how many.
+        length = len(z) if chunk_size is not None else chunk_length(_evaluate(f, z[:1], log_w[:1]).numel())
+        for part, log_v in zip(z.split(length), log_w.split(length), strict=True):
+            ratio = _Ratio.of(log_v, _evaluate(f, part, log_v))
+            ratios[:] = [ratios[0].merge(ratio) if ratios else ratio]
+
+    stream_weights(model, q, x, num_samples, take, chunk_size=chunk_size, seed=seed)
+    (ratio,), dtype = ratios, summary.log_evidence.dtype
+    return ExpectationEstimate(ratio.value().to(dtype), ratio.std_error(num_samples).to(dtype), summary)
+
+
+def _evaluate(f: Callable[[Tensor], Tensor], z: Tensor, log_w: Tensor) -> Tensor:
+    """The values of f in float64, zero where the weight is."""
+    values = f(z)
+    if not isinstance(values, Tensor) or values.is_complex():
+        raise TypeError(f"f(z) is {kind(values)}: expected a real tensor; return one with torch.as_tensor.")
+    if values.shape[: log_w.ndim] != log_w.shape:
+        raise ValueError(
+            f"f(z) has shape {tuple(values.shape)} for {len(z)} draws of z of shape {tuple(z.shape)}: expected "
+            f"({', '.join(map(str, log_w.shape))}, *f_event), one value for each draw and each x; keep the leading "
+            f"dimensions of z."
+        )
+    seen = (log_w > -torch.inf).reshape(log_w.shape + (1,) * (values.ndim - log_w.ndim))
+    values = torch.where(seen, values.double(), 0.0)
+    check_no_nan("f(z)", values)
+    return values
+
+
+class _Ratio(NamedTuple):
+    """Sums behind a self-normalised mean, in float64 and centred, so that nothing cancels.
+
+    Weights are relative to ``exp(scale)``. ``mean`` is weighted by w; ``centre`` and ``spread``, a sum of squared
+    deviations, by the square of w, as the variance needs them.
+    """
+
+    scale: Tensor
+    total: Tensor
+    mean: Tensor
+    total_squared: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, log_w: Tensor, values: Tensor) -> _Ratio:
+        log_w = log_w.double().reshape(log_w.shape + (1,) * (values.ndim - log_w.ndim))
+        scale = log_w.amax(0)
+        w = (log_w - torch.where(scale == -torch.inf, 0.0, scale)).exp()
+        total, total_squared = w.sum(0), w.square().sum(0)
+        mean = _divide((w * values).sum(0), total)
+        centre = _divide((w.square() * values).sum(0), total_squared)
+        return cls(scale, total, mean, total_squared, centre, (w * (values - centre)).square().sum(0))
+
+    def merge(self, other: _Ratio) -> _Ratio:
+        scale = torch.maximum(self.scale, other.scale)
+        one, two = self._rescaled(scale), other._rescaled(scale)
+        total, total_squared = one.total + two.total, one.total_squared + two.total_squared
+        mean = one.mean + (two.mean - one.mean) * _divide(two.total, total)
+        step, share = two.centre - one.centre, _divide(two.total_squared, total_squared)
+        spread = one.spread + two.spread + step.square() * one.total_squared * share
+        return _Ratio(scale, total, mean, total_squared, one.centre + step * share, spread)
+
+    def _rescaled(self, scale: Tensor) -> _Ratio:
+        fade = torch.where(self.scale == -torch.inf, 0.0, (self.scale - scale).exp())
+        return self._replace(
+            total=self.total * fade,
+            total_squared=self.total_squared * fade.square(),
+            spread=self.spread * fade.square(),
+        )
+
+    def value(self) -> Tensor:
+        return torch.where(self.total > 0, self.mean, torch.nan)
+
+    def std_error(self, num_samples: int) -> Tensor:
+        if num_samples == 1:
+            return torch.full_like(self.mean, torch.inf)
+        about_mean = self.spread + self.total_squared * (self.centre - self.mean).square()
+        return (num_samples / (num_samples - 1) * about_mean).sqrt() / self.total
+
+
+def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, and zero where the sum of weights below the bar is zero."""
+    return torch.where(denominator > 0, numerator / denominator, 0.0)
 
 
 def _check_covers(model: LatentVariableModel, q: Guide, x: Tensor, num_probes: int = 64) -> None:

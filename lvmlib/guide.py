@@ -1,23 +1,26 @@
 r"""The approximate posterior q: anything that, given x, returns a torch Distribution over z.
 
 A bare Distribution is a q that ignores x. A conditional normalising flow of zuko is a q as it is. What this
-module adds are the two usual families with parameters to learn, and the Laplace approximation.
+module adds are the two usual families with parameters to learn, the Laplace approximation, and a mixture with the
+prior that makes any q safe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, constraints, transform_to
+from torch.distributions.transforms import Transform
 
-from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, kind, support_of
+from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, into_support, kind, support_of
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
 
-__all__ = ["AmortizedGuide", "Guide", "MeanFieldGuide", "laplace_approximation", "proposal"]
+__all__ = ["AmortizedGuide", "Guide", "MeanFieldGuide", "defensive_mixture", "laplace_approximation", "proposal"]
 
 Guide: TypeAlias = Distribution | Callable[[Tensor], Distribution]
 
@@ -139,6 +142,167 @@ class AmortizedGuide(nn.Module):
             )
         loc, log_scale = parameters.chunk(2, dim=-1)
         return Independent(Normal(loc, log_scale.exp()), 1)
+
+
+def defensive_mixture(q: Guide, safe: Distribution | LatentVariableModel, weight: float = 0.1) -> Guide:
+    r"""A q mixed with a distribution that misses nothing, as a rule the prior: no weight can then be huge.
+
+    .. math:: q_\alpha(z) = (1 - \alpha)\, q(z) + \alpha\, p(z), \qquad
+        w(z) = \frac{p(x, z)}{q_\alpha(z)} \le \frac{p(x \mid z)}{\alpha}
+
+    With a bounded likelihood the weights are bounded, and their variance is finite whatever q is:
+    :math:`1 + \chi^2(p(z \mid x) \Vert q_\alpha) \le \big(1 + \chi^2(p(z \mid x) \Vert p(z))\big) / \alpha`. Where q
+    was good, one draw in :math:`1/\alpha` is lost.
+
+    Args:
+        q: A Distribution over z, or a callable from x to one.
+        safe: The other part: a Distribution with batch shape () or that of q, or a model, whose prior is taken.
+        weight: :math:`\alpha`, between 0 and 1.
+
+    Returns:
+        A Distribution where q is one; a module that calls q where q is a callable, so that the parameters of q
+        are its own. Draws are not reparameterised: no gradient flows along them.
+
+    Raises:
+        TypeError: If an argument is of the wrong type, or one part is discrete and the other continuous.
+        ValueError: If ``weight`` is not between 0 and 1, or event or batch shapes differ.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Normal
+        >>> narrow, prior = Normal(2.0, 0.1), Normal(0.0, 1.0)
+        >>> mixed = defensive_mixture(narrow, prior, weight=0.1)
+        >>> bool(mixed.log_prob(torch.tensor(-1.0)) >= prior.log_prob(torch.tensor(-1.0)) + math.log(0.1))
+        True
+
+    References:
+        Hesterberg (1995), *Weighted average importance sampling and defensive mixture distributions*,
+        Technometrics 37(2); Owen (2013), section 9.11.
+    """
+    if not isinstance(q, Distribution) and not callable(q):
+        raise TypeError(f"q is {kind(q)}: expected a torch Distribution over z, or a callable from x to one.")
+    if not isinstance(safe, Distribution | LatentVariableModel):
+        raise TypeError(f"safe is {kind(safe)}: expected a torch Distribution or a model; pass the model's prior.")
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise TypeError(f"weight is {kind(weight)}: expected a float between 0 and 1; convert it with float(weight).")
+    if not 0 < weight < 1:
+        raise ValueError(f"weight is {weight}: expected a number between 0 and 1; 0.1 is usual.")
+    return DefensiveMixture(q, _part(safe), weight) if isinstance(q, Distribution) else _MixedGuide(q, safe, weight)
+
+
+def _part(safe: Distribution | LatentVariableModel) -> Distribution:
+    return safe.prior if isinstance(safe, LatentVariableModel) else safe
+
+
+class _MixedGuide(nn.Module):
+    """A callable q, mixed anew for every x; the parameters of q are registered where it is a module."""
+
+    def __init__(
+        self, q: Callable[[Tensor], Distribution], safe: Distribution | LatentVariableModel, weight: float
+    ) -> None:
+        super().__init__()
+        self.q, self.weight = q, weight
+        # In a tuple it is no submodule: the parameters of the model are no parameters of q.
+        self._safe = (safe,)
+
+    def forward(self, x: Tensor) -> Distribution:
+        given = self.q(x)
+        if not isinstance(given, Distribution):
+            raise TypeError(f"q(x) is {kind(given)}: expected a torch Distribution over z.")
+        return DefensiveMixture(given, _part(*self._safe), self.weight)
+
+
+class DefensiveMixture(Distribution):
+    """The mixture of :func:`defensive_mixture`: two distributions over the same z, drawn from by chance."""
+
+    arg_constraints: ClassVar = {}
+    has_rsample = False
+
+    def __init__(self, q: Distribution, safe: Distribution, weight: float) -> None:
+        if q.event_shape != safe.event_shape:
+            raise ValueError(
+                f"q is {kind(q)} and safe is {kind(safe)}: expected one event shape, that of z; wrap the one with "
+                f"dimensions in its batch in torch.distributions.Independent."
+            )
+        if support_of(q).is_discrete != support_of(safe).is_discrete:
+            raise TypeError(
+                f"q is {kind(q)} and safe is {kind(safe)}: expected both discrete or both continuous; choose a q "
+                f"over the same z."
+            )
+        if safe.batch_shape and safe.batch_shape != q.batch_shape:
+            raise ValueError(
+                f"safe is {kind(safe)} and q is {kind(q)}: expected safe's batch shape to be () or that of q; "
+                f"pass the prior."
+            )
+        self.q, self.weight = q, weight
+        self.safe = safe if safe.batch_shape == q.batch_shape else safe.expand(q.batch_shape)
+        super().__init__(q.batch_shape, q.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Where either part has a density."""
+        return _EitherSupport(support_of(self.q), support_of(self.safe))
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the means."""
+        return (1 - self.weight) * self.q.mean + self.weight * self.safe.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """The mean variance plus the variance of the means."""
+        within = (1 - self.weight) * self.q.variance + self.weight * self.safe.variance
+        return within + self.weight * (1 - self.weight) * (self.q.mean - self.safe.mean).square()
+
+    def expand(self, batch_shape: torch.Size | Sequence[int], _instance: Any = None) -> DefensiveMixture:
+        """The same mixture for every member of a larger batch."""
+        shape = torch.Size(batch_shape)
+        return DefensiveMixture(self.q.expand(shape), self.safe.expand(shape), self.weight)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        """Draws of shape ``(*sample_shape, *batch, *event)``, each from q or, by chance, from the other part."""
+        sample_shape = torch.Size(sample_shape)
+        with torch.no_grad():
+            by_q, by_safe = self.q.sample(sample_shape), self.safe.sample(sample_shape)
+            shape = sample_shape + self.batch_shape
+            chance = torch.rand(shape, device=by_q.device).reshape(shape + (1,) * len(self.event_shape))
+            return torch.where(chance < self.weight, by_safe, by_q)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of the mixture; a value outside the support of one part has the density of the other."""
+        return torch.logaddexp(
+            math.log1p(-self.weight) + _log_density(self.q, value),
+            math.log(self.weight) + _log_density(self.safe, value),
+        )
+
+
+def _log_density(distribution: Distribution, value: Tensor) -> Tensor:
+    harmless, inside = into_support(distribution, value)
+    return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
+
+
+class _EitherSupport(constraints.Constraint):
+    """Inside one support or the other."""
+
+    def __init__(self, one: constraints.Constraint, other: constraints.Constraint) -> None:
+        self.one, self.other = one, other
+        super().__init__()
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        return self.one.is_discrete
+
+    @property
+    def event_dim(self) -> int:  # type: ignore[override]
+        return self.one.event_dim
+
+    def check(self, value: Tensor) -> Tensor:
+        return self.one.check(value) | self.other.check(value)
+
+
+@transform_to.register(_EitherSupport)  # type: ignore[untyped-decorator]
+def _into_one(constraint: _EitherSupport) -> Transform:
+    return transform_to(constraint.one)
 
 
 def laplace_approximation(

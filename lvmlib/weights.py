@@ -6,6 +6,7 @@ r"""The importance weight, and the one running summary from which every estimate
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,15 @@ from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
 from lvmlib.model import LatentVariableModel
 
-__all__ = ["WeightSummary", "draw", "log_weights", "summarize_weights"]
+__all__ = [
+    "ParetoSmoothed",
+    "WeightSummary",
+    "draw",
+    "log_weights",
+    "pareto_smoothed",
+    "stream_weights",
+    "summarize_weights",
+]
 
 # One block of draws holds about this many numbers; it fixes the order of the draws, so never the chunk size.
 _NUMBERS_PER_BLOCK = 2**19
@@ -106,6 +115,30 @@ def summarize_weights(
     Raises:
         TypeError, ValueError: As :func:`log_weights`; also if ``chunk_size`` is below 1 or ``seed`` negative.
     """
+    summary = WeightSummary()
+
+    def take(_: Tensor, log_w: Tensor) -> None:
+        summary.update(log_w)
+
+    stream_weights(model, q, x, num_samples, take, chunk_size=chunk_size, seed=seed)
+    return summary
+
+
+def stream_weights(
+    model: LatentVariableModel,
+    q: Guide,
+    x: Tensor,
+    num_samples: int,
+    take: Callable[[Tensor, Tensor], None],
+    *,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+) -> None:
+    """Hand K draws from q and their log-weights to ``take(z, log_w)``, a chunk at a time and without gradients.
+
+    Arguments and errors are those of :func:`summarize_weights`. The order of the draws does not depend on the
+    chunk size.
+    """
     check_sample_count("num_samples", num_samples)
     if chunk_size is not None:
         check_sample_count("chunk_size", chunk_size)
@@ -113,13 +146,68 @@ def summarize_weights(
     with torch.no_grad(), forked_rng(seed, x.device):
         distribution = proposal(model, q, x)
         numbers_per_draw = x.numel() + distribution.batch_shape.numel() * distribution.event_shape.numel()
-        block_size = max(1, _NUMBERS_PER_BLOCK // max(1, numbers_per_draw))
-        summary = WeightSummary()
+        block_size = chunk_length(numbers_per_draw)
         for start in range(0, num_samples, block_size):
             z = draw(distribution, min(block_size, num_samples - start))
             for part in z.split(chunk_size or block_size):
-                summary.update(model.log_joint(x, part) - distribution.log_prob(part))
-        return summary
+                take(part, model.log_joint(x, part) - distribution.log_prob(part))
+
+
+def chunk_length(numbers_per_draw: int) -> int:
+    """How many draws of so many numbers each are worked on at once."""
+    return max(1, _NUMBERS_PER_BLOCK // max(1, numbers_per_draw))
+
+
+class ParetoSmoothed(NamedTuple):
+    """Log-weights with their tail smoothed, shape ``(K, *batch)``, and the shape k of that tail, ``(*batch)``."""
+
+    log_weights: Tensor
+    pareto_k: Tensor
+
+
+def pareto_smoothed(log_w: Float[Tensor, K * batch]) -> ParetoSmoothed:
+    r"""Pareto smoothed importance weights: the largest replaced by what a fitted tail expects of them.
+
+    A generalised Pareto distribution with shape k and scale :math:`\sigma` is fitted to what the M largest weights
+    exceed the next one by, :math:`M = \lceil \min(K/5, 3\sqrt K) \rceil`. The j-th smallest of them becomes
+
+    .. math::
+        \min\!\left(w_{\max},\; u + \frac{\sigma}{k} \left[\left(1 - \frac{j - 1/2}{M}\right)^{-k} - 1\right]\right),
+        \qquad j = 1, \dots, M,
+
+    with u the weight below the tail. The average weight gets a small bias, and loses most of the noise that its few
+    largest terms make: worth it up to about k = 0.7.
+
+    Args:
+        log_w: Log-weights in nats, shape ``(K, *batch)``; each x is smoothed apart.
+
+    Returns:
+        ``(log_weights, pareto_k)``, of the dtype of ``log_w`` and without gradient. Weights stay as they are where
+        no tail can be fitted, and k is ``nan`` there; see :attr:`WeightSummary.pareto_k`.
+
+    Raises:
+        TypeError: If ``log_w`` is no floating-point tensor.
+        ValueError: If it has no sample, NaN or ``+inf``.
+
+    Example:
+        >>> import torch
+        >>> smoothed, k = pareto_smoothed(torch.linspace(0.0, 3.0, 200).square())
+        >>> smoothed.shape, k.shape
+        (torch.Size([200]), torch.Size([]))
+
+    References:
+        Vehtari, Simpson, Gelman, Yao and Gabry (2024), *Pareto smoothed importance sampling*, JMLR 25.
+    """
+    _check_log_weights(log_w)
+    columns = log_w.detach().double().reshape(len(log_w), -1).clone()
+    shapes = columns.new_full((columns.shape[1],), torch.nan)
+    for i, column in enumerate(columns.unbind(1)):
+        maximum = column.amax()
+        largest = column.topk(min(len(column), _tail_length(len(column)) + 1))
+        tail = _Tail.fit(largest.values - maximum, maximum)
+        shapes[i] = tail.shape
+        column[largest.indices[: len(tail.log_smoothed)]] = tail.log_smoothed + maximum
+    return ParetoSmoothed(columns.reshape(log_w.shape).to(log_w), shapes.reshape(log_w.shape[1:]).to(log_w))
 
 
 class WeightSummary:
@@ -171,22 +259,7 @@ class WeightSummary:
             TypeError: If ``log_w`` is no floating-point tensor, or of another dtype than before.
             ValueError: If it has no sample, NaN, ``+inf``, or another batch shape than before.
         """
-        if not isinstance(log_w, Tensor) or not log_w.is_floating_point():
-            raise TypeError(
-                f"log_w is {kind(log_w)}: expected a floating-point tensor of log-weights; "
-                f"convert it with torch.as_tensor(log_w).float()."
-            )
-        if log_w.ndim == 0 or len(log_w) == 0:
-            raise ValueError(
-                f"log_w has shape {tuple(log_w.shape)}: expected (K, *batch) with K at least 1; "
-                f"add the sample dimension with log_w[None]."
-            )
-        check_no_nan("log_w", log_w)
-        if (log_w == torch.inf).any():
-            raise ValueError(
-                "log_w has the value inf: expected finite values or -inf; a draw from q cannot have density "
-                "zero under q, so check log q(z)."
-            )
+        _check_log_weights(log_w)
         log_w = log_w.detach()
         self._absorb(log_w.dtype, len(log_w), _Moments.of(log_w.double()), [log_w.double()])
         return self
@@ -307,14 +380,28 @@ class WeightSummary:
         References:
             Vehtari et al. (2024), JMLR 25; Zhang and Stephens (2009), Technometrics 51(3), for the fit.
         """
+        shapes = [tail.shape for tail in self._tails()]
+        return self._out(torch.stack(shapes).reshape(self._read().maximum.shape))
+
+    @property
+    def smoothed_log_evidence(self) -> Float[Tensor, "*batch"]:
+        r"""The estimate of :math:`\log p(x)` by Pareto smoothed weights, in nats; see :func:`pareto_smoothed`.
+
+        Equal to the logarithm of the mean of all smoothed weights as long as the tail fits into ``tail_size``; with
+        more weights the ``tail_size`` largest are smoothed. Where no tail can be fitted it is :attr:`log_evidence`.
+
+        References:
+            Vehtari et al. (2024), JMLR 25.
+        """
         moments = self._read()
-        length = min(math.ceil(min(self._num_samples / 5, 3 * math.sqrt(self._num_samples))), self._tail_size)
-        largest = (self._largest() - moments.maximum)[: length + 1]
-        shapes = [
-            _pareto_shape(column, moments.maximum.flatten()[i])
-            for i, column in enumerate(largest.reshape(len(largest), -1).unbind(1))
-        ]
-        return self._out(torch.stack(shapes).reshape(moments.maximum.shape))
+        tails = self._tails()
+        raw, smoothed = (
+            torch.stack([part.exp().sum() for part in parts]).reshape(moments.mean.shape)
+            for parts in ([tail.log_raw for tail in tails], [tail.log_smoothed for tail in tails])
+        )
+        # Below the tail there may be nothing but rounding, on either side of zero.
+        body = (self._num_samples * moments.mean - raw).clamp(min=0.0)
+        return self._out(moments.maximum + ((body + smoothed) / self._num_samples).log())
 
     def __repr__(self) -> str:
         if self._moments is None:
@@ -345,6 +432,14 @@ class WeightSummary:
         """The largest log-weights of each x, in falling order, at most ``tail_size + 1``."""
         kept = torch.cat(self._tail)
         return kept.topk(min(len(kept), self._tail_size + 1), dim=0).values
+
+    def _tails(self) -> list[_Tail]:
+        """The tail of each x, in the order of the flattened batch."""
+        maximum = self._read().maximum
+        length = min(_tail_length(self._num_samples), self._tail_size)
+        largest = (self._largest() - maximum)[: length + 1]
+        columns = largest.reshape(len(largest), -1).unbind(1)
+        return [_Tail.fit(column, scale) for column, scale in zip(columns, maximum.flatten(), strict=True)]
 
     def _relative_variance(self) -> Tensor:
         moments = self._read()
@@ -413,16 +508,56 @@ def _pool(
     return mean, squares
 
 
-def _pareto_shape(log_tail: Tensor, log_scale: Tensor) -> Tensor:
-    """The Pareto shape of the weights in a falling row of log-weights, whose last entry is the threshold."""
-    threshold = log_tail[-1].clamp(min=math.log(torch.finfo(torch.float64).tiny))
-    rounding = 64 * torch.finfo(torch.float64).eps * log_scale.abs().clamp(min=1.0)
-    above = log_tail[log_tail > threshold + rounding].flip(0).exp() - threshold.exp()
-    return log_tail.new_tensor(torch.nan) if len(above) < 5 else _fit_generalized_pareto(above)
+def _check_log_weights(log_w: Tensor) -> None:
+    if not isinstance(log_w, Tensor) or not log_w.is_floating_point():
+        raise TypeError(
+            f"log_w is {kind(log_w)}: expected a floating-point tensor of log-weights; "
+            f"convert it with torch.as_tensor(log_w).float()."
+        )
+    if log_w.ndim == 0 or len(log_w) == 0:
+        raise ValueError(
+            f"log_w has shape {tuple(log_w.shape)}: expected (K, *batch) with K at least 1; "
+            f"add the sample dimension with log_w[None]."
+        )
+    check_no_nan("log_w", log_w)
+    if (log_w == torch.inf).any():
+        raise ValueError(
+            "log_w has the value inf: expected finite values or -inf; a draw from q cannot have density "
+            "zero under q, so check log q(z)."
+        )
 
 
-def _fit_generalized_pareto(exceedances: Tensor) -> Tensor:
-    r"""The shape k by the quasi-Bayesian rule of Zhang and Stephens, shrunk towards 1/2 as PSIS does.
+def _tail_length(num_samples: int) -> int:
+    """How many weights PSIS takes for the tail, with independent draws."""
+    return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
+
+
+class _Tail(NamedTuple):
+    """The largest log-weights of one x, relative to its maximum, with the Pareto distribution fitted to them."""
+
+    shape: Tensor
+    log_raw: Tensor
+    log_smoothed: Tensor
+
+    @classmethod
+    def fit(cls, largest: Tensor, maximum: Tensor) -> _Tail:
+        """From a falling row of log-weights relative to their maximum, whose last entry is the threshold."""
+        threshold = largest[-1].clamp(min=math.log(torch.finfo(torch.float64).tiny))
+        rounding = 64 * torch.finfo(torch.float64).eps * maximum.abs().clamp(min=1.0)
+        log_raw = largest[largest > threshold + rounding]
+        if len(log_raw) < 5:
+            return cls(largest.new_tensor(torch.nan), log_raw, log_raw)
+        start = threshold.exp()
+        shape, scale = _fit_generalized_pareto(log_raw.flip(0).exp() - start)
+        # The expected order statistics, nearly: quantiles in the middle of equal slices of probability.
+        log_survival = ((torch.arange(len(log_raw)).to(log_raw) + 0.5) / len(log_raw)).log()
+        quantiles = torch.where(shape == 0, -log_survival, (-shape * log_survival).expm1() / shape)
+        log_smoothed = (start + scale * quantiles).log().clamp(max=0.0)
+        return cls(shape, log_raw, log_smoothed)
+
+
+def _fit_generalized_pareto(exceedances: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Shape k and scale by the quasi-Bayesian rule of Zhang and Stephens, k shrunk towards 1/2 as PSIS does.
 
     Args:
         exceedances: Positive values in rising order, shape ``(n,)``.
@@ -438,4 +573,4 @@ def _fit_generalized_pareto(exceedances: Tensor) -> Tensor:
     weights = torch.where(weights >= 10 * torch.finfo(torch.float64).eps, weights, 0.0)
     grid_mean = (grid * weights).sum() / weights.sum()
     shape = torch.log1p(-grid_mean * exceedances).mean()
-    return (count * shape + 10 * 0.5) / (count + 10)
+    return (count * shape + 10 * 0.5) / (count + 10), -shape / grid_mean

@@ -1,4 +1,4 @@
-"""Estimates of the evidence: unbiased, with standard errors that mean what they say."""
+"""Estimates of the evidence and of posterior expectations: standard errors that mean what they say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ import math
 import models
 import pytest
 import torch
-from torch.distributions import MultivariateNormal
+from torch.distributions import Categorical, MultivariateNormal
 
-from lvmlib import FiniteModel, WeightSummary, importance_sampling, log_weights, prior_monte_carlo
+from lvmlib import (
+    FiniteModel,
+    WeightSummary,
+    importance_sampling,
+    log_weights,
+    prior_monte_carlo,
+    self_normalized_expectation,
+    summarize_weights,
+)
 
 REPETITIONS = 1000
 
@@ -76,7 +84,7 @@ def test_an_estimate_is_a_view_of_its_summary():
     model = models.linear_gaussian()
     x, _ = model.sample(2, seed=0)
     estimate = prior_monte_carlo(model, x, 100, seed=0)
-    for name in ("log_evidence", "std_error", "ess", "pareto_k", "num_samples"):
+    for name in ("log_evidence", "smoothed_log_evidence", "std_error", "ess", "pareto_k", "num_samples"):
         mine, theirs = getattr(estimate, name), getattr(estimate.summary, name)
         assert torch.equal(torch.as_tensor(mine), torch.as_tensor(theirs))
 
@@ -107,3 +115,141 @@ def test_the_reading_of_an_estimate_names_every_number():
     for name in ("log_evidence", "std_error", "ess", "pareto_k", "num_samples=100", "direction='lower'"):
         assert name in text
     assert "batch_shape=(2,)" in repr(prior_monte_carlo(model, x, 100, seed=0))
+
+
+# Posterior expectations.
+
+
+def first_and_second_moments(z: torch.Tensor) -> torch.Tensor:
+    """For real vectors: z and z z^T side by side, shape ``(..., 1 + D, D)``."""
+    return torch.cat([z[..., None, :], z[..., None] * z[..., None, :]], dim=-2)
+
+
+@pytest.mark.parametrize("widen", [0.8, 2.0])
+def test_posterior_moments_of_a_gaussian_are_covered_as_often_as_a_normal_law_says(widen):
+    model = models.linear_gaussian()
+    x = model.sample(1, seed=2)[0][0]
+    q, posterior = gaussian_proposal(model, x, widen=widen), model.posterior(x)
+    estimate = self_normalized_expectation(model, q, repeated(x), first_and_second_moments, 2000, seed=0)
+    mean = posterior.mean
+    truth = torch.cat([mean[None], posterior.covariance_matrix + mean[:, None] * mean])
+    distance = ((estimate.value - truth) / estimate.std_error).abs()
+    assert estimate.value.shape == (REPETITIONS, 3, 2)
+    share = (distance < 1.959964).double().mean(0)
+    assert ((share > 0.93) & (share < 0.97)).all()
+    assert distance.max() < 5
+
+
+def test_posterior_probabilities_of_a_table_are_covered_as_often_as_a_normal_law_says():
+    model = models.finite()
+    x, q = torch.tensor(1), Categorical(models.table(3, seed=9))
+    indicators = lambda z: z[..., None] == torch.arange(3)  # noqa: E731
+    estimate = self_normalized_expectation(model, q, repeated(x), indicators, 2000, seed=0)
+    distance = ((estimate.value - model.posterior(x).probs) / estimate.std_error).abs()
+    share = (distance < 1.959964).double().mean(0)
+    assert ((share > 0.93) & (share < 0.97)).all()
+    assert distance.max() < 5
+    torch.testing.assert_close(estimate.value.sum(-1), torch.ones(REPETITIONS).double())
+
+
+def test_the_bias_of_a_posterior_expectation_is_the_stated_one_over_k():
+    model, num_samples = models.finite(), 100
+    x, probs = torch.tensor(1), models.table(3, seed=9)
+    f = torch.tensor([0.0, 1.0, 5.0]).double()
+    posterior = model.posterior(x).probs
+    truth = (posterior * f).sum()
+    stated = -(posterior.square() / probs * (f - truth)).sum() / num_samples
+    many = x.expand(200_000)
+    estimate = self_normalized_expectation(model, Categorical(probs), many, lambda z: f[z], num_samples, seed=0)
+    bias = estimate.value.mean() - truth
+    error = estimate.value.std() / math.sqrt(len(many))
+    # The next term is smaller by another factor of order K.
+    assert abs(bias - stated) < 5 * error + abs(stated) / 5
+    assert abs(stated) > 15 * error
+
+
+def test_at_the_posterior_a_self_normalised_mean_is_the_plain_mean_with_its_standard_error():
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    seen = []
+
+    def f(z):
+        seen.append(z)
+        return z
+
+    estimate = self_normalized_expectation(model, model.posterior, x, f, 400, chunk_size=400, seed=0)
+    (z,) = seen
+    torch.testing.assert_close(estimate.value, z.mean(0))
+    torch.testing.assert_close(estimate.std_error, z.std(0) / math.sqrt(400))
+
+
+def test_a_posterior_expectation_equals_the_formula():
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    drawn = []
+    estimate = self_normalized_expectation(
+        model, model.prior, x, lambda z: drawn.append(z) or z.square(), 500, chunk_size=500, seed=0
+    )
+    (z,) = drawn
+    w = (model.log_joint(x, z) - model.log_prior(z)).exp()[..., None]
+    mean = (w * z.square()).sum(0) / w.sum(0)
+    torch.testing.assert_close(estimate.value, mean, atol=1e-12, rtol=1e-10)
+    squares = (w.square() * (z.square() - mean).square()).sum(0) * 500 / 499
+    torch.testing.assert_close(estimate.std_error, squares.sqrt() / w.sum(0), atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(estimate.ess, summarize_weights(model, model.prior, x, 500, seed=0).ess)
+
+
+@pytest.mark.parametrize("name", models.EXACT_MODELS)
+def test_a_posterior_expectation_is_the_same_at_any_chunk_size(name):
+    model = models.EXACT_MODELS[name]()
+    x, _ = model.sample(3, seed=0)
+    run = lambda chunk_size: self_normalized_expectation(  # noqa: E731
+        model,
+        model.prior,
+        x,
+        lambda z: torch.stack([z.double(), z.double() + 1e4], -1),
+        500,
+        chunk_size=chunk_size,
+        seed=5,
+    )
+    whole = run(None)
+    for chunk_size in (1, 7, 64, 500, 10_000):
+        chunked = run(chunk_size)
+        torch.testing.assert_close(chunked.value, whole.value, atol=1e-9, rtol=1e-10)
+        # An offset of ten thousand costs no digit: the sums are centred.
+        torch.testing.assert_close(chunked.std_error, whole.std_error, atol=1e-9, rtol=1e-7)
+        torch.testing.assert_close(chunked.std_error[..., 0], chunked.std_error[..., 1], atol=1e-9, rtol=1e-6)
+
+
+def test_a_function_with_many_values_is_asked_about_few_draws_at_a_time():
+    model = models.linear_gaussian()
+    asked = []
+
+    def wide(z):
+        asked.append(len(z))
+        return z[..., :1].expand(*z.shape[:-1], 50_000)
+
+    self_normalized_expectation(model, model.prior, torch.zeros(4).double(), wide, 100, seed=0)
+    assert max(asked) <= 10
+
+
+def test_weights_of_zero_do_not_ask_for_the_function():
+    table = torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)
+    model = FiniteModel(torch.tensor([0.5, 0.5], dtype=torch.float64), table)
+    pole = lambda z: torch.where(z == 1, torch.nan, 2.0)  # noqa: E731
+    estimate = self_normalized_expectation(model, model.prior, torch.tensor(1), pole, 100, seed=0)
+    assert estimate.value == 2
+    assert estimate.std_error == 0
+    with pytest.raises(ValueError, match="NaN"):
+        self_normalized_expectation(model, model.prior, torch.tensor(0), pole, 100, seed=0)
+
+
+def test_a_posterior_expectation_is_told_with_its_error():
+    model = models.linear_gaussian()
+    x, _ = model.sample(2, seed=0)
+    one = self_normalized_expectation(model, model.prior, x[0], lambda z: z[..., 0], 100, seed=0)
+    for name in ("value", "std_error", "ess", "pareto_k", "num_samples=100"):
+        assert name in repr(one)
+    many = self_normalized_expectation(model, model.prior, x, lambda z: z, 1, seed=0)
+    assert "shape=(2, 2)" in repr(many)
+    assert (many.std_error == torch.inf).all()

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import models
 import pytest
 import torch
 import zuko
 from torch import nn
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Uniform
 
 from lvmlib import (
     AmortizedGuide,
     LatentVariableModel,
     MeanFieldGuide,
+    chi_square,
+    defensive_mixture,
     elbo,
     importance_sampling,
     laplace_approximation,
     log_weights,
+    prior_monte_carlo,
+    self_normalized_expectation,
+    summarize_weights,
 )
 
 
@@ -102,3 +109,111 @@ def test_laplace_as_a_proposal_beats_the_prior():
     prior = importance_sampling(model, model.prior, x, 100, seed=0)
     assert (laplace.ess > 99.9).all()
     assert (prior.ess < 50).all()
+
+
+# Defensive mixtures.
+
+
+def narrow_proposal(model, x, ratio=0.5) -> MultivariateNormal:
+    posterior = model.posterior(x)
+    return MultivariateNormal(posterior.mean, scale_tril=ratio * posterior.scale_tril)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)], ids=str)
+@pytest.mark.parametrize("name", ["linear_gaussian", "finite", "mixture", "beta_bernoulli"])
+def test_weights_of_a_defensive_mixture_are_bounded_by_the_likelihood_over_alpha(name, batch):
+    model = models.EXACT_MODELS[name]()
+    x = model.sample(6, seed=0)[0][: torch.Size(batch).numel()]
+    x = x.reshape(batch + tuple(x.shape[1:]))
+    for q in (model.posterior, model.posterior(x), model.prior):
+        mixed = defensive_mixture(q, model, weight=0.2)
+        distribution = mixed if not callable(mixed) else mixed(x)
+        z = distribution.expand(batch).sample((200,))
+        log_w = model.log_joint(x, z) - distribution.log_prob(z)
+        assert log_w.shape == (200, *batch)
+        assert (log_w <= model.log_likelihood(x, z) - math.log(0.2) + 1e-9).all()
+        assert log_weights(model, mixed, x, 5).shape == (5, *batch)
+
+
+def test_a_defensive_mixture_draws_from_its_parts_with_their_weights():
+    q, safe = Normal(torch.tensor([0.0, 50.0]).double(), 1.0), Normal(torch.tensor(-100.0).double(), 2.0)
+    mixed = defensive_mixture(q, safe, 0.3)
+    z = mixed.sample((40_000,))
+    assert z.shape == (40_000, 2)
+    by_safe = z < -50
+    assert ((by_safe.double().mean(0) - 0.3).abs() < 5 * math.sqrt(0.21 / 40_000)).all()
+    for column, chosen, mean in ((0, by_safe[:, 0], -100), (0, ~by_safe[:, 0], 0), (1, ~by_safe[:, 1], 50)):
+        part = z[chosen, column]
+        assert abs(part.mean() - mean) < 5 * part.std() / math.sqrt(len(part))
+    # Which part it is, is drawn for each x apart.
+    assert (by_safe[:, 0] != by_safe[:, 1]).any()
+    for moment, expected in ((z.mean(0), mixed.mean), (z.var(0), mixed.variance)):
+        torch.testing.assert_close(moment, expected, rtol=0.03, atol=0)
+
+
+def test_the_density_of_a_defensive_mixture_integrates_to_one():
+    q, safe = Uniform(*torch.tensor([0.0, 1.0]).double()), Normal(*torch.tensor([0.0, 1.0]).double())
+    grid = torch.linspace(-8, 8, 160_001).double()
+    density = defensive_mixture(q, safe, 0.4).log_prob(grid).exp()
+    assert torch.trapezoid(density, grid).item() == pytest.approx(1, abs=1e-4)
+    # Outside the support of one part the other is left, and the weights say so.
+    torch.testing.assert_close(density[0], 0.4 * safe.log_prob(grid[0]).exp())
+    tables = defensive_mixture(Categorical(torch.tensor([1.0, 0.0])), Categorical(torch.tensor([0.5, 0.5])), 0.2)
+    torch.testing.assert_close(tables.log_prob(torch.arange(2)).exp(), torch.tensor([0.9, 0.1]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.5])
+@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.7])
+def test_a_defensive_mixture_makes_an_infinite_chi_square_finite(ratio, alpha):
+    model = models.linear_gaussian(seed=3, observed=1, latent=1)
+    x = model.sample(1, seed=1)[0][0]
+    posterior, narrow = model.posterior(x), narrow_proposal(model, x, ratio)
+    assert chi_square(posterior, narrow) == torch.inf
+    mixed = defensive_mixture(narrow, model, alpha)
+    moments = []
+    for width in (20.0, 40.0):
+        z = torch.linspace(-width, width, 400_001).double()[:, None]
+        square = (2 * posterior.log_prob(z) - mixed.log_prob(z)).exp()
+        moments.append(torch.trapezoid(square, z[:, 0]).item())
+    assert moments[0] == pytest.approx(moments[1], rel=1e-5)
+    assert moments[0] <= (1 + chi_square(posterior, model.prior).item()) / alpha
+    summary = summarize_weights(model, mixed, x, 200_000, seed=0)
+    assert summary.relative_variance.item() == pytest.approx(moments[0] - 1, rel=0.1)
+    assert abs(summary.log_evidence - model.log_evidence(x)) < 5 * summary.std_error
+
+
+def test_a_defensive_mixture_is_a_q_everywhere():
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    mixed = defensive_mixture(lambda x: narrow_proposal(model, x), model, 0.3)
+    truth = model.log_evidence(x)
+    for estimate in (importance_sampling(model, mixed, x, 4000, seed=0), prior_monte_carlo(model, x, 4000, seed=0)):
+        assert ((estimate.log_evidence - truth).abs() < 5 * estimate.std_error).all()
+    moment = self_normalized_expectation(model, mixed, x, lambda z: z, 4000, seed=0)
+    assert ((moment.value - model.posterior(x).mean).abs() < 5 * moment.std_error).all()
+    assert (elbo(model, mixed, x, 4000) < truth).all()
+    one = importance_sampling(model, mixed, x, 400, seed=0)
+    chunked = importance_sampling(model, mixed, x, 400, chunk_size=7, seed=0)
+    torch.testing.assert_close(one.log_evidence, chunked.log_evidence)
+
+
+def test_a_defensive_mixture_mends_a_support_that_importance_sampling_refuses():
+    model = models.finite()
+    blind = Categorical(torch.tensor([0.5, 0.5, 0.0]).double())
+    with pytest.raises(ValueError, match="density zero"):
+        importance_sampling(model, blind, torch.tensor(0), 10)
+    estimate = importance_sampling(model, defensive_mixture(blind, model), torch.tensor(0), 20_000, seed=0)
+    assert abs(estimate.log_evidence - model.log_evidence(torch.tensor(0))) < 5 * estimate.std_error
+
+
+def test_a_defensive_mixture_owns_the_parameters_of_its_q_and_says_that_draws_have_no_gradient():
+    model = models.linear_gaussian(dtype=torch.float32)
+    x, _ = model.sample(3, seed=0)
+    guide = AmortizedGuide(nn.Linear(4, 4).to(x.device))
+    mixed = defensive_mixture(guide, model)
+    assert {id(p) for p in mixed.parameters()} == {id(p) for p in guide.parameters()}
+    assert not mixed(x).has_rsample
+    assert not mixed(x).sample().requires_grad
+    log_q = mixed(x).log_prob(torch.zeros(3, 2, device=x.device))
+    log_q.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in guide.parameters())

@@ -13,12 +13,15 @@ from torch.distributions import Categorical, Independent, MultivariateNormal, No
 from lvmlib import (
     LatentVariableModel,
     chi_square,
+    defensive_mixture,
     elbo,
     importance_sampling,
     kl_decomposition,
     laplace_approximation,
     log_weights,
+    pareto_smoothed,
     prior_monte_carlo,
+    self_normalized_expectation,
     summarize_weights,
 )
 
@@ -62,9 +65,31 @@ def test_estimators_keep_batch_shape_and_dtype(name, dtype, batch):
     estimates = (prior_monte_carlo(model, x, 50, seed=0), importance_sampling(model, model.posterior, x, 50, seed=0))
     readings = [summary.elbo, summary.elbo_std_error, summary.relative_variance]
     readings += [getattr(e, name) for e in estimates for name in ("log_evidence", "std_error", "ess", "pareto_k")]
+    readings += [summary.smoothed_log_evidence, estimates[0].smoothed_log_evidence]
     readings += [elbo(model, model.posterior, x, 2), elbo(model, model.posterior, x)]
+    readings += [importance_sampling(model, defensive_mixture(model.posterior, model), x, 5, seed=0).log_evidence]
     for reading in readings:
         assert reading.shape == batch
+        assert reading.dtype == dtype
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("event", [(), (1,), (2, 3)], ids=str)
+def test_posterior_expectations_and_smoothed_weights_keep_every_shape_and_the_dtype(event, dtype, batch):
+    model = models.mixture(dtype=dtype)
+    x = observations(model, batch)
+    f = lambda z: z.reshape(z.shape + (1,) * len(event)).expand(z.shape + event)  # noqa: E731
+    estimate = self_normalized_expectation(model, model.prior, x, f, 50, chunk_size=20, seed=0)
+    smoothed, k = pareto_smoothed(log_weights(model, model.prior, x, 50))
+    for reading, shape in (
+        (estimate.value, batch + event),
+        (estimate.std_error, batch + event),
+        (estimate.pareto_k, batch),
+        (smoothed, (50, *batch)),
+        (k, batch),
+    ):
+        assert reading.shape == shape
         assert reading.dtype == dtype
 
 

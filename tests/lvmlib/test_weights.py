@@ -15,9 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Normal
 
-from lvmlib import LatentVariableModel, WeightSummary, log_weights, summarize_weights
+from lvmlib import LatentVariableModel, WeightSummary, log_weights, pareto_smoothed, summarize_weights
 
-READINGS = ("log_evidence", "std_error", "elbo", "elbo_std_error", "ess", "pareto_k", "relative_variance")
+READINGS = (
+    "log_evidence",
+    "smoothed_log_evidence",
+    "std_error",
+    "elbo",
+    "elbo_std_error",
+    "ess",
+    "pareto_k",
+    "relative_variance",
+)
 
 
 def assert_same(one: WeightSummary, other: WeightSummary, **tolerance):
@@ -80,6 +89,7 @@ def test_readings_are_stable_for_extreme_log_weights(offset):
     log_w = heavy_weights(400, 2)
     shifted, plain = WeightSummary.from_log_weights(log_w + offset), WeightSummary.from_log_weights(log_w)
     torch.testing.assert_close(shifted.log_evidence - offset, plain.log_evidence, atol=1e-8, rtol=0)
+    torch.testing.assert_close(shifted.smoothed_log_evidence - offset, plain.smoothed_log_evidence, atol=1e-7, rtol=0)
     torch.testing.assert_close(shifted.elbo - offset, plain.elbo, atol=1e-8, rtol=0)
     for name in ("std_error", "elbo_std_error", "ess", "pareto_k"):
         torch.testing.assert_close(getattr(shifted, name), getattr(plain, name), atol=1e-6, rtol=1e-6)
@@ -187,6 +197,87 @@ def test_pareto_k_is_nan_for_tables_with_few_values():
     model = models.finite()
     summary = summarize_weights(model, Categorical(models.table(3, seed=1)), torch.tensor(0), 1000, seed=0)
     assert summary.pareto_k.isnan()
+
+
+# Pareto smoothing.
+
+
+@pytest.mark.parametrize("count", [30, 200, 1000, 20_000])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_smoothed_weights_equal_arviz(count, scale):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from arviz import psislw
+
+        log_w = scale * models.normals(count, 2, seed=count)
+        expected, shapes = psislw(log_w.T.cpu().numpy(), normalize=False)
+    smoothed, k = pareto_smoothed(log_w)
+    np.testing.assert_allclose(smoothed.T.cpu(), expected, atol=1e-9)
+    np.testing.assert_allclose(k.cpu(), shapes, atol=1e-9)
+    assert not torch.equal(smoothed, log_w)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, -1e3])
+def test_smoothing_keeps_the_order_the_body_and_the_largest_weight(offset):
+    log_w = heavy_weights(1000, 2, 3) + offset
+    smoothed, _ = pareto_smoothed(log_w)
+    assert (smoothed.amax(0) <= log_w.amax(0)).all()
+    order = log_w.argsort(0)
+    before, after = log_w.gather(0, order), smoothed.gather(0, order)
+    assert (after.diff(dim=0) >= 0).all()
+    tail = math.ceil(3 * math.sqrt(1000))
+    assert torch.equal(after[:-tail], before[:-tail])
+    assert (after[-tail:-1] != before[-tail:-1]).double().mean() > 0.99
+
+
+@pytest.mark.parametrize(("count", "tail_size"), [(30, 1000), (1000, 95), (5000, 1000), (5000, 213)])
+def test_smoothed_evidence_of_a_summary_is_that_of_all_weights_when_the_tail_is_kept(count, tail_size):
+    log_w = heavy_weights(count, 3)
+    summary = WeightSummary(tail_size=tail_size)
+    for part in log_w.split(170):
+        summary.update(part)
+    smoothed, k = pareto_smoothed(log_w)
+    torch.testing.assert_close(summary.smoothed_log_evidence, smoothed.exp().mean(0).log(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(summary.pareto_k, k, atol=1e-9, rtol=0)
+    assert (summary.smoothed_log_evidence != summary.log_evidence).all()
+
+
+def test_a_tail_larger_than_the_summary_keeps_is_smoothed_as_far_as_it_is_kept():
+    log_w = heavy_weights(5000)
+    summary = WeightSummary.from_log_weights(log_w, tail_size=50)
+    largest, order = log_w.sort(descending=True)
+    # 50 is the tail of 278 weights, for PSIS: hand it only so many.
+    smoothed, k = pareto_smoothed(largest[:278])
+    by_hand = log_w.clone()
+    by_hand[order[:278]] = smoothed
+    assert math.ceil(min(278 / 5, 3 * math.sqrt(278))) == 51
+    assert summary.smoothed_log_evidence.item() == pytest.approx(by_hand.exp().mean().log().item(), abs=0.02)
+    assert summary.pareto_k.item() == pytest.approx(k.item(), abs=0.05)
+
+
+def test_weights_without_a_tail_are_left_as_they_are():
+    equal = torch.full((100,), -3.0, dtype=torch.float64)
+    few = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    nothing = torch.full((100,), -torch.inf, dtype=torch.float64)
+    for log_w in (equal, few, nothing):
+        smoothed, k = pareto_smoothed(log_w)
+        assert torch.equal(smoothed, log_w)
+        assert k.isnan()
+        summary = WeightSummary.from_log_weights(log_w)
+        torch.testing.assert_close(summary.smoothed_log_evidence, summary.log_evidence)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.6, 0.7])
+def test_smoothing_lessens_the_error_of_a_proposal_with_light_tails(ratio):
+    """A posterior of width 1 and a proposal of width 1/2 to 7/10: shapes k from 0.75 to 0.51."""
+    repetitions = 2000
+    z = ratio * models.normals(1000, repetitions, seed=1)
+    log_w = Normal(0.0, 1.0).log_prob(z) - Normal(0.0, ratio).log_prob(z)
+    summary = WeightSummary.from_log_weights(log_w)
+    raw, smoothed = (summary.log_evidence.exp() - 1).square(), (summary.smoothed_log_evidence.exp() - 1).square()
+    gain = raw - smoothed
+    assert gain.mean() > 0
+    assert smoothed.mean().sqrt() < 0.9 * raw.mean().sqrt()
 
 
 # Streaming over a model.
