@@ -449,12 +449,12 @@ def proposal_width(
         running.mark_line(color=PALETTE["q"], strokeWidth=2, clip=True).encode(x=n, y=nats),
         _label(
             "exact",
-            corner.transform_calculate(estimate=repr(truth)),
+            # On the side of the line where the estimate is not.
+            final.transform_calculate(estimate=f"{truth!r} + (datum.estimate > {truth!r} ? -0.04 : 0.04)"),
             n,
             nats,
             _text("evidence"),
             align="right",
-            dy=-9,
         ),
         _label(
             {"expr": "finite ? 'band: two predicted standard errors' : 'no band: the variance is infinite'"},
@@ -700,9 +700,10 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
     curves = alt.Chart(alt.sequence(1, dims + 0.1, 0.25, as_="d"))
     here = _rows(1).transform_calculate(d="dim")
 
-    def marked(role: str, text: str, log: str, leaves: str, **place: float) -> list[Any]:
+    def marked(role: str, text: str, log: str, leaves: str) -> list[Any]:
         """A curve, its value at D, and its name where it leaves the picture."""
         end = _rows(1).transform_calculate(d=f"min({dims}, {leaves})", log=log)
+        below = alt.expr(f"{leaves} < {dims} ? 10 : -12")
         return [
             curves.transform_calculate(log=log)
             .mark_line(color=PALETTE[role], strokeWidth=2.5, clip=True)
@@ -711,7 +712,7 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
             .transform_filter(f"datum.log <= {top}")
             .mark_circle(color=PALETTE[role], size=75, opacity=1)
             .encode(x=x, y=y),
-            _label(text, end, x, y, _text(role), align="right", **place),
+            _label(text, end, x, y, _text(role), align="right", dx=-16, dy=below),
         ]
 
     def reference(text: str, count: float) -> list[Any]:
@@ -725,14 +726,12 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
         *reference("a second", 1e9),
         *reference("a year", 1e9 * 365.25 * 86400),
         here.mark_rule(color=_INK, opacity=0.5).encode(x=x),
-        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)", dx=-20, dy=10),
+        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)"),
         *marked(
             "prior",
             "prior",
             f"max(0, {log_draws('datum.d')})",
             f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)",
-            dx=-10,
-            dy=-12,
         ),
     ).properties(width=_PLOT_WIDTH, height=250)
     return _explorer(
