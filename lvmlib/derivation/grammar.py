@@ -84,6 +84,7 @@ _CLOSING = frozenset(_OPENING.values())
 _COMPARING = frozenset(["<", ">", "=", r"\lt", r"\gt", r"\le", r"\leq", r"\ge", r"\geq", r"\ne", r"\neq"])
 _DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", "…"])
 _MAX_NESTING = 60
+_FUNCTION_LETTERS = frozenset(["f", "g", "h", "F", "G", "psi", "varphi", r"\psi", r"\varphi"])
 _UPPER = {"k": "K", "n": "N", "t": "T", "d": "D", "m": "M", "l": "L", "s": "S", "j": "J"}
 
 Build = Callable[["_Builder"], Expression]
@@ -1049,6 +1050,14 @@ class _Lexer:
             if readable and scalar_like and others and not variables:
                 call = Call(name, index, (), tuple(others), parameters)
                 return call, self.power(symbols[closes[at + 1]]), closes[at + 1] + 1
+            if not readable and not scalar_like:
+                if name in _FUNCTION_LETTERS:
+                    raise self.error(
+                        f"{name} of an expression is not read, only of variables, as {name}(z): write out what {name} "
+                        f"does, or give the expression a name of its own",
+                        symbol,
+                    )
+                self.note(f"{_flat([symbol])} in front of a bracket is read as a factor")
         return Call(name, index, (), (), parameters), power, at + 1
 
 

@@ -83,6 +83,15 @@ def test_an_integral_over_a_part_of_the_values_is_refused_and_not_read_as_one_ov
     assert "part of the values" in line.error.message
 
 
+def test_a_function_of_an_expression_is_refused_and_not_read_as_a_product() -> None:
+    line = only(r"\E_{q(z)}[f(p(x,z))] = f(\E_{q(z)}[p(x,z)])")
+    assert line.verdict == "unreadable"
+    assert "f of an expression" in line.error.message
+    scaled = only(r"c(p(x) + p(z)) = c\,p(x) + c\,p(z)")
+    assert scaled.verdict == "holds"
+    assert "c in front of a bracket is read as a factor" in scaled.notes
+
+
 def test_an_inequality_that_is_never_strict_is_reported() -> None:
     line = only(r"\log p(x) \ge \log \E_{p(z)}[p(x|z)]")
     assert line.verdict == "holds"
