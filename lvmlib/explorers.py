@@ -19,7 +19,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ __all__ = [
     "jensen_gap",
     "proposal_width",
 ]
+
+Number: TypeAlias = float | int
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 """What JupyterLab, Notebook 7, VS Code and Colab show as a live Vega-Lite picture. JupyterLab 4 has Vega-Lite 5.6, so
@@ -145,7 +147,7 @@ class Explorer:
         return f"Explorer({self.description!r})"
 
 
-def jensen_gap(a: float = 1.0, b: float = 9.0, p: float = 0.5) -> Explorer:
+def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5) -> Explorer:
     r"""Jensen's gap of a variable with two values: the chord of the logarithm below its curve.
 
     .. math:: \log(p a + (1 - p) b) - p \log a - (1 - p) \log b \ge 0
@@ -237,12 +239,12 @@ def jensen_gap(a: float = 1.0, b: float = 9.0, p: float = 0.5) -> Explorer:
 
 
 def evidence_bar(
-    slope: float = 1.5,
-    noise: float = 0.7,
-    x: float = 2.5,
+    slope: Number = 1.5,
+    noise: Number = 0.7,
+    x: Number = 2.5,
     *,
-    q_mean: float | None = None,
-    q_width: float | None = None,
+    q_mean: Number | None = None,
+    q_width: Number | None = None,
 ) -> Explorer:
     r"""q against the posterior of a scalar Gaussian model, and the evidence as a bar of two parts.
 
@@ -302,7 +304,7 @@ def evidence_bar(
     rows = alt.Y("y:Q", scale=alt.Scale(domain=[0, 2.2], nice=False), axis=None)
     teeth = [{"y": i / 12, "tooth": 0.035 * (evidence - floor) * (1 + i % 2)} for i in range(13)]
 
-    def torn(bottom: float, end: str, role: str) -> Any:
+    def torn(bottom: Number, end: str, role: str) -> Any:
         """A bar that goes on to the left of the picture, and ends at ``end``."""
         return (
             alt.Chart(alt.Data(values=teeth))
@@ -319,7 +321,7 @@ def evidence_bar(
     )
     end = one.transform_calculate(**{"from": "elbo + kl", "y": "0", "y2": "2.2"})
 
-    def name(text: str, at: str, row: float, **mark: Any) -> Any:
+    def name(text: str, at: str, row: Number, **mark: Any) -> Any:
         return _label(text, one.transform_calculate(**{"from": at, "y": str(row)}), nats, rows, _INK, **mark)
 
     start = repr(floor + 0.07 * (evidence - floor))
@@ -347,7 +349,7 @@ def evidence_bar(
 
 
 def proposal_width(
-    slope: float = 1.5, noise: float = 0.7, x: float = 2.5, *, width: float = 0.6, seed: int = 0
+    slope: Number = 1.5, noise: Number = 0.7, x: Number = 2.5, *, width: Number = 0.6, seed: int = 0
 ) -> Explorer:
     r"""The width of a proposal against the running estimate, the effective sample size and Pareto k.
 
@@ -381,7 +383,7 @@ def proposal_width(
     m, s, truth = model.mean, model.width, model.log_evidence
     least, most, step = 0.4, 3.0, 0.05
     with forked_rng(seed):
-        thousandths = (1000 * torch.randn(_NUM_DRAWS, dtype=torch.float64)).round()
+        thousandths = (1000 * torch.randn(_NUM_DRAWS, dtype=torch.float64, device="cpu")).round()
     widths = [round(least + i * step, 2) for i in range(round((most - least) / step) + 1)]
     shapes = [_pareto_k(thousandths / 1000, ratio) for ratio in widths]
     params = [
@@ -508,12 +510,12 @@ def proposal_width(
 
 
 def forward_reverse_kl(
-    separation: float = 4.0,
-    mode_width: float = 0.7,
-    weight: float = 0.6,
+    separation: Number = 4.0,
+    mode_width: Number = 0.7,
+    weight: Number = 0.6,
     *,
-    q_mean: float = 0.0,
-    q_width: float = 1.0,
+    q_mean: Number = 0.0,
+    q_width: Number = 1.0,
 ) -> Explorer:
     r"""The two directions of the KL divergence between a Gaussian q and a posterior with two modes.
 
@@ -569,7 +571,7 @@ def forward_reverse_kl(
         "q": "exp(datum.log_q)",
     }
 
-    def grid(reach: float, step: float) -> Any:
+    def grid(reach: Number, step: Number) -> Any:
         chart = alt.Chart(alt.sequence(-reach, reach + step / 2, step, as_="z"))
         for name, formula in log_densities.items():
             chart = chart.transform_calculate(**{name: formula})
@@ -607,7 +609,7 @@ def forward_reverse_kl(
     x = alt.X("end:Q", title="nats", scale=alt.Scale(domain=[0, reach], nice=False), axis=_x_axis(grid=False))
     y = alt.Y("y:Q", scale=alt.Scale(domain=[0, 2], nice=False), axis=None)
 
-    def bar(name: str, label: str, least: float, base: float) -> list[Any]:
+    def bar(name: str, label: str, least: Number, base: Number) -> list[Any]:
         """Its name and value above a bar, and a tick where the smallest value is."""
         row = {"y": f"{base}", "y2": f"{base} + 0.4"}
         one = sums.transform_calculate(
@@ -644,7 +646,7 @@ def forward_reverse_kl(
     )
 
 
-def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: float = 0.1, dim: int = 10) -> Explorer:
+def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Number = 0.1, dim: int = 10) -> Explorer:
     r"""The nodes of a grid against the draws from the prior, for D latent coordinates.
 
     .. math:: G^D \quad\text{against}\quad K = \frac{(1 + \chi^2_1)^D - 1}{\epsilon^2}, \qquad
@@ -715,7 +717,7 @@ def cost_of_dimension(points: int = 10, width: float = 0.4, relative_error: floa
             _label(text, end, x, y, _text(role), align="right", dx=-16, dy=below),
         ]
 
-    def reference(text: str, count: float) -> list[Any]:
+    def reference(text: str, count: Number) -> list[Any]:
         row = _rows(1).transform_calculate(d="1", log=repr(math.log10(count)))
         return [
             row.mark_rule(color=_INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y),
@@ -765,14 +767,14 @@ class _Scalar(NamedTuple):
     log_evidence: float
 
     @classmethod
-    def of(cls, slope: float, noise: float, x: float) -> _Scalar:
+    def of(cls, slope: Number, noise: Number, x: Number) -> _Scalar:
         for name, value in (("slope", slope), ("noise", noise), ("x", x)):
             _within(name, value, -math.inf, math.inf)
         if not noise > 0:
             raise ValueError(f"noise is {noise}: expected a standard deviation above 0; pass 0.7, for example.")
 
         def real(value: float) -> Tensor:
-            return torch.tensor([value], dtype=torch.float64)
+            return torch.tensor([value], dtype=torch.float64, device="cpu")
 
         model = LinearGaussian(real(slope)[None], real(0.0), real(noise)[0] ** 2)
         posterior = model.posterior(real(x))
@@ -784,9 +786,9 @@ _KL_STEP = 0.02
 
 def _minimisers(half: float, mode_width: float, weight: float) -> tuple[tuple[float, float, float], ...]:
     """Mean, width and value of the smallest reverse and forward KL among the positions of the sliders."""
-    z = torch.arange(-24, 24.025, 0.05, dtype=torch.float64)
-    weights = torch.tensor([weight, 1 - weight], dtype=torch.float64)
-    modes = torch.distributions.Normal(torch.tensor([-half, half], dtype=torch.float64), mode_width)
+    z = torch.arange(-24, 24.025, 0.05, dtype=torch.float64, device="cpu")
+    weights = torch.tensor([weight, 1 - weight], dtype=torch.float64, device="cpu")
+    modes = torch.distributions.Normal(torch.tensor([-half, half], dtype=torch.float64, device="cpu"), mode_width)
     log_p = torch.logsumexp(modes.log_prob(z[:, None]) + weights.log(), -1)
 
     def divergences(means: Tensor, widths: Tensor) -> tuple[Tensor, Tensor]:
@@ -807,9 +809,9 @@ def _minimisers(half: float, mode_width: float, weight: float) -> tuple[tuple[fl
     return tuple(found)
 
 
-def _around(centre: float, reach: float, step: float, least: float, most: float) -> Tensor:
+def _around(centre: Number, reach: Number, step: Number, least: Number, most: Number) -> Tensor:
     first, last = max(least, centre - reach), min(most, centre + reach)
-    return torch.arange(round(first / step), round(last / step) + 1, dtype=torch.float64) * step
+    return torch.arange(round(first / step), round(last / step) + 1, dtype=torch.float64, device="cpu") * step
 
 
 def _pareto_k(draws: Tensor, ratio: float) -> float | None:
@@ -868,7 +870,7 @@ def _explorer(
 
 
 def _slider(
-    name: str, label: str, value: float, least: float, most: float, step: float, *, argument: str | None = None
+    name: str, label: str, value: Number, least: Number, most: Number, step: Number, *, argument: str | None = None
 ) -> Any:
     """A parameter that a slider moves; ``argument`` is what the caller knows its first value as."""
     alt = _require("altair")
@@ -881,7 +883,7 @@ def _derived(name: str, formula: str) -> Any:
     return _require("altair").param(name=name, expr=formula)
 
 
-def _within(name: str, value: float, least: float, most: float) -> float:
+def _within(name: str, value: Number, least: Number, most: Number) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}: expected a number; convert with float().")
     if not (math.isfinite(value) and least <= value <= most):
@@ -900,7 +902,7 @@ def _label(text: Any, chart: Any, x: Any, y: Any, colour: str, **mark: Any) -> A
     return chart.mark_text(text=text, color=colour, fontSize=12, **mark).encode(x=x, y=y)
 
 
-def _legend(entries: Sequence[tuple[str, str]], *, gap: float = 125) -> list[Any]:
+def _legend(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> list[Any]:
     """Names in the colours of their curves, in one line above all of them."""
     alt = _require("altair")
     return [

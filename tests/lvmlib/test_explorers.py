@@ -267,3 +267,9 @@ def test_without_altair_or_its_converter_one_is_told_what_to_install(monkeypatch
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match="pip install altair vl-convert-python"):
         explorers.jensen_gap().svg()
+
+
+def test_the_default_device_changes_nothing(made):
+    with torch.device("meta"):
+        assert explorers.forward_reverse_kl().spec == made["forward_reverse_kl"].spec
+        assert explorers.evidence_bar().spec == made["evidence_bar"].spec

@@ -1,0 +1,38 @@
+"""An explorer of a chapter is whole in the page and in the notebook that is made from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+from books import pages
+from bs4 import BeautifulSoup
+
+from lvmlib.explorers import MIME_TYPE
+
+
+def test_an_explorer_has_a_caption_a_static_picture_and_its_specification(build: Path) -> None:
+    found = 0
+    for path in pages(build):
+        for explorer in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select(".explorer"):
+            assert explorer.find_parent("figure").select_one("figcaption .caption-number"), path.name
+            assert explorer.select_one(".explorer-static svg[role=img]")["aria-label"]
+            assert json.loads(explorer.find("script").string)["params"], path.name
+            found += 1
+    assert found >= 2
+
+
+def test_a_notebook_keeps_the_live_picture_and_the_static_one_and_says_the_caption(build: Path) -> None:
+    found = 0
+    for path in (build / "notebooks").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        for cell, after in zip(cells, cells[1:], strict=False):
+            for output in cell.get("outputs", []):
+                if MIME_TYPE not in output.get("data", {}):
+                    continue
+                assert set(output.data) == {MIME_TYPE, "image/svg+xml", "text/plain"}
+                assert len(json.dumps(output, indent=1)) < 100_000
+                assert after.source.startswith("**Figure "), path.name
+                found += 1
+    assert found >= 2
