@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -27,7 +28,7 @@ def test_a_notebook_keeps_the_live_picture_and_the_static_one_and_says_the_capti
     found = 0
     for path in (build / "notebooks").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
-        for cell, after in zip(cells, cells[1:], strict=False):
+        for cell, after in pairwise(cells):
             for output in cell.get("outputs", []):
                 if MIME_TYPE not in output.get("data", {}):
                     continue
