@@ -7,8 +7,10 @@ from lvmlib import data, plots
 from lvmlib.bounds import elbo
 from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
+from lvmlib.em import EMResult, expectation_maximization, m_step
 from lvmlib.evidence import EvidenceEstimate, importance_sampling, prior_monte_carlo
 from lvmlib.exact import (
+    BernoulliMixture,
     BetaBernoulli,
     ExactModel,
     FiniteModel,
@@ -23,10 +25,12 @@ from lvmlib.weights import WeightSummary, log_weights, summarize_weights
 
 __all__ = [
     "AmortizedGuide",
+    "BernoulliMixture",
     "BetaBernoulli",
     "Decomposition",
     "DerivationReport",
     "DivergenceEstimate",
+    "EMResult",
     "EvidenceEstimate",
     "ExactModel",
     "FiniteModel",
@@ -41,11 +45,13 @@ __all__ = [
     "chi_square",
     "data",
     "elbo",
+    "expectation_maximization",
     "importance_sampling",
     "kl",
     "kl_decomposition",
     "laplace_approximation",
     "log_weights",
+    "m_step",
     "plots",
     "prior_monte_carlo",
     "summarize_weights",
