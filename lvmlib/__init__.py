@@ -4,7 +4,7 @@ Everything is a view of one random number, the importance weight w(z) = p(x, z) 
 """
 
 from lvmlib import data, plots
-from lvmlib.bounds import elbo
+from lvmlib.bounds import elbo, iwae_bound
 from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
 from lvmlib.em import EMResult, expectation_maximization, m_step
@@ -19,6 +19,7 @@ from lvmlib.exact import (
     LinearGaussian,
     QuadratureModel,
 )
+from lvmlib.gradients import RunningMean, surrogate
 from lvmlib.guide import AmortizedGuide, MeanFieldGuide, laplace_approximation
 from lvmlib.model import LatentVariableModel
 from lvmlib.weights import WeightSummary, log_weights, summarize_weights
@@ -40,6 +41,7 @@ __all__ = [
     "LinearGaussian",
     "MeanFieldGuide",
     "QuadratureModel",
+    "RunningMean",
     "WeightSummary",
     "check_derivation",
     "chi_square",
@@ -47,6 +49,7 @@ __all__ = [
     "elbo",
     "expectation_maximization",
     "importance_sampling",
+    "iwae_bound",
     "kl",
     "kl_decomposition",
     "laplace_approximation",
@@ -55,4 +58,5 @@ __all__ = [
     "plots",
     "prior_monte_carlo",
     "summarize_weights",
+    "surrogate",
 ]

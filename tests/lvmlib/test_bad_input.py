@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Beta, Categorical, Independent, Multi
 
 from lvmlib import (
     AmortizedGuide,
+    BernoulliMixture,
     BetaBernoulli,
     FiniteModel,
     GaussianMixture,
@@ -20,16 +21,21 @@ from lvmlib import (
     LinearGaussian,
     MeanFieldGuide,
     QuadratureModel,
+    RunningMean,
     WeightSummary,
     chi_square,
     elbo,
+    expectation_maximization,
     importance_sampling,
+    iwae_bound,
     kl,
     kl_decomposition,
     laplace_approximation,
     log_weights,
+    m_step,
     prior_monte_carlo,
     summarize_weights,
+    surrogate,
 )
 
 NAN = float("nan")
@@ -54,6 +60,10 @@ def two_gaussians(**changes):
         "covariances": torch.eye(3).repeat(2, 1, 1),
     }
     return GaussianMixture(**default | changes)
+
+
+def coins(**changes):
+    return BernoulliMixture(**{"weights": torch.tensor([0.5, 0.5]), "probs": torch.full((2, 3), 0.5)} | changes)
 
 
 def scalar():
@@ -407,6 +417,13 @@ WRONG_CALLS = {
         "float64",
         "convert",
     ),
+    "no group": (
+        lambda: iwae_bound(ppca(), vector_normal(), X, 5, num_groups=0),
+        ValueError,
+        "num_groups",
+        "0",
+        "at least 1",
+    ),
     "an empty summary": (lambda: WeightSummary().log_evidence, ValueError, "summary", "0 weights", "update"),
     "merge with a tensor": (
         lambda: WeightSummary().merge(torch.zeros(2)),
@@ -451,6 +468,80 @@ WRONG_CALLS = {
         "Uniform",
         "elbo",
     ),
+    # learning
+    "a probability above one": (lambda: coins(probs=torch.full((2, 3), 1.5)), ValueError, "probs", "1.5", "sigmoid"),
+    "coins that disagree": (lambda: coins(probs=torch.zeros(3, 3)), ValueError, "probs", "(3, 3)", "(2, M)"),
+    "EM of a table": (
+        lambda: expectation_maximization(tables(), torch.tensor([0, 1])),
+        TypeError,
+        "model",
+        "FiniteModel",
+        "fit(model, q, data)",
+    ),
+    "EM on one observation": (
+        lambda: expectation_maximization(two_gaussians(), X[0]),
+        ValueError,
+        "x",
+        "(3,)",
+        "(N, 3)",
+    ),
+    "negative regularization": (
+        lambda: expectation_maximization(ppca(), X, regularization=-1.0),
+        ValueError,
+        "regularization",
+        "-1.0",
+        "try",
+    ),
+    "M-step with one q for all": (
+        lambda: m_step(two_gaussians(), Categorical(torch.ones(2)), X),
+        ValueError,
+        "q",
+        "Categorical",
+        "expand",
+    ),
+    "M-step with another family": (
+        lambda: m_step(two_gaussians(), Normal(torch.zeros(4), 1.0), X),
+        TypeError,
+        "q",
+        "Normal",
+        "posterior",
+    ),
+    "unknown estimator": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="reinforce"),
+        ValueError,
+        "estimator",
+        "'reinforce'",
+        "'score'",
+    ),
+    "reparameterising a table": (
+        lambda: surrogate(tables(), Categorical(torch.ones(2)), torch.tensor([0]), 2),
+        TypeError,
+        "estimator",
+        "Categorical",
+        "estimator='vimco'",
+    ),
+    "a baseline for another estimator": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="stl", baseline=RunningMean()),
+        ValueError,
+        "baseline",
+        "'stl'",
+        "leave it out",
+    ),
+    "a baseline that is a number": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="score", baseline=0.5),
+        ValueError,
+        "baseline",
+        "0.5",
+        "RunningMean()",
+    ),
+    "one draw to compare with no other": (
+        lambda: surrogate(ppca(), vector_normal(), X, 1, estimator="vimco"),
+        ValueError,
+        "num_samples",
+        "1 for vimco",
+        "raise",
+    ),
+    "a mean that never forgets": (lambda: RunningMean(decay=1.0), ValueError, "decay", "1.0", "try 0.9"),
 }
 
 
