@@ -20,11 +20,13 @@ from lvmlib.exact import (
     QuadratureModel,
 )
 from lvmlib.gradients import RunningMean, surrogate
-from lvmlib.guide import AmortizedGuide, MeanFieldGuide, laplace_approximation
+from lvmlib.guide import AmortizedGuide, MeanFieldGuide, UnconditionalGuide, laplace_approximation
 from lvmlib.model import LatentVariableModel
+from lvmlib.training import History, NonFiniteLossError, fit
+from lvmlib.vae import VAE, mlp
 from lvmlib.weights import WeightSummary, log_weights, summarize_weights
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - sorted plainly
     "AmortizedGuide",
     "BernoulliMixture",
     "BetaBernoulli",
@@ -37,17 +39,22 @@ __all__ = [
     "FiniteModel",
     "GaussianMixture",
     "GridPosterior",
+    "History",
     "LatentVariableModel",
     "LinearGaussian",
     "MeanFieldGuide",
+    "NonFiniteLossError",
     "QuadratureModel",
     "RunningMean",
+    "UnconditionalGuide",
+    "VAE",
     "WeightSummary",
     "check_derivation",
     "chi_square",
     "data",
     "elbo",
     "expectation_maximization",
+    "fit",
     "importance_sampling",
     "iwae_bound",
     "kl",
@@ -55,6 +62,7 @@ __all__ = [
     "laplace_approximation",
     "log_weights",
     "m_step",
+    "mlp",
     "plots",
     "prior_monte_carlo",
     "summarize_weights",

@@ -17,7 +17,14 @@ from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, 
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
 
-__all__ = ["AmortizedGuide", "Guide", "MeanFieldGuide", "laplace_approximation", "proposal"]
+__all__ = [
+    "AmortizedGuide",
+    "Guide",
+    "MeanFieldGuide",
+    "UnconditionalGuide",
+    "laplace_approximation",
+    "proposal",
+]
 
 Guide: TypeAlias = Distribution | Callable[[Tensor], Distribution]
 
@@ -139,6 +146,41 @@ class AmortizedGuide(nn.Module):
             )
         loc, log_scale = parameters.chunk(2, dim=-1)
         return Independent(Normal(loc, log_scale.exp()), 1)
+
+
+class UnconditionalGuide(nn.Module):
+    r"""A module that makes one Distribution, as a q shared by every x.
+
+    A normalising flow without context is such a module: called with x, it would take x for a context.
+
+    Args:
+        module: Called without arguments, it makes a Distribution over z with batch shape ``()``.
+
+    Raises:
+        TypeError: If ``module`` is not a module.
+
+    Example:
+        >>> import zuko
+        >>> guide = UnconditionalGuide(zuko.flows.NSF(features=2, transforms=1, hidden_features=(16,)))
+        >>> guide(torch.zeros(5, 4)).event_shape
+        torch.Size([2])
+
+    References:
+        Rezende and Mohamed (2015), *Variational inference with normalizing flows*.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"module is {kind(module)}: expected a torch.nn.Module, so that its parameters are learnt; a bare "
+                f"Distribution is a q as it is."
+            )
+        self.module = module
+
+    def forward(self, x: Tensor | None = None) -> Distribution:
+        """The distribution of z, batch shape ``()``; x is not looked at."""
+        return self.module()
 
 
 def laplace_approximation(
