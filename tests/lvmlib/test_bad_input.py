@@ -12,6 +12,7 @@ from torch import nn
 from torch.distributions import Bernoulli, Beta, Categorical, Independent, MultivariateNormal, Normal, StudentT, Uniform
 
 from lvmlib import (
+    VAE,
     AmortizedGuide,
     BernoulliMixture,
     BetaBernoulli,
@@ -22,10 +23,12 @@ from lvmlib import (
     MeanFieldGuide,
     QuadratureModel,
     RunningMean,
+    UnconditionalGuide,
     WeightSummary,
     chi_square,
     elbo,
     expectation_maximization,
+    fit,
     importance_sampling,
     iwae_bound,
     kl,
@@ -33,6 +36,7 @@ from lvmlib import (
     laplace_approximation,
     log_weights,
     m_step,
+    mlp,
     prior_monte_carlo,
     summarize_weights,
     surrogate,
@@ -64,6 +68,11 @@ def two_gaussians(**changes):
 
 def coins(**changes):
     return BernoulliMixture(**{"weights": torch.tensor([0.5, 0.5]), "probs": torch.full((2, 3), 0.5)} | changes)
+
+
+def learn(**changes):
+    options = {"model": ppca(), "q": MeanFieldGuide(2), "data": X, "epochs": 1, "progress": False} | changes
+    return fit(options.pop("model"), options.pop("q"), options.pop("data"), **options)
 
 
 def scalar():
@@ -542,6 +551,74 @@ WRONG_CALLS = {
         "raise",
     ),
     "a mean that never forgets": (lambda: RunningMean(decay=1.0), ValueError, "decay", "1.0", "try 0.9"),
+    "flow without a module": (
+        lambda: UnconditionalGuide(vector_normal()),
+        TypeError,
+        "module",
+        "Independent",
+        "Distribution is a q",
+    ),
+    "unknown objective": (lambda: learn(objective="cubo"), ValueError, "objective", "'cubo'", "correct"),
+    "estimator of another bound": (
+        lambda: learn(estimator="dreg"),
+        ValueError,
+        "estimator",
+        "'dreg'",
+        "objective='iwae'",
+    ),
+    "unknown estimator in training": (
+        lambda: learn(estimator="reinforce"),
+        ValueError,
+        "estimator",
+        "'reinforce'",
+        "correct the name",
+    ),
+    "no epoch": (lambda: learn(epochs=0), ValueError, "epochs", "0", "at least 1"),
+    "half a batch": (lambda: learn(batch_size=0.5), TypeError, "batch_size", "0.5", "int"),
+    "learning rate of zero": (lambda: learn(learning_rate=0.0), ValueError, "learning_rate", "0.0", "1e-3"),
+    "patience without validation": (lambda: learn(patience=3), ValueError, "patience", "3", "validation="),
+    "resume from nowhere": (lambda: learn(resume=True), ValueError, "checkpoint", "None", "checkpoint="),
+    "training data that are an array": (
+        lambda: learn(data=np.zeros((4, 3))),
+        TypeError,
+        "data",
+        "ndarray",
+        "as_tensor",
+    ),
+    "one observation as data": (lambda: learn(data=X[0]), ValueError, "data", "(3,)", "(N, 3)"),
+    "no observation": (lambda: learn(data=X[:0]), ValueError, "data", "(0, 3)", "at least 1"),
+    "data of another event": (lambda: learn(data=torch.zeros(4, 2)), ValueError, "x", "(4, 2)", "(3,)"),
+    "validation with NaN": (lambda: learn(validation=torch.full((2, 3), NAN)), ValueError, "x", "NaN", "impute"),
+    "a function as q": (
+        lambda: learn(q=lambda x: MeanFieldGuide(2)(x)),
+        TypeError,
+        "q",
+        "function",
+        "UnconditionalGuide",
+    ),
+    "a learnable Distribution as q": (
+        lambda: learn(q=MeanFieldGuide(2)()),
+        TypeError,
+        "q",
+        "Independent",
+        "Module",
+    ),
+    "nothing to learn": (lambda: learn(q=vector_normal()), ValueError, "q", "0 parameters", "nn.Parameter"),
+    "encoder that is a function": (
+        lambda: VAE(torch.tanh, mlp(2, 3), latent_dim=2),
+        TypeError,
+        "encoder",
+        "tanh",
+        "Module",
+    ),
+    "decoder that is a function": (
+        lambda: VAE(mlp(3, 4), torch.tanh, latent_dim=2),
+        TypeError,
+        "decoder",
+        "tanh",
+        "mlp",
+    ),
+    "a network of one size": (lambda: mlp(3), ValueError, "sizes", "(3,)", "add one"),
 }
 
 
