@@ -4,9 +4,10 @@ Everything is a view of one random number, the importance weight w(z) = p(x, z) 
 """
 
 from lvmlib import data, explorers, plots
-from lvmlib.bounds import elbo
+from lvmlib.bounds import elbo, iwae_bound
 from lvmlib.derivation import DerivationReport, check_derivation
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
+from lvmlib.em import EMResult, expectation_maximization, m_step
 from lvmlib.evidence import (
     EvidenceEstimate,
     ExpectationEstimate,
@@ -15,6 +16,7 @@ from lvmlib.evidence import (
     self_normalized_expectation,
 )
 from lvmlib.exact import (
+    BernoulliMixture,
     BetaBernoulli,
     ExactModel,
     FiniteModel,
@@ -23,42 +25,58 @@ from lvmlib.exact import (
     LinearGaussian,
     QuadratureModel,
 )
-from lvmlib.guide import AmortizedGuide, MeanFieldGuide, defensive_mixture, laplace_approximation
+from lvmlib.gradients import RunningMean, surrogate
+from lvmlib.guide import AmortizedGuide, MeanFieldGuide, UnconditionalGuide, defensive_mixture, laplace_approximation
 from lvmlib.model import LatentVariableModel
+from lvmlib.training import History, NonFiniteLossError, fit
+from lvmlib.vae import VAE, mlp
 from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_smoothed, summarize_weights
 
 __all__ = [
+    "VAE",
     "AmortizedGuide",
+    "BernoulliMixture",
     "BetaBernoulli",
     "Decomposition",
     "DerivationReport",
     "DivergenceEstimate",
+    "EMResult",
     "EvidenceEstimate",
     "ExactModel",
     "ExpectationEstimate",
     "FiniteModel",
     "GaussianMixture",
     "GridPosterior",
+    "History",
     "LatentVariableModel",
     "LinearGaussian",
     "MeanFieldGuide",
+    "NonFiniteLossError",
     "ParetoSmoothed",
     "QuadratureModel",
+    "RunningMean",
+    "UnconditionalGuide",
     "WeightSummary",
     "check_derivation",
     "chi_square",
     "data",
     "defensive_mixture",
     "elbo",
+    "expectation_maximization",
     "explorers",
+    "fit",
     "importance_sampling",
+    "iwae_bound",
     "kl",
     "kl_decomposition",
     "laplace_approximation",
     "log_weights",
+    "m_step",
+    "mlp",
     "pareto_smoothed",
     "plots",
     "prior_monte_carlo",
     "self_normalized_expectation",
     "summarize_weights",
+    "surrogate",
 ]

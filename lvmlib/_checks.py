@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
@@ -17,11 +20,37 @@ __all__ = [
     "check_shape",
     "cholesky",
     "into_support",
+    "is_real",
     "kind",
     "support_of",
+    "trusted_values",
+    "values_are_trusted",
 ]
 
 _PROBABILITY_TOLERANCE = 1e-5
+_values_are_trusted = False
+
+
+@contextmanager
+def trusted_values() -> Iterator[None]:
+    """Skip every check that reads the numbers in a tensor, torch's own among them; shapes are checked all the same.
+
+    For the inside of a loop whose data were checked before it. On a GPU each such check would wait for the device.
+    """
+    global _values_are_trusted
+    before, torch_before = _values_are_trusted, Distribution._validate_args
+    _values_are_trusted = True
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        _values_are_trusted = before
+        Distribution.set_default_validate_args(torch_before)
+
+
+def values_are_trusted() -> bool:
+    """Whether the call is made inside :func:`trusted_values`."""
+    return _values_are_trusted
 
 
 def kind(value: object) -> str:
@@ -65,7 +94,7 @@ def as_float_tensor(name: str, value: object) -> Tensor:
 def check_no_nan(name: str, value: Tensor) -> None:
     """No entry of ``value`` is NaN."""
     # A sum is NaN if a term is (or if inf meets -inf), and costs a fraction of looking at every entry.
-    if not value.is_floating_point() or not value.detach().sum().isnan():
+    if _values_are_trusted or not value.is_floating_point() or not value.detach().sum().isnan():
         return
     missing = value.isnan()
     if missing.any():
@@ -162,6 +191,13 @@ def support_of(distribution: Distribution) -> constraints.Constraint:
     return constraints.independent(constraints.real, len(distribution.event_shape)) if support is None else support
 
 
+def is_real(support: constraints.Constraint) -> bool:
+    """Whether a support is all reals, in which case every number is inside."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real or support is constraints.real_vector
+
+
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
     """``value`` with each point outside the support replaced by one inside, and which points were inside.
 
@@ -173,7 +209,7 @@ def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Ten
     """
     support = support_of(distribution)
     inside = support.check(value)
-    if inside.all():
+    if not _values_are_trusted and inside.all():
         return value, inside
     harmless = torch.zeros_like(value) if support.is_discrete else transform_to(support)(torch.zeros_like(value))
     mask = inside.reshape(inside.shape + (1,) * support.event_dim)

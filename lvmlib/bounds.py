@@ -9,12 +9,13 @@ from torch.distributions import Distribution
 
 from lvmlib._checks import check_sample_count, kind
 from lvmlib._closed_forms import closed_form_kl
+from lvmlib._log_space import log_mean_exp
 from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
 from lvmlib.model import LatentVariableModel
 from lvmlib.weights import draw, log_weights
 
-__all__ = ["elbo"]
+__all__ = ["elbo", "iwae_bound"]
 
 Form = Literal["joint", "prior_kl", "entropy"]
 
@@ -69,6 +70,48 @@ def elbo(
     except NotImplementedError:
         raise _no_closed_form(form, distribution, "a closed entropy") from None
     return model.log_joint(x, z).mean(0) + entropy
+
+
+def iwae_bound(
+    model: LatentVariableModel, q: Guide, x: Tensor, num_samples: int, *, num_groups: int = 1
+) -> Float[Tensor, "*batch"]:
+    r"""The importance-weighted bound: the log of an average of K weights, estimated with draws from q.
+
+    .. math::
+        \mathcal{L}_K(q) = \E_{z_1, \dots, z_K \sim q}\!\left[\log \frac1K \sum_{k=1}^K
+            \frac{p(x, z_k)}{q(z_k)}\right], \qquad \mathcal{L}_1 \le \mathcal{L}_K \le \mathcal{L}_{K+1}
+            \le \log p(x)
+
+    With K = 1 it is the ELBO. Differentiable as :func:`elbo` is; weights of zero leave the gradient finite.
+
+    Args:
+        model: The joint density.
+        q: A Distribution over z, or a callable from x to one.
+        x: Observations, shape ``(*batch, *x_event)``.
+        num_samples: K, the number of weights inside the logarithm.
+        num_groups: How many independent groups of K draws the estimate averages over, each outside its logarithm.
+
+    Returns:
+        One estimate for each x, in nats, shape ``(*batch)``; unbiased for :math:`\mathcal{L}_K`, so below
+        :math:`\log p(x)` in expectation. ``-inf`` where all weights of a group are zero.
+
+    Raises:
+        TypeError, ValueError: As :func:`~lvmlib.log_weights`; also if ``num_groups`` is below 1.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Normal
+        >>> model = LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0))
+        >>> iwae_bound(model, Normal(0.0, 1.0), torch.zeros(5), num_samples=10, num_groups=3).shape
+        torch.Size([5])
+
+    References:
+        Burda, Grosse and Salakhutdinov (2016), *Importance weighted autoencoders*.
+    """
+    check_sample_count("num_samples", num_samples)
+    check_sample_count("num_groups", num_groups)
+    log_w = log_weights(model, q, x, num_samples * num_groups)
+    return log_mean_exp(log_w.reshape(num_samples, num_groups, *log_w.shape[1:])).mean(0)
 
 
 def _no_closed_form(form: str, q: Distribution, needed: str) -> ValueError:

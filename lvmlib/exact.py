@@ -41,6 +41,7 @@ from lvmlib._types import Float, Int
 from lvmlib.model import LatentVariableModel
 
 __all__ = [
+    "BernoulliMixture",
     "BetaBernoulli",
     "ExactModel",
     "FiniteModel",
@@ -450,10 +451,7 @@ class GaussianMixture(_DiscreteLatentModel):
         return MultivariateNormal(self.means[z], scale_tril=scale_tril[z], validate_args=False)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        # Each x is scored once under each component, however many samples of z there are.
-        table = self._log_components(x)
-        batch = torch.broadcast_shapes(z.shape, table.shape[:-1])
-        return table.expand(*batch, -1).gather(-1, z.expand(batch)[..., None])[..., 0]
+        return _look_up(self._log_components(x), z)
 
     def log_joint_table(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch C"]:
         r"""All :math:`\log p(x, z)`, one component a column, in nats, shape ``(*batch, C)``."""
@@ -464,6 +462,79 @@ class GaussianMixture(_DiscreteLatentModel):
         scale_tril = torch.linalg.cholesky(self.covariances)
         components = MultivariateNormal(self.means, scale_tril=scale_tril, validate_args=False)
         return components.log_prob(x[..., None, :])
+
+
+class BernoulliMixture(_DiscreteLatentModel):
+    r"""A discrete z chooses a row of coins, one for each binary coordinate of x.
+
+    .. math:: p(x) = \sum_{c=1}^{C} \pi_c \prod_{m=1}^{M} \rho_{cm}^{x_m} (1 - \rho_{cm})^{1 - x_m}
+
+    Args:
+        weights: :math:`\pi`, shape ``(C,)``, summing to one.
+        probs: :math:`\rho`, shape ``(C, M)``, each from 0 to 1; the ends are legal.
+
+    Latents are integer indices (int64) of components; observations are 0 and 1 in the model's floating-point
+    dtype, shape ``(*batch, M)``.
+
+    Raises:
+        TypeError: If an argument is no floating-point tensor, or dtypes differ.
+        ValueError: If shapes disagree, weights do not sum to one, or an entry of ``probs`` is outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> model = BernoulliMixture(torch.tensor([0.5, 0.5]), torch.tensor([[0.9, 0.9], [0.1, 0.1]]))
+        >>> model.log_evidence(torch.tensor([[1.0, 1.0], [1.0, 0.0]])).exp()
+        tensor([0.4100, 0.0900])
+
+    References:
+        Bishop (2006), *Pattern Recognition and Machine Learning*, section 9.3.3.
+    """
+
+    weights: Tensor
+    probs: Tensor
+
+    def __init__(self, weights: Float[Tensor, C], probs: Float[Tensor, "C M"]) -> None:
+        super().__init__()
+        check_shape("weights", check_float_tensor("weights", weights), ("C",))
+        check_shape("probs", check_float_tensor("probs", probs), (len(weights), "M"))
+        check_same_kind(weights=weights, probs=probs)
+        check_probabilities("weights", weights)
+        outside = (probs < 0) | (probs > 1)
+        if outside.any():
+            first = tuple(outside.nonzero()[0].tolist())
+            raise ValueError(
+                f"probs is {probs[first].item():.6g} at index {first}: expected probabilities in [0, 1]; "
+                f"if these are logits, pass probs.sigmoid()."
+            )
+        self._hold("weights", weights)
+        self._hold("probs", probs)
+
+    @property
+    def prior(self) -> Categorical:
+        """The prior over components, a Categorical over ``0, ..., C - 1``."""
+        return Categorical(logits=_log_probabilities(self.weights))
+
+    def likelihood(self, z: Int[Tensor, "*batch"]) -> Distribution:
+        """The row of coins of each component that z names, event shape ``(M,)``."""
+        return Independent(Bernoulli(probs=self.probs[z]), 1)
+
+    def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        return _look_up(self._log_components(x), z)
+
+    def log_joint_table(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch C"]:
+        r"""All :math:`\log p(x, z)`, one component a column, in nats, shape ``(*batch, C)``."""
+        self.check_observation(x)
+        return _log_probabilities(self.weights) + self._log_components(x)
+
+    def _log_components(self, x: Tensor) -> Tensor:
+        # A matrix product would make NaN of 0 times -inf, so what is impossible is counted apart.
+        log_table = torch.zeros((), dtype=x.dtype, device=x.device)
+        impossible = torch.zeros((), dtype=x.dtype, device=x.device)
+        for value, probabilities in ((x, self.probs), (1 - x, 1 - self.probs)):
+            possible = probabilities > 0
+            log_table = log_table + value @ torch.where(possible, probabilities, 1.0).log().T
+            impossible = impossible + value @ (~possible).to(x).T
+        return torch.where(impossible > 0, -torch.inf, log_table)
 
 
 class BetaBernoulli(ExactModel):
@@ -790,6 +861,12 @@ def _log_probabilities(probabilities: Tensor) -> Tensor:
     """The logarithm of a table; ``-inf`` with gradient zero where a probability is zero."""
     possible = probabilities > 0
     return torch.where(possible, torch.where(possible, probabilities, 1.0).log(), -torch.inf)
+
+
+def _look_up(table: Tensor, z: Tensor) -> Tensor:
+    """The entry of each row that z names; each x is scored once, however many samples of z there are."""
+    batch = torch.broadcast_shapes(z.shape, table.shape[:-1])
+    return table.expand(*batch, -1).gather(-1, z.expand(batch)[..., None])[..., 0]
 
 
 def _interval(support: constraints.Constraint) -> tuple[float, float]:

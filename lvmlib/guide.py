@@ -20,7 +20,15 @@ from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, 
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
 
-__all__ = ["AmortizedGuide", "Guide", "MeanFieldGuide", "defensive_mixture", "laplace_approximation", "proposal"]
+__all__ = [
+    "AmortizedGuide",
+    "Guide",
+    "MeanFieldGuide",
+    "UnconditionalGuide",
+    "defensive_mixture",
+    "laplace_approximation",
+    "proposal",
+]
 
 Guide: TypeAlias = Distribution | Callable[[Tensor], Distribution]
 
@@ -303,6 +311,41 @@ class _EitherSupport(constraints.Constraint):
 @transform_to.register(_EitherSupport)  # type: ignore[untyped-decorator]
 def _into_one(constraint: _EitherSupport) -> Transform:
     return transform_to(constraint.one)
+
+
+class UnconditionalGuide(nn.Module):
+    r"""A module that makes one Distribution, as a q shared by every x.
+
+    A normalising flow without context is such a module: called with x, it would take x for a context.
+
+    Args:
+        module: Called without arguments, it makes a Distribution over z with batch shape ``()``.
+
+    Raises:
+        TypeError: If ``module`` is not a module.
+
+    Example:
+        >>> import zuko
+        >>> guide = UnconditionalGuide(zuko.flows.NSF(features=2, transforms=1, hidden_features=(16,)))
+        >>> guide(torch.zeros(5, 4)).event_shape
+        torch.Size([2])
+
+    References:
+        Rezende and Mohamed (2015), *Variational inference with normalizing flows*.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"module is {kind(module)}: expected a torch.nn.Module, so that its parameters are learnt; a bare "
+                f"Distribution is a q as it is."
+            )
+        self.module = module
+
+    def forward(self, x: Tensor | None = None) -> Distribution:
+        """The distribution of z, batch shape ``()``; x is not looked at."""
+        return self.module()
 
 
 def laplace_approximation(

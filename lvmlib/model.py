@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 from torch.distributions.transforms import Transform
 
-from lvmlib._checks import check_no_nan, check_sample_count, into_support, kind, support_of
+from lvmlib._checks import (
+    check_no_nan,
+    check_sample_count,
+    into_support,
+    is_real,
+    kind,
+    support_of,
+    values_are_trusted,
+)
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
 
@@ -125,6 +133,8 @@ class LatentVariableModel(nn.Module):
         """
         self._check_pair(x, z)
         prior = self.prior
+        if values_are_trusted() and is_real(support_of(prior)):
+            return prior.log_prob(z) + self._log_likelihood(x, z)
         z, inside = into_support(prior, z)
         log_joint = prior.log_prob(z) + self._log_likelihood(x, z)
         return torch.where(inside, log_joint, -torch.inf)
@@ -167,7 +177,9 @@ class LatentVariableModel(nn.Module):
         """
         layout = self._layout()
         _check_variable("x", x, layout.x_event, layout.x_dtype, layout.device)
-        if _bounds_are_fixed(layout.x_support) and not _is_real(layout.x_support):
+        if values_are_trusted() or is_real(layout.x_support):
+            return x
+        if _bounds_are_fixed(layout.x_support):
             inside = layout.x_support.check(x)
             if not inside.all():
                 first = tuple((~inside).nonzero()[0].tolist())
@@ -277,13 +289,6 @@ def _shown(value: Tensor) -> str:
 def _bounds_are_fixed(support: Any) -> bool:
     """Whether a support is the same for every parameter value: none of its bounds is a tensor."""
     return not any(True for _ in _tensors(support))
-
-
-def _is_real(support: constraints.Constraint) -> bool:
-    """Whether a support is all reals, in which case every number is inside."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support is constraints.real
 
 
 def _parts(value: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from lvmlib import BetaBernoulli, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel
+from lvmlib import BernoulliMixture, BetaBernoulli, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel
 
 DOUBLE = torch.float64
 
@@ -42,6 +42,13 @@ def mixture(seed: int = 0, components: int = 3, observed: int = 2, dtype: torch.
     return GaussianMixture(table(components, seed=seed, dtype=dtype), means, covariances)
 
 
+def bernoulli_mixture(
+    seed: int = 0, components: int = 3, observed: int = 4, dtype: torch.dtype = DOUBLE
+) -> BernoulliMixture:
+    probs = normals(components, observed, seed=seed + 1, dtype=dtype).sigmoid()
+    return BernoulliMixture(table(components, seed=seed, dtype=dtype), probs)
+
+
 def beta_bernoulli(dtype: torch.dtype = DOUBLE) -> BetaBernoulli:
     return BetaBernoulli(torch.tensor(2.0, dtype=dtype), torch.tensor(3.5, dtype=dtype))
 
@@ -56,6 +63,7 @@ EXACT_MODELS = {
     "finite": finite,
     "linear_gaussian": linear_gaussian,
     "mixture": mixture,
+    "bernoulli_mixture": bernoulli_mixture,
     "beta_bernoulli": beta_bernoulli,
     "quadrature": radius_model,
 }

@@ -13,7 +13,9 @@ from torch import nn
 from torch.distributions import Bernoulli, Beta, Categorical, Independent, MultivariateNormal, Normal, StudentT, Uniform
 
 from lvmlib import (
+    VAE,
     AmortizedGuide,
+    BernoulliMixture,
     BetaBernoulli,
     FiniteModel,
     GaussianMixture,
@@ -21,20 +23,28 @@ from lvmlib import (
     LinearGaussian,
     MeanFieldGuide,
     QuadratureModel,
+    RunningMean,
+    UnconditionalGuide,
     WeightSummary,
     chi_square,
     defensive_mixture,
     elbo,
+    expectation_maximization,
     explorers,
+    fit,
     importance_sampling,
+    iwae_bound,
     kl,
     kl_decomposition,
     laplace_approximation,
     log_weights,
+    m_step,
+    mlp,
     pareto_smoothed,
     prior_monte_carlo,
     self_normalized_expectation,
     summarize_weights,
+    surrogate,
 )
 
 NAN = float("nan")
@@ -59,6 +69,15 @@ def two_gaussians(**changes):
         "covariances": torch.eye(3).repeat(2, 1, 1),
     }
     return GaussianMixture(**default | changes)
+
+
+def coins(**changes):
+    return BernoulliMixture(**{"weights": torch.tensor([0.5, 0.5]), "probs": torch.full((2, 3), 0.5)} | changes)
+
+
+def learn(**changes):
+    options = {"model": ppca(), "q": MeanFieldGuide(2), "data": X, "epochs": 1, "progress": False} | changes
+    return fit(options.pop("model"), options.pop("q"), options.pop("data"), **options)
 
 
 def scalar():
@@ -506,6 +525,13 @@ WRONG_CALLS = {
         "float64",
         "convert",
     ),
+    "no group": (
+        lambda: iwae_bound(ppca(), vector_normal(), X, 5, num_groups=0),
+        ValueError,
+        "num_groups",
+        "0",
+        "at least 1",
+    ),
     "an empty summary": (lambda: WeightSummary().log_evidence, ValueError, "summary", "0 weights", "update"),
     "merge with a tensor": (
         lambda: WeightSummary().merge(torch.zeros(2)),
@@ -560,6 +586,148 @@ WRONG_CALLS = {
     "no dimension": (lambda: explorers.cost_of_dimension(dim=0), ValueError, "dim", "0", "choose"),
     "a picture in words": (lambda: explorers.Explorer("spec"), TypeError, "spec", "str", "dict"),
     "a picture without words": (lambda: explorers.Explorer({}), ValueError, "spec", "None", "say"),
+    # learning
+    "a probability above one": (lambda: coins(probs=torch.full((2, 3), 1.5)), ValueError, "probs", "1.5", "sigmoid"),
+    "coins that disagree": (lambda: coins(probs=torch.zeros(3, 3)), ValueError, "probs", "(3, 3)", "(2, M)"),
+    "EM of a table": (
+        lambda: expectation_maximization(tables(), torch.tensor([0, 1])),
+        TypeError,
+        "model",
+        "FiniteModel",
+        "fit(model, q, data)",
+    ),
+    "EM on one observation": (
+        lambda: expectation_maximization(two_gaussians(), X[0]),
+        ValueError,
+        "x",
+        "(3,)",
+        "(N, 3)",
+    ),
+    "negative regularization": (
+        lambda: expectation_maximization(ppca(), X, regularization=-1.0),
+        ValueError,
+        "regularization",
+        "-1.0",
+        "try",
+    ),
+    "M-step with one q for all": (
+        lambda: m_step(two_gaussians(), Categorical(torch.ones(2)), X),
+        ValueError,
+        "q",
+        "Categorical",
+        "expand",
+    ),
+    "M-step with another family": (
+        lambda: m_step(two_gaussians(), Normal(torch.zeros(4), 1.0), X),
+        TypeError,
+        "q",
+        "Normal",
+        "posterior",
+    ),
+    "unknown estimator": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="reinforce"),
+        ValueError,
+        "estimator",
+        "'reinforce'",
+        "'score'",
+    ),
+    "reparameterising a table": (
+        lambda: surrogate(tables(), Categorical(torch.ones(2)), torch.tensor([0]), 2),
+        TypeError,
+        "estimator",
+        "Categorical",
+        "estimator='vimco'",
+    ),
+    "a baseline for another estimator": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="stl", baseline=RunningMean()),
+        ValueError,
+        "baseline",
+        "'stl'",
+        "leave it out",
+    ),
+    "a baseline that is a number": (
+        lambda: surrogate(ppca(), vector_normal(), X, 2, estimator="score", baseline=0.5),
+        ValueError,
+        "baseline",
+        "0.5",
+        "RunningMean()",
+    ),
+    "one draw to compare with no other": (
+        lambda: surrogate(ppca(), vector_normal(), X, 1, estimator="vimco"),
+        ValueError,
+        "num_samples",
+        "1 for vimco",
+        "raise",
+    ),
+    "a mean that never forgets": (lambda: RunningMean(decay=1.0), ValueError, "decay", "1.0", "try 0.9"),
+    "flow without a module": (
+        lambda: UnconditionalGuide(vector_normal()),
+        TypeError,
+        "module",
+        "Independent",
+        "Distribution is a q",
+    ),
+    "unknown objective": (lambda: learn(objective="cubo"), ValueError, "objective", "'cubo'", "correct"),
+    "estimator of another bound": (
+        lambda: learn(estimator="dreg"),
+        ValueError,
+        "estimator",
+        "'dreg'",
+        "objective='iwae'",
+    ),
+    "unknown estimator in training": (
+        lambda: learn(estimator="reinforce"),
+        ValueError,
+        "estimator",
+        "'reinforce'",
+        "correct the name",
+    ),
+    "no epoch": (lambda: learn(epochs=0), ValueError, "epochs", "0", "at least 1"),
+    "half a batch": (lambda: learn(batch_size=0.5), TypeError, "batch_size", "0.5", "int"),
+    "learning rate of zero": (lambda: learn(learning_rate=0.0), ValueError, "learning_rate", "0.0", "1e-3"),
+    "patience without validation": (lambda: learn(patience=3), ValueError, "patience", "3", "validation="),
+    "resume from nowhere": (lambda: learn(resume=True), ValueError, "checkpoint", "None", "checkpoint="),
+    "training data that are an array": (
+        lambda: learn(data=np.zeros((4, 3))),
+        TypeError,
+        "data",
+        "ndarray",
+        "as_tensor",
+    ),
+    "one observation as data": (lambda: learn(data=X[0]), ValueError, "data", "(3,)", "(N, 3)"),
+    "no observation": (lambda: learn(data=X[:0]), ValueError, "data", "(0, 3)", "at least 1"),
+    "data of another event": (lambda: learn(data=torch.zeros(4, 2)), ValueError, "x", "(4, 2)", "(3,)"),
+    "validation with NaN": (lambda: learn(validation=torch.full((2, 3), NAN)), ValueError, "x", "NaN", "impute"),
+    "a function as q": (
+        lambda: learn(q=lambda x: MeanFieldGuide(2)(x)),
+        TypeError,
+        "q",
+        "function",
+        "UnconditionalGuide",
+    ),
+    "a learnable Distribution as q": (
+        lambda: learn(q=MeanFieldGuide(2)()),
+        TypeError,
+        "q",
+        "Independent",
+        "Module",
+    ),
+    "nothing to learn": (lambda: learn(q=vector_normal()), ValueError, "q", "0 parameters", "nn.Parameter"),
+    "encoder that is a function": (
+        lambda: VAE(torch.tanh, mlp(2, 3), latent_dim=2),
+        TypeError,
+        "encoder",
+        "tanh",
+        "Module",
+    ),
+    "decoder that is a function": (
+        lambda: VAE(mlp(3, 4), torch.tanh, latent_dim=2),
+        TypeError,
+        "decoder",
+        "tanh",
+        "mlp",
+    ),
+    "a network of one size": (lambda: mlp(3), ValueError, "sizes", "(3,)", "add one"),
 }
 
 

@@ -18,6 +18,7 @@ FORMS = ("joint", "prior_kl", "entropy")
 GUIDES: dict[str, Distribution] = {
     "finite": lambda: Categorical(models.table(3, seed=11)),
     "mixture": lambda: Categorical(models.table(3, seed=11)),
+    "bernoulli_mixture": lambda: Categorical(models.table(3, seed=11)),
     "linear_gaussian": lambda: MultivariateNormal(models.normals(2, seed=3), 0.4 * torch.eye(2).double()),
     "beta_bernoulli": lambda: Beta(torch.tensor(2.5).double(), torch.tensor(3.0).double()),
     "quadrature": lambda: Independent(Normal(0.5 * torch.ones(2).double(), 0.6 * torch.ones(2).double()), 1),

@@ -1,7 +1,11 @@
 """The data sets: real digits as they are, and synthetic points with the moments they promise."""
 
 import builtins
+import gzip
+import hashlib
 import math
+import struct
+import urllib.error
 
 import numpy as np
 import pytest
@@ -147,3 +151,144 @@ def test_digits_without_scikit_learn_say_how_to_install_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_sklearn)
     with pytest.raises(ImportError, match="pip install scikit-learn"):
         data.digits()
+
+
+# MNIST, from files.
+
+COUNTS = {"train": 50, "test": 20}
+
+
+def idx(values):
+    return struct.pack(f">BBBB{values.ndim}i", 0, 0, 8, values.ndim, *values.shape) + values.tobytes()
+
+
+@pytest.fixture(params=["packed", "plain"])
+def folder(tmp_path, monkeypatch, request):
+    """Files in the format of MNIST with other, random images, and a table of their checksums."""
+    generator, table = np.random.default_rng(0), {}
+    for (part, kind), (name, _) in data._MNIST_FILES.items():
+        shape = (COUNTS[part], 28, 28) if kind == "images" else (COUNTS[part],)
+        content = idx(generator.integers(0, 256 if kind == "images" else 10, shape, dtype=np.uint8))
+        table[part, kind] = (name, hashlib.md5(content).hexdigest())
+        if request.param == "packed":
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        else:
+            (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(data, "_MNIST_FILES", table)
+    return tmp_path
+
+
+def pixels_of(part):
+    generator = np.random.default_rng(0)
+    pixels = {}
+    for name, count in COUNTS.items():
+        pixels[name] = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        generator.integers(0, 10, (count,), dtype=np.uint8)
+    return pixels[part].reshape(-1, 784)
+
+
+def test_mnist_reads_its_files_packed_or_not(folder):
+    train, test, whole = (data.mnist(split, path=folder, dtype=torch.float64) for split in ("train", "test", "all"))
+    assert np.array_equal((train.images.cpu().numpy() * 255).round(), pixels_of("train"))
+    assert np.array_equal((test.images.cpu().numpy() * 255).round(), pixels_of("test"))
+    assert torch.equal(whole.images, torch.cat([train.images, test.images]))
+    assert torch.equal(whole.labels, torch.cat([train.labels, test.labels]))
+    assert train.images.max() == 1
+    assert train.labels.dtype == torch.int64
+    assert data.mnist(path=str(folder)).images.dtype == torch.float32
+
+
+def test_static_binarisation_is_one_draw_for_everybody_and_stochastic_a_new_one(folder):
+    state = torch.get_rng_state()
+    static, again, other = (data.mnist(path=folder, binarize="static", **seed).images for seed in ({}, {}, {"seed": 1}))
+    assert torch.equal(state, torch.get_rng_state())
+    assert set(static.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(static, again)
+    assert not torch.equal(static, other)
+    assert torch.equal(data.mnist("all", path=folder, binarize="static").images[:50], static)
+    one, two = (data.mnist(path=folder, binarize="stochastic").images for _ in range(2))
+    assert not torch.equal(one, two)
+    assert torch.equal(*(data.mnist(path=folder, binarize="stochastic", seed=3).images for _ in range(2)))
+
+
+def test_a_pixel_is_on_with_its_grey_value_as_probability(folder):
+    grey = data.mnist(path=folder, dtype=torch.float64).images
+    draws = torch.stack(
+        [data.mnist(path=folder, binarize="stochastic", seed=seed).images.double() for seed in range(100)]
+    )
+    frequency = draws.mean(0)
+    assert (frequency[grey == 0] == 0).all()
+    assert (frequency[grey == 1] == 1).all()
+    error = (grey * (1 - grey) / 100).sqrt()
+    standardised = ((frequency - grey) / error.clamp(min=1e-9))[error > 0]
+    assert abs(standardised.mean()) < 5 / math.sqrt(len(standardised))
+    assert abs(standardised.square().mean() - 1) < 5 * math.sqrt(2.5 / len(standardised))
+
+
+def test_a_damaged_file_is_refused_with_both_checksums(folder):
+    name, md5 = data._MNIST_FILES["test", "labels"]
+    for path in folder.glob(f"{name}*"):
+        path.unlink()
+    (folder / name).write_bytes(b"\0" * 30)
+    with pytest.raises(
+        ValueError, match=rf"path has .*{name}.*MD5 {hashlib.md5(bytes(30)).hexdigest()}.*expected {md5}"
+    ):
+        data.mnist("test", path=folder)
+    (folder / name).rename(folder / f"{name}.gz")
+    with pytest.raises(ValueError, match=r"cannot be unpacked.*expected a whole file"):
+        data.mnist("test", path=folder)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"path is .*train-images-idx3-ubyte\.gz.*download"):
+        data.mnist(path=tmp_path)
+
+
+@pytest.fixture
+def openml(monkeypatch):
+    """Stands for scikit-learn's way to OpenML; what it gives is set by the test."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    data._openml_mnist.cache_clear()
+    yield lambda answer: monkeypatch.setattr(datasets, "fetch_openml", answer)
+    data._openml_mnist.cache_clear()
+
+
+def test_without_a_network_mnist_says_which_files_to_put_where(openml):
+    def fail(*args, **kwargs):
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    openml(fail)
+    with pytest.raises(ConnectionError, match=r"train-images-idx3-ubyte\.gz.*mnist\(path=folder\).*digits"):
+        data.mnist()
+
+
+def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
+    monkeypatch.setattr(data, "_MNIST_TRAIN", 50)
+    pixels = np.concatenate([pixels_of("train"), pixels_of("test")]).astype(float)
+    labels = np.array([str(i % 10) for i in range(70)], dtype=object)
+    asked = []
+
+    def answer(name, **options):
+        asked.append((name, options))
+        return type("Bunch", (), {"data": pixels, "target": labels})
+
+    openml(answer)
+    train, test = data.mnist("train"), data.mnist("test")
+    assert np.array_equal((test.images.cpu().numpy() * 255).round(), pixels_of("test"))
+    assert len(train.images) == 50
+    assert test.labels[:3].tolist() == [0, 1, 2]
+    assert len(asked) == 1
+    assert asked[0][0] == "mnist_784"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: data.mnist("valid"), ValueError, r"split is 'valid'.*expected.*mnist"),
+        (lambda: data.mnist(binarize=True), ValueError, r"binarize is True.*expected.*static"),
+        (lambda: data.mnist(dtype=torch.int64), TypeError, r"dtype is torch\.int64.*torch\.float32"),
+    ],
+)
+def test_wrong_calls_of_mnist_are_told_what_is_expected(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

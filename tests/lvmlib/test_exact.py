@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import Beta, Categorical, Independent, MultivariateNormal, Normal
 
-from lvmlib import FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel, data
+from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel, data
 
 # The tests of samples below reject at this level; with fewer than ten of them a false alarm is rarer than 1e-6.
 REJECT = 1e-7
@@ -64,6 +64,27 @@ def test_mixture_evidence_and_posterior_equal_enumeration(seed):
     evidence = densities.sum(-1)
     np.testing.assert_allclose(numpy_of(model.log_evidence(x)), np.log(evidence), atol=1e-8, rtol=0)
     np.testing.assert_allclose(numpy_of(model.posterior(x).probs), densities / evidence[:, None], atol=1e-8, rtol=0)
+
+
+def test_bernoulli_mixture_evidence_and_posterior_equal_enumeration():
+    model = models.bernoulli_mixture(seed=2)
+    x = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 4)
+    weights, probs = numpy_of(model.weights), numpy_of(model.probs)
+    joint = weights * scipy.stats.bernoulli.pmf(numpy_of(x)[:, None].astype(int), probs).prod(-1)
+    evidence = joint.sum(-1)
+    assert evidence.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(numpy_of(model.log_evidence(x)), np.log(evidence), atol=1e-12, rtol=0)
+    np.testing.assert_allclose(numpy_of(model.posterior(x).probs), joint / evidence[:, None], atol=1e-12, rtol=0)
+
+
+def test_bernoulli_mixture_keeps_exact_zeros_and_ones():
+    probs = torch.tensor([[0.0, 0.5], [1.0, 1.0]]).requires_grad_()
+    model = BernoulliMixture(torch.tensor([0.5, 0.5]), probs)
+    x = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    assert model.log_evidence(x).exp().tolist() == [0.25, 0.5, 0.0]
+    assert model.posterior(x[:2]).probs.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    model.log_evidence(x[:2]).sum().backward()
+    assert probs.grad.isfinite().all()
 
 
 @pytest.mark.vouches("thm-linear-gaussian")
@@ -334,6 +355,7 @@ def test_fit_does_not_depend_on_the_order_of_the_data():
     [
         ("finite", lambda: Categorical(models.table(3, seed=7))),
         ("mixture", lambda: Categorical(models.table(3, seed=7))),
+        ("bernoulli_mixture", lambda: Categorical(models.table(3, seed=7))),
         ("linear_gaussian", lambda: Independent(Normal(models.normals(2, seed=7), 0.7 * torch.ones(2).double()), 1)),
         ("linear_gaussian", lambda: MultivariateNormal(models.normals(2, seed=7), torch.eye(2).double() + 0.5)),
         ("beta_bernoulli", lambda: Beta(torch.tensor(1.5).double(), torch.tensor(4.0).double())),

@@ -1,0 +1,229 @@
+r"""Expectation maximisation: coordinate ascent on the ELBO, in q and in the model by turns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Distribution
+
+from lvmlib._checks import check_sample_count, check_shape, kind
+from lvmlib._closed_forms import as_multivariate_normal
+from lvmlib._types import Float
+from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
+
+__all__ = ["EMResult", "expectation_maximization", "m_step"]
+
+Maximizable: TypeAlias = GaussianMixture | BernoulliMixture | LinearGaussian
+
+
+class EMResult(NamedTuple):
+    """What :func:`expectation_maximization` returns.
+
+    Attributes:
+        model: The model after the last M-step, of the class of the one that was given.
+        elbo: The mean ELBO of an observation, in nats, shape ``(2 T + 1,)`` after T iterations: after the first
+            E-step, then after each M-step and each E-step in turn. It never falls. After an E-step it is the mean
+            log-evidence: ``elbo[::2]``.
+        converged: Whether it stopped because an iteration gained less than the tolerance.
+    """
+
+    model: Maximizable
+    elbo: Float[Tensor, " T"]
+    converged: bool
+
+
+def expectation_maximization(
+    model: Maximizable,
+    x: Tensor,
+    *,
+    max_iterations: int = 100,
+    tolerance: float = 1e-6,
+    regularization: float = 0.0,
+) -> EMResult:
+    r"""Maximise the likelihood by climbing the ELBO in q and in :math:`\theta` by turns.
+
+    .. math::
+        \text{E-step:}\quad q_n \leftarrow p_\theta(z \mid x_n), \qquad
+        \text{M-step:}\quad \theta \leftarrow \arg\max_\theta \sum_n \E_{q_n(z)}[\log p_\theta(x_n, z)]
+
+    The E-step closes the gap between the ELBO and the log-evidence, the M-step lifts the ELBO; so neither ever
+    falls. The optimum is a local one and depends on the model that it starts from.
+
+    Args:
+        model: Where to start: a :class:`GaussianMixture`, a :class:`BernoulliMixture`, or a
+            :class:`LinearGaussian` (probabilistic PCA with one noise variance, factor analysis with one a
+            coordinate). It is not changed.
+        x: Data, shape ``(N, M)``.
+        max_iterations: Iterations at most, each one M-step and one E-step.
+        tolerance: Stop when an iteration lifts the mean ELBO by no more than this, in nats.
+        regularization: Keeps covariances and probabilities off the edge, where the likelihood of a component
+            that shrinks onto a few points has no bound; see :func:`m_step`. The ELBO still never falls.
+
+    Returns:
+        The model reached, the ELBO on the way, and whether the ascent converged.
+
+    Raises:
+        TypeError: If the model is none of the three.
+        ValueError: If a shape does not fit, or a component shrinks onto too few points.
+
+    Example:
+        >>> from lvmlib import BernoulliMixture, data
+        >>> x = data.digits(binarize=True).images
+        >>> start = BernoulliMixture(torch.full((10,), 0.1), 0.25 + 0.5 * x[:10])
+        >>> result = expectation_maximization(start, x, max_iterations=5, regularization=0.01)
+        >>> bool((result.elbo.diff() > 0).all())
+        True
+
+    References:
+        Dempster, Laird and Rubin (1977), JRSS B 39(1); Neal and Hinton (1998), *A view of the EM algorithm that
+        justifies incremental, sparse, and other variants*; Bishop (2006), section 9.4.
+    """
+    check_sample_count("max_iterations", max_iterations)
+    _check_model(model)
+    _check_data(model, x)
+    with torch.no_grad():
+        q = model.posterior(x)
+        elbo = [_mean_elbo(model, q, x)]
+        converged = False
+        while not converged and len(elbo) < 2 * max_iterations + 1:
+            better = m_step(model, q, x, regularization=regularization)
+            lifted = _mean_elbo(better, q, x)
+            model, q = better, better.posterior(x)
+            elbo += [lifted, _mean_elbo(model, q, x)]
+            converged = bool(elbo[-1] - elbo[-3] <= tolerance)
+    return EMResult(model, torch.stack(elbo), converged)
+
+
+def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: float = 0.0) -> Maximizable:
+    r"""The model of greatest expected log-joint under a given q: one half of an iteration of EM.
+
+    .. math:: \arg\max_\theta \sum_{n=1}^N \E_{q_n(z)}[\log p_\theta(x_n, z)]
+
+    Args:
+        model: Says which family of models is meant, and what stays as it is: the form of the noise variance, and
+            the parameters of a component to which q gives no observation.
+        q: A q for each observation, batch shape ``(N,)``: a Categorical for a mixture, a Gaussian for a
+            :class:`LinearGaussian`. It need not be the posterior.
+        x: Data, shape ``(N, M)``.
+        regularization: For a :class:`GaussianMixture`, added to the diagonal of every covariance, as
+            scikit-learn's ``reg_covar`` is; a covariance that would fit worse for it than the one before is not
+            taken. For a :class:`LinearGaussian`, the smallest noise variance allowed; for a
+            :class:`BernoulliMixture`, the smallest probability of a one and of a zero.
+
+    Returns:
+        A new model of the same class.
+
+    Raises:
+        TypeError: If the model or q is not of such a family.
+        ValueError: If a shape does not fit, or a covariance becomes singular.
+
+    Example:
+        >>> from lvmlib import LinearGaussian, data
+        >>> x = data.digits(dtype=torch.float64).images
+        >>> model = LinearGaussian(x[:2].T, x.mean(0), 1.0)
+        >>> better = m_step(model, model.posterior(x), x)
+        >>> bool(better.log_evidence(x).mean() > model.log_evidence(x).mean())
+        True
+
+    References:
+        Bishop (2006), sections 9.2.2, 9.3.3 and 12.2.2; Tipping and Bishop (1999), appendix B.
+    """
+    _check_model(model)
+    _check_data(model, x)
+    if not 0 <= regularization < 0.5:
+        raise ValueError(f"regularization is {regularization}: expected a number from 0 to 0.5; try 1e-3.")
+    if tuple(q.batch_shape) != (len(x),):
+        raise ValueError(
+            f"q is {kind(q)} for {len(x)} observations: expected batch shape ({len(x)},), one q for each; "
+            f"pass model.posterior(x) or q.expand(({len(x)},))."
+        )
+    with torch.no_grad():
+        if isinstance(model, GaussianMixture):
+            return _gaussian_mixture(model, q, x, regularization)
+        if isinstance(model, BernoulliMixture):
+            return _bernoulli_mixture(model, q, x, regularization)
+        return _linear_gaussian(model, q, x, regularization)
+
+
+def _gaussian_mixture(model: GaussianMixture, q: Distribution, x: Tensor, regularization: float) -> GaussianMixture:
+    responsibilities, counts, some = _responsibilities(q)
+    means = torch.where(some[:, None], (responsibilities.T @ x) / counts[:, None], model.means)
+    identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    covariances = []
+    for c, before in enumerate(model.covariances):
+        centred = x - means[c]
+        scatter = (responsibilities[:, c, None] * centred).T @ centred / counts[c]
+        after = scatter + regularization * identity
+        keep = not some[c] or (regularization > 0 and _fit(before, scatter) > _fit(after, scatter))
+        covariances.append(before if keep else after)
+    try:
+        return GaussianMixture(responsibilities.mean(0), means, torch.stack(covariances))
+    except ValueError as error:
+        raise ValueError(
+            f"regularization is {regularization} and a component has shrunk onto too few points ({error}): expected "
+            f"covariances that stay positive definite; raise regularization, for instance to "
+            f"{max(1e-3, 10 * regularization):g}."
+        ) from error
+
+
+def _bernoulli_mixture(model: BernoulliMixture, q: Distribution, x: Tensor, regularization: float) -> BernoulliMixture:
+    responsibilities, counts, some = _responsibilities(q)
+    probs = responsibilities.T @ x / counts[:, None]
+    # Rounded to nought or one, a coin would make an observation impossible that has a small share in it.
+    small = torch.finfo(x.dtype)
+    shares = (responsibilities > 0).to(x)
+    probs = torch.where(shares.T @ x > 0, probs.clamp(min=small.tiny), 0.0)
+    probs = torch.where(shares.T @ (1 - x) > 0, probs.clamp(max=1 - small.eps), 1.0)
+    probs = torch.where(some[:, None], probs, model.probs).clamp(regularization, 1 - regularization)
+    return BernoulliMixture(responsibilities.mean(0), probs)
+
+
+def _linear_gaussian(model: LinearGaussian, q: Distribution, x: Tensor, regularization: float) -> LinearGaussian:
+    gaussian = as_multivariate_normal(q)
+    if gaussian is None:
+        raise TypeError(f"q is {kind(q)}: expected a Gaussian for the M-step of a LinearGaussian; use its posterior.")
+    mean, covariance = gaussian.mean, gaussian.covariance_matrix.mean(0)
+    # The regression of x on z and a constant, with z known up to its covariance.
+    inputs = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
+    moments = inputs.T @ inputs / len(x)
+    moments[:-1, :-1] += covariance
+    coefficients = torch.linalg.solve(moments, inputs.T @ x / len(x)).T
+    weight, bias = coefficients[:, :-1], coefficients[:, -1]
+    misfit = (x - inputs @ coefficients.T).square().mean(0) + ((weight @ covariance) * weight).sum(-1)
+    noise_variance = (misfit if model.noise_variance.ndim else misfit.mean()).clamp(min=regularization)
+    return LinearGaussian(weight, bias, noise_variance)
+
+
+def _fit(covariance: Float[Tensor, "M M"], scatter: Float[Tensor, "M M"]) -> float:
+    """The mean log-density of points with this scatter around the mean, up to a constant, in nats."""
+    factor = torch.linalg.cholesky(covariance)
+    log_det = 2 * factor.diagonal().log().sum()
+    return -0.5 * (log_det + torch.cholesky_solve(scatter, factor).trace()).item()
+
+
+def _responsibilities(q: Distribution) -> tuple[Tensor, Tensor, Tensor]:
+    """The table of q, the observations that each component gets, at least a harmless one, and whether it gets any."""
+    if not isinstance(q, Categorical):
+        raise TypeError(f"q is {kind(q)}: expected a Categorical for the M-step of a mixture; use its posterior.")
+    counts = q.probs.sum(0)
+    some = counts > torch.finfo(counts.dtype).tiny
+    return q.probs, torch.where(some, counts, 1.0), some
+
+
+def _mean_elbo(model: Maximizable, q: Distribution, x: Tensor) -> Tensor:
+    return (model.expected_log_joint(q, x) + q.entropy()).mean()
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, Maximizable):
+        raise TypeError(
+            f"model is of type {type(model).__name__}: expected a GaussianMixture, a BernoulliMixture or a "
+            f"LinearGaussian, whose M-step is a formula; learn other models with fit(model, q, data)."
+        )
+
+
+def _check_data(model: Maximizable, x: Tensor) -> None:
+    model.check_observation(x)
+    check_shape("x", x, ("N", x.shape[-1]))

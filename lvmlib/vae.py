@@ -1,0 +1,99 @@
+r"""The variational autoencoder: a decoder for a likelihood, an encoder for q, both plain modules."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
+
+from lvmlib._checks import check_sample_count, kind
+from lvmlib._types import Float
+from lvmlib.guide import AmortizedGuide
+from lvmlib.model import LatentVariableModel
+
+__all__ = ["VAE", "mlp"]
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers with ReLU between them.
+
+    Args:
+        sizes: The number of inputs, then of the units of each layer: ``mlp(64, 100, 2)`` has one hidden layer.
+
+    Returns:
+        A module from shape ``(*batch, sizes[0])`` to ``(*batch, sizes[-1])``.
+
+    Raises:
+        ValueError: If fewer than two sizes are given, or one is below 1.
+
+    Example:
+        >>> mlp(64, 100, 2)(torch.zeros(5, 64)).shape
+        torch.Size([5, 2])
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes is {sizes}: expected at least 2 numbers, of inputs and of outputs; add one.")
+    for size in sizes:
+        check_sample_count("sizes", size)
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class VAE(LatentVariableModel):
+    r"""Binary images made from a standard normal z by a decoder, and an encoder that guesses z from an image.
+
+    .. math::
+        z \sim \mathrm{N}(0, I_D), \qquad
+        x_m \mid z \sim \mathrm{Bernoulli}\big(\operatorname{sigmoid} f_\theta(z)_m\big), \qquad
+        q_\phi(z \mid x) = \mathrm{N}\big(\mu_\phi(x), \operatorname{diag} \sigma_\phi(x)^2\big)
+
+    It is a :class:`LatentVariableModel` whose q travels with it as ``vae.encoder``: every function of the course
+    takes the two, as in ``elbo(vae, vae.encoder, x)``.
+
+    Args:
+        encoder: A module from x, shape ``(*batch, M)``, to D means and D log-scales, shape ``(*batch, 2 D)``.
+        decoder: A module from z, shape ``(*batch, D)``, to the logits of M pixels, shape ``(*batch, M)``.
+        latent_dim: D.
+
+    Raises:
+        TypeError: If ``encoder`` or ``decoder`` is no module.
+        ValueError: If ``latent_dim`` is below 1.
+
+    Example:
+        >>> from lvmlib import data, elbo, fit
+        >>> vae = VAE(encoder=mlp(64, 100, 2 * 5), decoder=mlp(5, 100, 64), latent_dim=5)
+        >>> images = data.digits(binarize=True).images
+        >>> history = fit(vae, vae.encoder, images, epochs=1, seed=0, progress=False)
+        >>> new_images, z = vae.sample(3)
+        >>> reconstructed = vae.likelihood(vae.encoder(images).mean).mean  # probabilities, not draws
+
+    References:
+        Kingma and Welling (2014), *Auto-encoding variational Bayes*; Rezende, Mohamed and Wierstra (2014).
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
+        check_sample_count("latent_dim", latent_dim)
+        likelihood = _BernoulliDecoder(decoder)
+        like = next(likelihood.parameters(), torch.zeros(()))
+        zeros = torch.zeros(latent_dim, dtype=like.dtype, device=like.device)
+        super().__init__(Independent(Normal(zeros, torch.ones_like(zeros)), 1), likelihood)
+        self.encoder = AmortizedGuide(encoder)
+
+
+class _BernoulliDecoder(nn.Module):
+    """The likelihood of a decoder that gives logits: probabilities would saturate where the logits still learn."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                f"decoder is {kind(network)}: expected a torch.nn.Module, so that its parameters are learnt; "
+                f"for instance mlp(latent_dim, 200, 784)."
+            )
+        self.network = network
+
+    def forward(self, z: Float[Tensor, "*batch D"]) -> Distribution:
+        return Independent(Bernoulli(logits=self.network(z)), 1)
