@@ -6,7 +6,15 @@ Everything is a view of one random number, the importance weight w(z) = p(x, z) 
 from lvmlib import data, plots
 from lvmlib.bounds import elbo
 from lvmlib.derivation import DerivationReport, check_derivation
-from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
+from lvmlib.divergence import (
+    AggregatePosteriorSplit,
+    Decomposition,
+    DivergenceEstimate,
+    aggregate_posterior_split,
+    chi_square,
+    kl,
+    kl_decomposition,
+)
 from lvmlib.evidence import EvidenceEstimate, importance_sampling, prior_monte_carlo
 from lvmlib.exact import (
     BetaBernoulli,
@@ -22,6 +30,7 @@ from lvmlib.model import LatentVariableModel
 from lvmlib.weights import WeightSummary, log_weights, summarize_weights
 
 __all__ = [
+    "AggregatePosteriorSplit",
     "AmortizedGuide",
     "BetaBernoulli",
     "Decomposition",
@@ -37,6 +46,7 @@ __all__ = [
     "MeanFieldGuide",
     "QuadratureModel",
     "WeightSummary",
+    "aggregate_posterior_split",
     "check_derivation",
     "chi_square",
     "data",
