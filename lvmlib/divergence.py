@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -27,8 +27,6 @@ __all__ = [
     "kl",
     "kl_decomposition",
 ]
-
-Part = TypeVar("Part")
 
 # One block of draws is scored under all N guides at once, in about this many numbers.
 _NUMBERS_PER_BLOCK = 2**19
@@ -57,12 +55,12 @@ class Decomposition(NamedTuple):
     kl: Tensor
 
 
-class AggregatePosteriorSplit(NamedTuple, Generic[Part]):
-    """The average KL to the prior and its two parts, in nats: tensors where exact, else estimates."""
+class AggregatePosteriorSplit(NamedTuple):
+    """The average KL to the prior and its two parts, in nats: tensors where summed exactly, else estimates."""
 
-    kl_term: Part
-    mutual_information: Part
-    marginal_kl: Part
+    kl_term: Tensor | DivergenceEstimate
+    mutual_information: Tensor | DivergenceEstimate
+    marginal_kl: Tensor | DivergenceEstimate
 
 
 @overload
@@ -216,18 +214,6 @@ def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
     return Decomposition(model.log_evidence(x), bound, model.kl_to_posterior(distribution, x))
 
 
-@overload
-def aggregate_posterior_split(q: Guide, prior: Distribution, x: Tensor) -> AggregatePosteriorSplit[Tensor]: ...
-@overload
-def aggregate_posterior_split(
-    q: Guide,
-    prior: Distribution,
-    x: Tensor,
-    num_samples: int,
-    *,
-    chunk_size: int | None = None,
-    seed: int | None = None,
-) -> AggregatePosteriorSplit[DivergenceEstimate]: ...
 def aggregate_posterior_split(
     q: Guide,
     prior: Distribution,
@@ -236,7 +222,7 @@ def aggregate_posterior_split(
     *,
     chunk_size: int | None = None,
     seed: int | None = None,
-) -> AggregatePosteriorSplit[Tensor] | AggregatePosteriorSplit[DivergenceEstimate]:
+) -> AggregatePosteriorSplit:
     r"""The KL term of an average ELBO as an information plus the divergence of the aggregate posterior.
 
     .. math::
@@ -323,7 +309,7 @@ def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
     return guides
 
 
-def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePosteriorSplit[Tensor]:
+def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePosteriorSplit:
     if not guides.has_enumerate_support:
         raise ValueError(
             f"q is {kind(guides)}, whose z has no finite list of values: expected a number of draws; pass "
