@@ -11,6 +11,7 @@ from torch.distributions import (
     Bernoulli,
     Beta,
     Categorical,
+    ContinuousBernoulli,
     Dirichlet,
     Distribution,
     Exponential,
@@ -20,6 +21,7 @@ from torch.distributions import (
     MultivariateNormal,
     Normal,
     OneHotCategorical,
+    Uniform,
     kl_divergence,
 )
 
@@ -35,13 +37,22 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     try:
         # Some of torch's formulas assume equal batch shapes: two Bernoullis of different ones are an IndexError.
         q, p = _broadcast(q, p)
-        value = kl_divergence(q, p)
+        value = _coin_to_uniform(q, p) if _is_coin_to_uniform(q, p) else kl_divergence(q, p)
     except NotImplementedError:
         gaussian_q, gaussian_p = as_multivariate_normal(q), as_multivariate_normal(p)
         if gaussian_q is None or gaussian_p is None:
             return None
         value = kl_divergence(gaussian_q, gaussian_p)
     return _sum_last(value, shared)
+
+
+def _is_coin_to_uniform(q: Distribution, p: Distribution) -> bool:
+    return isinstance(q, ContinuousBernoulli) and isinstance(p, Uniform)
+
+
+def _coin_to_uniform(q: Any, p: Any) -> Tensor:
+    # torch says infinite for the unit interval itself, where both have the same support.
+    return torch.where((p.low <= 0) & (p.high >= 1), (p.high - p.low).log() - q.entropy(), torch.inf)
 
 
 def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:

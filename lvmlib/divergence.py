@@ -77,21 +77,36 @@ def kl(
     Formulas in closed form exist for these pairs of torch distributions, each also inside ``Independent``, on
     either side and however deep:
 
-    ========================================  =====================================================================
-    q                                         p
-    ========================================  =====================================================================
-    any Gaussian (``Normal``, independent     any Gaussian over the same z
-    ones, ``MultivariateNormal``,
-    ``LowRankMultivariateNormal``)
-    ``Bernoulli``, ``Beta``, ``Binomial``,    the same family; likewise ``Cauchy``, ``ContinuousBernoulli``,
-    ``Categorical``, ``Dirichlet``,           ``Geometric``, ``Gumbel``, ``HalfNormal``, ``LogNormal``,
-    ``Exponential``, ``Gamma``, ``Laplace``   ``OneHotCategorical``, ``Pareto``, ``Poisson``, ``Uniform``, ``Wishart``
-    ``Normal``                                ``Laplace``, ``Gumbel``
-    ``Laplace``                               ``Normal``
-    ``Beta``, ``ContinuousBernoulli``,        ``Normal``, ``Exponential``, and of the others those that torch lists
-    ``Exponential``, ``Gamma``, ``Gumbel``,
-    ``Pareto``, ``Uniform``
-    ========================================  =====================================================================
+    .. list-table::
+        :header-rows: 1
+        :widths: 55 45
+
+        * - q
+          - p
+        * - any Gaussian: ``Normal``, independent ones, ``MultivariateNormal``, ``LowRankMultivariateNormal``
+          - any Gaussian over the same z
+        * - ``Bernoulli``, ``Beta``, ``Binomial``, ``Categorical``, ``Cauchy``, ``ContinuousBernoulli``, ``Dirichlet``,
+            ``Exponential``, ``Gamma``, ``Geometric``, ``Gumbel``, ``HalfNormal``, ``Laplace``, ``LogNormal``,
+            ``OneHotCategorical``, ``Pareto``, ``Poisson``, ``Uniform``, ``Wishart``
+          - the same family
+        * - ``Normal``
+          - ``Gumbel``, ``Laplace``
+        * - ``Gumbel``, ``Laplace``
+          - ``Normal``
+        * - ``Exponential``
+          - ``Gamma``, ``Gumbel``, ``Normal``
+        * - ``Gamma``
+          - ``Exponential``, ``Gumbel``, ``Normal``
+        * - ``Pareto``
+          - ``Exponential``, ``Gamma``, ``Normal``
+        * - ``Beta``
+          - ``ContinuousBernoulli``, ``Exponential``, ``Gamma``, ``Normal``, ``Uniform`` (0, 1)
+        * - ``ContinuousBernoulli``
+          - ``Exponential``, ``Normal``, ``Uniform`` (0, 1)
+        * - ``Uniform``
+          - ``Beta``, ``ContinuousBernoulli``, ``Exponential``, ``Gamma``, ``Gumbel``, ``Normal``, ``Pareto``
+        * - ``Bernoulli``
+          - ``Poisson``
 
     Where q reaches beyond the support of p the formula is ``inf``. For every other pair, ask for an estimate.
 
