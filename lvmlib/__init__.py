@@ -6,7 +6,15 @@ Everything is a view of one random number, the importance weight w(z) = p(x, z) 
 from lvmlib import data, explorers, plots
 from lvmlib.bounds import elbo, iwae_bound
 from lvmlib.derivation import DerivationReport, check_derivation
-from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
+from lvmlib.divergence import (
+    AggregatePosteriorSplit,
+    Decomposition,
+    DivergenceEstimate,
+    aggregate_posterior_split,
+    chi_square,
+    kl,
+    kl_decomposition,
+)
 from lvmlib.em import EMResult, expectation_maximization, m_step
 from lvmlib.evidence import (
     EvidenceEstimate,
@@ -34,6 +42,7 @@ from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_sm
 
 __all__ = [
     "VAE",
+    "AggregatePosteriorSplit",
     "AmortizedGuide",
     "BernoulliMixture",
     "BetaBernoulli",
@@ -57,6 +66,7 @@ __all__ = [
     "RunningMean",
     "UnconditionalGuide",
     "WeightSummary",
+    "aggregate_posterior_split",
     "check_derivation",
     "chi_square",
     "data",

@@ -1,37 +1,234 @@
-"""What torch knows in closed form, and the Gaussians of torch in one form so that it knows more."""
+"""What is known in closed form of two distributions: torch's formulas, in more combinations than torch has them."""
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
+import math
+from typing import Any
 
-__all__ = ["as_multivariate_normal", "closed_form_kl"]
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    Dirichlet,
+    Distribution,
+    Exponential,
+    Gamma,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+    Uniform,
+    kl_divergence,
+)
+
+__all__ = ["as_multivariate_normal", "closed_form_kl", "closed_form_log_square", "log_mass"]
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q, p) in nats where torch has a formula for the two families, or both are Gaussian; else ``None``."""
+    """KL(q, p) in nats where torch has a formula for the two families, or both are Gaussian; else ``None``.
+
+    Divergences of independent coordinates add up, so ``Independent`` may stand on either side, in any nesting.
+    """
+    q, p, shared = _without_independent(q, p)
     try:
-        return kl_divergence(q, p)
+        # Some of torch's formulas assume equal batch shapes: two Bernoullis of different ones are an IndexError.
+        q, p = _broadcast(q, p)
+        value = _coin_to_uniform(q, p) if _is_coin_to_uniform(q, p) else kl_divergence(q, p)
     except NotImplementedError:
         gaussian_q, gaussian_p = as_multivariate_normal(q), as_multivariate_normal(p)
         if gaussian_q is None or gaussian_p is None:
             return None
-        return kl_divergence(gaussian_q, gaussian_p)
+        value = kl_divergence(gaussian_q, gaussian_p)
+    return _sum_last(value, shared)
+
+
+def _is_coin_to_uniform(q: Distribution, p: Distribution) -> bool:
+    return isinstance(q, ContinuousBernoulli) and isinstance(p, Uniform)
+
+
+def _coin_to_uniform(q: Any, p: Any) -> Tensor:
+    # torch says infinite for the unit interval itself, where both have the same support.
+    return torch.where((p.low <= 0) & (p.high >= 1), (p.high - p.low).log() - q.entropy(), torch.inf)
+
+
+def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:
+    r"""The logarithm of :math:`\E_q[(p/q)^2] = \int p^2 / q`, which is one plus chi-square; else ``None``.
+
+    It is ``inf`` where the integral diverges. Over independent coordinates the integrals multiply.
+    """
+    p, q, shared = _without_independent(p, q)
+    value = _log_square(p, q)
+    if value is None:
+        return None
+    # Coordinates that only one of the two has in its batch shape count for the other as well.
+    return _sum_last(value.expand(torch.broadcast_shapes(p.batch_shape, q.batch_shape)), shared)
 
 
 def as_multivariate_normal(distribution: Distribution) -> MultivariateNormal | None:
     """A Gaussian over a vector as a MultivariateNormal, a scalar one with event shape ``(1,)``; else ``None``."""
     if isinstance(distribution, MultivariateNormal):
         return distribution
+    if isinstance(distribution, LowRankMultivariateNormal):
+        return MultivariateNormal(distribution.loc, covariance_matrix=distribution.covariance_matrix)
     if isinstance(distribution, Normal):
         return _diagonal(distribution.loc[..., None], distribution.scale[..., None])
-    if (
-        isinstance(distribution, Independent)
-        and isinstance(distribution.base_dist, Normal)
-        and distribution.reinterpreted_batch_ndims == 1
-    ):
-        return _diagonal(distribution.base_dist.loc, distribution.base_dist.scale)
+    base, num_dims = _base(distribution)
+    if isinstance(base, Normal) and num_dims == 1:
+        return _diagonal(base.loc, base.scale)
     return None
+
+
+def log_mass(distribution: Distribution, z: Tensor) -> Tensor:
+    """``distribution.log_prob(z)``, but ``-inf`` for values of probability zero.
+
+    torch raises the zeros of a table to its machine precision, which makes an infinite divergence a finite one.
+    """
+    base, num_dims = _base(distribution)
+    if isinstance(base, Categorical):
+        table = _log_table(base)
+        batch = torch.broadcast_shapes(z.shape, table.shape[:-1])
+        value = table.expand(*batch, -1).gather(-1, z.expand(batch)[..., None])[..., 0]
+    elif isinstance(base, Bernoulli):
+        zero, one = _log_coin(base).unbind(-1)
+        value = torch.where(z > 0.5, one, zero)
+    else:
+        return distribution.log_prob(z)
+    return _sum_last(value, num_dims)
+
+
+def _log_square(p: Distribution, q: Distribution) -> Tensor | None:
+    for family, formula in _SQUARES:
+        if isinstance(p, family) and isinstance(q, family):
+            return formula(p, q)
+    gaussian_p, gaussian_q = as_multivariate_normal(p), as_multivariate_normal(q)
+    return None if gaussian_p is None or gaussian_q is None else _gaussian_square(gaussian_p, gaussian_q)
+
+
+def _table_square(p: Categorical, q: Categorical) -> Tensor:
+    return _square_of_tables(_log_table(p), _log_table(q))
+
+
+def _coin_square(p: Bernoulli, q: Bernoulli) -> Tensor:
+    return _square_of_tables(_log_coin(p), _log_coin(q))
+
+
+def _square_of_tables(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return torch.where(log_p > -torch.inf, 2 * log_p - log_q, -torch.inf).logsumexp(-1)
+
+
+# For exponential families p^2/q is once more a member, unnormalised, at twice the parameter of p less that of q.
+
+
+def _beta_square(p: Beta, q: Beta) -> Tensor:
+    return _dirichlet_square(*(Dirichlet(torch.stack([d.concentration1, d.concentration0], -1)) for d in (p, q)))
+
+
+def _dirichlet_square(p: Dirichlet, q: Dirichlet) -> Tensor:
+    a, b = p.concentration, q.concentration
+    return _if_positive(2 * a - b, _log_beta) - 2 * _log_beta(a) + _log_beta(b)
+
+
+def _gamma_square(p: Gamma | Exponential, q: Gamma | Exponential) -> Tensor:
+    a, b = (torch.stack([getattr(d, "concentration", torch.ones_like(d.rate)), d.rate], -1) for d in (p, q))
+    return _if_positive(2 * a - b, _log_gamma) - 2 * _log_gamma(a) + _log_gamma(b)
+
+
+def _log_beta(concentration: Tensor) -> Tensor:
+    return concentration.lgamma().sum(-1) - concentration.sum(-1).lgamma()
+
+
+def _log_gamma(parameters: Tensor) -> Tensor:
+    shape, rate = parameters.unbind(-1)
+    return shape.lgamma() - shape * rate.log()
+
+
+def _if_positive(parameters: Tensor, log_normaliser: Any) -> Tensor:
+    """The log-normaliser, ``inf`` where a parameter is not above zero and the integral diverges."""
+    exists = parameters > 0
+    return torch.where(exists.all(-1), log_normaliser(torch.where(exists, parameters, 1.0)), torch.inf)
+
+
+_SQUARES: tuple[tuple[Any, Any], ...] = (
+    (Categorical, _table_square),
+    (OneHotCategorical, lambda p, q: _table_square(p._categorical, q._categorical)),
+    (Bernoulli, _coin_square),
+    (Beta, _beta_square),
+    (Dirichlet, _dirichlet_square),
+    ((Gamma, Exponential), _gamma_square),
+)
+
+
+def _gaussian_square(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
+    precision_p, precision_q = p.precision_matrix, q.precision_matrix
+    # p^2/q is an unnormalised Gaussian around the mean of p, of precision 2 P - Q, tilted by the difference of means.
+    factor, info = torch.linalg.cholesky_ex(2 * precision_p - precision_q)
+    tilt = (precision_q @ (p.mean - q.mean)[..., None])[..., 0]
+    half = torch.linalg.solve_triangular(factor, tilt[..., None], upper=False)[..., 0]
+    value = (
+        0.5 * half.square().sum(-1)
+        + 0.5 * ((p.mean - q.mean) * tilt).sum(-1)
+        + torch.logdet(precision_p)
+        - 0.5 * torch.logdet(precision_q)
+        - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    )
+    return torch.where(info == 0, value, torch.inf)
+
+
+def _without_independent(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution, int]:
+    """Both without the independent coordinates that they share, and how many dimensions of those there are."""
+    (first, dims_of_first), (second, dims_of_second) = _base(first), _base(second)
+    shared = min(dims_of_first, dims_of_second)
+    return _independent(first, dims_of_first - shared), _independent(second, dims_of_second - shared), shared
+
+
+def _base(distribution: Distribution) -> tuple[Distribution, int]:
+    num_dims = 0
+    while isinstance(distribution, Independent):
+        num_dims += distribution.reinterpreted_batch_ndims
+        distribution = distribution.base_dist
+    return distribution, num_dims
+
+
+def _independent(distribution: Distribution, num_dims: int) -> Distribution:
+    return Independent(distribution, num_dims) if num_dims else distribution
+
+
+def _sum_last(value: Tensor, num_dims: int) -> Tensor:
+    return value.sum(tuple(range(-num_dims, 0))) if num_dims else value
+
+
+def _log_table(distribution: Categorical) -> Tensor:
+    """Log-probabilities of all values, the last dimension."""
+    logits = distribution.logits
+    raised = (distribution.probs == 0) & (logits >= _least_log(logits))
+    return torch.where(raised, -torch.inf, logits)
+
+
+def _log_coin(distribution: Bernoulli) -> Tensor:
+    """Log-probabilities of zero and of one, the last dimension."""
+    probs, logits = distribution.probs, distribution.logits
+    # A logit beyond what torch makes of a zero was given as such, and its probability only rounds to zero or one.
+    raised = logits.abs() <= -_least_log(logits)
+    zero = torch.where(raised & (probs == 1), -torch.inf, torch.nn.functional.logsigmoid(-logits))
+    one = torch.where(raised & (probs == 0), -torch.inf, torch.nn.functional.logsigmoid(logits))
+    return torch.stack([zero, one], -1)
+
+
+def _least_log(values: Tensor) -> float:
+    """Just below the logarithm to which torch raises that of a probability of zero."""
+    return math.log(torch.finfo(values.dtype).eps) - 0.1
+
+
+def _broadcast(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution]:
+    batch = torch.broadcast_shapes(first.batch_shape, second.batch_shape)
+    return (
+        first if first.batch_shape == batch else first.expand(batch),
+        second if second.batch_shape == batch else second.expand(batch),
+    )
 
 
 def _diagonal(loc: Tensor, scale: Tensor) -> MultivariateNormal:

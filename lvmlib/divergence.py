@@ -8,17 +8,28 @@ from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Distribution
 
 from lvmlib._checks import check_sample_count, into_support, kind
-from lvmlib._closed_forms import as_multivariate_normal, closed_form_kl
+from lvmlib._closed_forms import closed_form_kl, closed_form_log_square, log_mass
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
 from lvmlib.exact import ExactModel
 from lvmlib.guide import Guide, proposal
 from lvmlib.weights import WeightSummary, draw
 
-__all__ = ["Decomposition", "DivergenceEstimate", "chi_square", "kl", "kl_decomposition"]
+__all__ = [
+    "AggregatePosteriorSplit",
+    "Decomposition",
+    "DivergenceEstimate",
+    "aggregate_posterior_split",
+    "chi_square",
+    "kl",
+    "kl_decomposition",
+]
+
+# One block of draws is scored under all N guides at once, in about this many numbers.
+_NUMBERS_PER_BLOCK = 2**19
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,14 @@ class Decomposition(NamedTuple):
     kl: Tensor
 
 
+class AggregatePosteriorSplit(NamedTuple):
+    """The average KL to the prior and its two parts, in nats: tensors where summed exactly, else estimates."""
+
+    kl_term: Tensor | DivergenceEstimate
+    mutual_information: Tensor | DivergenceEstimate
+    marginal_kl: Tensor | DivergenceEstimate
+
+
 @overload
 def kl(q: Distribution, p: Distribution) -> Tensor: ...
 @overload
@@ -54,6 +73,42 @@ def kl(
     r"""Kullback-Leibler divergence from q to p, in nats.
 
     .. math:: \KL(q \Vert p) = \E_{q(z)}[\log q(z) - \log p(z)]
+
+    Formulas in closed form exist for these pairs of torch distributions, each also inside ``Independent``, on
+    either side and however deep:
+
+    .. list-table::
+        :header-rows: 1
+        :widths: 55 45
+
+        * - q
+          - p
+        * - any Gaussian: ``Normal``, independent ones, ``MultivariateNormal``, ``LowRankMultivariateNormal``
+          - any Gaussian over the same z
+        * - ``Bernoulli``, ``Beta``, ``Binomial``, ``Categorical``, ``Cauchy``, ``ContinuousBernoulli``, ``Dirichlet``,
+            ``Exponential``, ``Gamma``, ``Geometric``, ``Gumbel``, ``HalfNormal``, ``Laplace``, ``LogNormal``,
+            ``OneHotCategorical``, ``Pareto``, ``Poisson``, ``Uniform``, ``Wishart``
+          - the same family
+        * - ``Normal``
+          - ``Gumbel``, ``Laplace``
+        * - ``Gumbel``, ``Laplace``
+          - ``Normal``
+        * - ``Exponential``
+          - ``Gamma``, ``Gumbel``, ``Normal``
+        * - ``Gamma``
+          - ``Exponential``, ``Gumbel``, ``Normal``
+        * - ``Pareto``
+          - ``Exponential``, ``Gamma``, ``Normal``
+        * - ``Beta``
+          - ``ContinuousBernoulli``, ``Exponential``, ``Gamma``, ``Normal``, ``Uniform`` (0, 1)
+        * - ``ContinuousBernoulli``
+          - ``Exponential``, ``Normal``, ``Uniform`` (0, 1)
+        * - ``Uniform``
+          - ``Beta``, ``ContinuousBernoulli``, ``Exponential``, ``Gamma``, ``Gumbel``, ``Normal``, ``Pareto``
+        * - ``Bernoulli``
+          - ``Poisson``
+
+    Where q reaches beyond the support of p the formula is ``inf``. For every other pair, ask for an estimate.
 
     Args:
         q: The distribution that the expectation is under.
@@ -104,11 +159,15 @@ def chi_square(
     importance-sampling estimate with K draws. It is ``inf`` where p has mass and q has none, and for Gaussians
     also where q is too narrow: :math:`2 \Sigma_p^{-1} - \Sigma_q^{-1}` must be positive definite.
 
+    Closed formulas exist for two Gaussians of any kind, two members of one of ``Bernoulli``, ``Categorical``,
+    ``OneHotCategorical``, ``Beta`` and ``Dirichlet``, and for ``Gamma`` and ``Exponential``; each also inside
+    ``Independent``, where one plus chi-square multiplies over the coordinates.
+
     Args:
         p: The target.
         q: The proposal, over the same z; batch shapes broadcast.
-        num_samples: ``None`` for the closed formula (two Gaussians, two Categoricals); a number for the sample
-            variance of so many weights. That has a standard error only if the fourth moment of p/q exists.
+        num_samples: ``None`` for the closed formula; a number for the sample variance of so many weights. That
+            has a standard error only if the fourth moment of p/q exists.
         seed: For the draws; forks the generator and leaves the global random state alone.
 
     Returns:
@@ -126,28 +185,13 @@ def chi_square(
         squares = WeightSummary.from_log_weights(2 * _log_ratio(p, q, num_samples, seed))
         mean = squares.log_evidence.exp()
         return DivergenceEstimate(mean - 1, mean * squares.std_error, num_samples)
-    if isinstance(p, Categorical) and isinstance(q, Categorical):
-        ratio = torch.where(p.probs > 0, 2 * p.logits - q.logits, -torch.inf)
-        return ratio.logsumexp(-1).expm1()
-    gaussian_p, gaussian_q = as_multivariate_normal(p), as_multivariate_normal(q)
-    if gaussian_p is None or gaussian_q is None:
+    log_square = closed_form_log_square(p, q)
+    if log_square is None:
         raise ValueError(
-            f"p is {kind(p)} and q is {kind(q)}: expected two Gaussians or two Categoricals; "
+            f"p is {kind(p)} and q is {kind(q)}: expected a pair with a closed formula; "
             f"pass num_samples=10_000 for a Monte Carlo estimate with its standard error."
         )
-    precision_p, precision_q = gaussian_p.precision_matrix, gaussian_q.precision_matrix
-    # p^2/q is an unnormalised Gaussian around the mean of p, of precision 2 P - Q, tilted by the difference of means.
-    factor, info = torch.linalg.cholesky_ex(2 * precision_p - precision_q)
-    tilt = (precision_q @ (gaussian_p.mean - gaussian_q.mean)[..., None])[..., 0]
-    half = torch.linalg.solve_triangular(factor, tilt[..., None], upper=False)[..., 0]
-    log_square = (
-        0.5 * half.square().sum(-1)
-        + 0.5 * ((gaussian_p.mean - gaussian_q.mean) * tilt).sum(-1)
-        + torch.logdet(precision_p)
-        - 0.5 * torch.logdet(precision_q)
-        - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    )
-    return torch.where(info == 0, log_square.expm1(), torch.inf)
+    return log_square.expm1()
 
 
 def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
@@ -185,6 +229,142 @@ def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
     return Decomposition(model.log_evidence(x), bound, model.kl_to_posterior(distribution, x))
 
 
+def aggregate_posterior_split(
+    q: Guide,
+    prior: Distribution,
+    x: Tensor,
+    num_samples: int | None = None,
+    *,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+) -> AggregatePosteriorSplit:
+    r"""The KL term of an average ELBO as an information plus the divergence of the aggregate posterior.
+
+    .. math::
+        \frac1N \sum_{n=1}^N \KL(q(z \mid x_n) \Vert p(z)) = \mathrm{I}_q(n; z) + \KL(\bar q(z) \Vert p(z)),
+        \qquad \bar q(z) = \frac1N \sum_{n=1}^N q(z \mid x_n)
+
+    The information :math:`\mathrm{I}_q(n; z) = \frac1N \sum_n \KL(q(z \mid x_n) \Vert \bar q(z))` is what z tells of
+    which observation it was drawn for, at most :math:`\log N`.
+
+    For a finite z each term is a sum of its own. Otherwise :math:`\bar q` is a mixture of N guides, and each guide
+    gives equally many draws (N strata). Then the KL term is exact where :func:`kl` has a formula, the information is
+    an average over the draws, and the last term is their difference; without a formula, all are averages.
+
+    Args:
+        q: A callable from x to a Distribution with batch shape ``(N,)``, or such a Distribution.
+        prior: p(z), with batch shape ``()``.
+        x: The N observations, shape ``(N, *x_event)``.
+        num_samples: ``None`` for exact sums over a finite z; a number of draws from each guide for an estimate.
+        chunk_size: Draws scored under all N guides at once; less memory when small, the same answer.
+        seed: For the draws; forks the generator and leaves the global random state alone.
+
+    Returns:
+        ``(kl_term, mutual_information, marginal_kl)``, in nats and without batch shape. With ``num_samples``, each
+        is a :class:`DivergenceEstimate` over ``N * num_samples`` draws, whose standard error is that of stratified
+        sampling: zero for an exact KL term, ``inf`` for a single draw from each guide.
+
+    Raises:
+        TypeError: If q or the prior is no Distribution.
+        ValueError: If a shape does not fit, or z is not finite and ``num_samples`` is not given.
+
+    Example:
+        >>> import torch
+        >>> from torch.distributions import Categorical
+        >>> guides = Categorical(torch.eye(4))  # four observations, told apart by z
+        >>> split = aggregate_posterior_split(guides, Categorical(torch.ones(4)), torch.zeros(4))
+        >>> split.mutual_information  # log 4
+        tensor(1.3863)
+
+    References:
+        Hoffman and Johnson (2016), *ELBO surgery*; Cover and Thomas (2006), section 2.3.
+    """
+    guides = _one_guide_each(q, prior, x)
+    if num_samples is None:
+        return _split_of_tables(guides, prior)
+    check_sample_count("num_samples", num_samples)
+    if chunk_size is not None:
+        check_sample_count("chunk_size", chunk_size)
+    exact = closed_form_kl(guides, prior)
+    with torch.no_grad(), forked_rng(seed, _device_of(guides)):
+        z = draw(guides, num_samples)
+        log_mixture = _log_mixture(guides, z, chunk_size)
+        information = _stratified(log_mass(guides, z) - log_mixture)
+        if exact is None:
+            log_prior = _log_density(prior, z)
+            whole = _stratified(log_mass(guides, z) - log_prior)
+            return AggregatePosteriorSplit(whole, information, _stratified(log_mixture - log_prior))
+        mean = exact.detach().mean()
+        rest = DivergenceEstimate(mean - information.value, information.std_error, information.num_samples)
+        known = DivergenceEstimate(mean, torch.zeros_like(mean), information.num_samples)
+        return AggregatePosteriorSplit(known, information, rest)
+
+
+def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
+    """q for each of the N observations, as one Distribution with batch shape ``(N,)``."""
+    if not isinstance(x, Tensor) or x.ndim == 0:
+        raise ValueError(f"x is {kind(x)}: expected N observations, shape (N, *x_event); add a dimension with x[None].")
+    guides = q if isinstance(q, Distribution) or not callable(q) else q(x)
+    for name, value in (("q", guides), ("prior", prior)):
+        if not isinstance(value, Distribution):
+            raise TypeError(f"{name} is {kind(value)}: expected a torch Distribution; pass model.prior as prior.")
+    if prior.batch_shape:
+        raise ValueError(
+            f"prior is {kind(prior)}: expected batch shape (), one density over the whole of z; wrap it in "
+            f"torch.distributions.Independent(prior, {len(prior.batch_shape)})."
+        )
+    if not guides.batch_shape:
+        guides = guides.expand(torch.Size((len(x),)))
+    if guides.batch_shape != (len(x),):
+        raise ValueError(
+            f"q is {kind(guides)} for {len(x)} observations: expected batch shape ({len(x)},), one density for each; "
+            f"flatten x to one batch dimension."
+        )
+    _check_pair(guides, prior)
+    return guides
+
+
+def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePosteriorSplit:
+    if not guides.has_enumerate_support:
+        raise ValueError(
+            f"q is {kind(guides)}, whose z has no finite list of values: expected a number of draws; pass "
+            f"num_samples=100 for an estimate with its standard error."
+        )
+    z = guides.enumerate_support(expand=False)
+    log_q, log_prior = log_mass(guides, z), _log_density(prior, z)
+    log_mixture = _log_mean(log_q)[:, None]
+
+    def average(log_mass: Tensor, log_ratio: Tensor) -> Tensor:
+        return (log_mass.exp() * torch.where(log_mass > -torch.inf, log_ratio, 0.0)).sum(0).mean()
+
+    return AggregatePosteriorSplit(
+        average(log_q, log_q - log_prior),
+        average(log_q, log_q - log_mixture),
+        average(log_mixture, log_mixture - log_prior),
+    )
+
+
+def _log_mixture(guides: Distribution, z: Tensor, chunk_size: int | None) -> Float[Tensor, "S N"]:
+    """The log-density of the mixture of all guides at draws of shape ``(S, N, *event)``."""
+    size = guides.batch_shape.numel() * max(1, guides.event_shape.numel())
+    parts = z.flatten(0, 1)[:, None].split(chunk_size or max(1, _NUMBERS_PER_BLOCK // size))
+    return torch.cat([_log_mean(log_mass(guides, part)) for part in parts]).reshape(z.shape[:2])
+
+
+def _log_mean(log_q: Tensor) -> Tensor:
+    return log_q.logsumexp(-1) - math.log(log_q.shape[-1])
+
+
+def _stratified(values: Float[Tensor, "S N"]) -> DivergenceEstimate:
+    """The mean of S draws from each of N strata, and its standard error, which the spread of the strata is not in."""
+    num_draws, num_strata = values.shape
+    mean = values.mean()
+    if num_draws == 1:
+        return DivergenceEstimate(mean, torch.full_like(mean, torch.inf), num_strata)
+    std_error = (values.var(0).mean() / (num_draws * num_strata)).sqrt()
+    return DivergenceEstimate(mean, std_error, num_draws * num_strata)
+
+
 def _check_pair(q: Distribution, p: Distribution) -> None:
     for name, value in (("q", q), ("p", p)):
         if not isinstance(value, Distribution):
@@ -202,7 +382,21 @@ def _log_ratio(p: Distribution, q: Distribution, num_samples: int, seed: int | N
     batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     if q.batch_shape != batch:
         q = q.expand(batch)
-    with torch.no_grad(), forked_rng(seed, q.mean.device):
+    with torch.no_grad(), forked_rng(seed, _device_of(q)):
         z = draw(q, num_samples)
-        harmless, inside = into_support(p, z)
-        return torch.where(inside, p.log_prob(harmless), -torch.inf) - q.log_prob(z)
+        return _log_density(p, z) - log_mass(q, z)
+
+
+def _log_density(distribution: Distribution, z: Tensor) -> Tensor:
+    """Its log-density, ``-inf`` outside its support."""
+    harmless, inside = into_support(distribution, z)
+    return torch.where(inside, log_mass(distribution, harmless), -torch.inf)
+
+
+def _device_of(distribution: Distribution) -> torch.device:
+    """Where draws are made, found without drawing so that no random state moves."""
+    try:
+        return distribution.mean.device
+    except NotImplementedError:  # as for normalising flows
+        base = getattr(distribution, "base_dist", getattr(distribution, "base", None))
+        return _device_of(base) if isinstance(base, Distribution) else torch.get_default_device()
