@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
-from myst_nb.core.read import create_nb_reader
+from myst_nb.core.read import MystMetadataParsingError, create_nb_reader
 
 if TYPE_CHECKING:
     from jupyter_cache.cache.main import JupyterCacheBase
@@ -60,10 +60,12 @@ def executed(app: Sphinx, docname: str) -> NotebookNode:
 
 
 def _notebook(env: BuildEnvironment, path: Path) -> NotebookNode | None:
-    """The chapter as MyST-NB reads it, or nothing for a page without code."""
+    """The chapter as MyST-NB reads it, or nothing for a page without code; or for one that it will refuse to read."""
     text = path.read_text(encoding="utf-8")
     reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
-    return reader.read(text) if reader is not None else None
+    with suppress(MystMetadataParsingError):
+        return reader.read(text) if reader is not None else None
+    return None
 
 
 def _cached(cache: JupyterCacheBase, notebook: NotebookNode) -> bool:
