@@ -8,23 +8,19 @@ moment, and that time belongs to neither.
 
 from __future__ import annotations
 
-import json
 import platform
 import statistics
-import time
 import tracemalloc
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
+from common import RESULTS, seconds, write
 from sklearn.decomposition import PCA
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvmlib import LinearGaussian, plots
 
-RESULTS = Path(__file__).parent / "results"
 NUM_POINTS, NUM_OBSERVED, LATENT_DIM = 100_000, 64, 10
 ROUNDS, CALLS_A_ROUND = 5, 7
 
@@ -52,12 +48,6 @@ def problem() -> tuple[torch.Tensor, PCA, LinearGaussian]:
     scale = np.sqrt(peer.explained_variance_ - peer.noise_variance_)
     parameters = (peer.components_.T * scale, peer.mean_, np.array(peer.noise_variance_))
     return torch.as_tensor(x), peer, LinearGaussian(*map(torch.as_tensor, parameters))
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -94,8 +84,7 @@ def main() -> None:
         "versions": {"torch": torch.__version__, "scikit-learn": sklearn.__version__, "numpy": np.__version__},
         "machine": platform.machine(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "log_evidence.json").write_text(json.dumps(result, indent=2) + "\n")
+    write("log_evidence", result)
     _, ax = plots.subplots(size=(5.4, 1.7))
     for position, (name, values) in enumerate(times.items()):
         ax.barh(position, median[name] * 1e3, color=plots.PALETTE["evidence" if name == "lvmlib" else "data"])
@@ -104,7 +93,6 @@ def main() -> None:
     plots.show(ax, alt=f"lvmlib takes {result['ratio']:.2f} of the time of scikit-learn.").save(
         RESULTS / "log_evidence.svg"
     )
-    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -33,9 +33,10 @@ _values_are_trusted = False
 
 @contextmanager
 def trusted_values() -> Iterator[None]:
-    """Skip every check that reads the numbers in a tensor, torch's own among them; shapes are checked all the same.
+    """Skip the checks of arguments, torch's own among them.
 
-    For the inside of a loop whose data were checked before it. On a GPU each such check would wait for the device.
+    For the inside of a loop whose data and whose q were checked before it. A check that reads the numbers in a tensor
+    would wait for a GPU each time; and all together they would take as long as the arithmetic of a small model.
     """
     global _values_are_trusted
     before, torch_before = _values_are_trusted, Distribution._validate_args

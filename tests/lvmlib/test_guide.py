@@ -15,9 +15,11 @@ from lvmlib import (
     MeanFieldGuide,
     elbo,
     importance_sampling,
+    kl,
     laplace_approximation,
     log_weights,
 )
+from lvmlib._closed_forms import DiagonalNormal
 
 
 def test_a_bare_distribution_is_expanded_to_every_x():
@@ -102,3 +104,16 @@ def test_laplace_as_a_proposal_beats_the_prior():
     prior = importance_sampling(model, model.prior, x, 100, seed=0)
     assert (laplace.ess > 99.9).all()
     assert (prior.ess < 50).all()
+
+
+def test_the_diagonal_normal_of_a_guide_is_that_of_torch():
+    loc, scale = models.normals(3, 2, seed=0).requires_grad_(), models.normals(3, 2, seed=1).exp().requires_grad_()
+    ours, theirs = DiagonalNormal(loc, scale), Independent(Normal(loc, scale), 1)
+    z = models.normals(5, 3, 2, seed=2)
+    torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
+    for one, two in zip(*(torch.autograd.grad(q.log_prob(z).sum(), [loc, scale]) for q in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, two)
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    torch.testing.assert_close(kl(ours, theirs), torch.zeros(3).double())
+    wider = ours.expand((4, 3))
+    assert wider.log_prob(models.normals(4, 3, 2, seed=3)).shape == (4, 3)
