@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/.peers-installed
 PAGE := _build/html/index.html
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,11 @@ lab: $(STAMP)  ## open JupyterLab on the notebooks
 notebooks: $(STAMP)  ## write notebooks/ anew from the chapters
 	$(BIN)/python book/_ext/make_notebooks.py
 
-bench: $(STAMP)  ## run the benchmarks; results go to benchmarks/results/
+$(PEERS): benchmarks/requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --requirement $<
+	@touch $@
+
+bench: $(PEERS)  ## run the benchmarks; results go to benchmarks/results/
 	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 lint: $(STAMP)  ## check style, format and types

@@ -1,9 +1,14 @@
-"""What every benchmark does with its numbers: results/NAME.json, results/NAME.svg, and the same on the screen."""
+"""What benchmarks share: times in rounds that take turns, and what becomes of the numbers.
+
+They go to results/NAME.json and to the screen, and a picture of them to results/NAME.svg.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
+import time
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,19 @@ import torch
 from lvmlib.plots import Picture
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """The times of every call, one of each a round, so that a busy moment of the machine meets them all."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            times[name].append(clock() - start)
+    return times
 
 
 def report(name: str, result: dict[str, Any], picture: Picture, *, packages: tuple[str, ...]) -> None:

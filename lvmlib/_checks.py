@@ -33,9 +33,10 @@ _values_are_trusted = False
 
 @contextmanager
 def trusted_values() -> Iterator[None]:
-    """Skip every check that reads the numbers in a tensor, torch's own among them; shapes are checked all the same.
+    """Skip the checks of arguments, torch's own among them.
 
-    For the inside of a loop whose data were checked before it. On a GPU each such check would wait for the device.
+    For the inside of a loop whose data and whose q were checked before it. A check that reads the numbers in a tensor
+    would wait for a GPU each time; and all together they would take as long as the arithmetic of a small model.
     """
     global _values_are_trusted
     before, torch_before = _values_are_trusted, Distribution._validate_args
@@ -84,10 +85,10 @@ def check_float_tensor(name: str, value: object) -> Tensor:
     return value
 
 
-def as_float_tensor(name: str, value: object) -> Tensor:
-    """A float as a scalar tensor of the default dtype, a floating-point tensor as it is."""
+def as_float_tensor(name: str, value: object, like: Tensor | None = None) -> Tensor:
+    """A float as a scalar tensor, of the dtype and device of ``like`` if given; a floating-point tensor as it is."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        value = torch.tensor(float(value))
+        value = torch.tensor(float(value)) if like is None else like.new_tensor(float(value))
     return check_float_tensor(name, value)
 
 

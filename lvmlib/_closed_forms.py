@@ -25,7 +25,31 @@ from torch.distributions import (
     kl_divergence,
 )
 
-__all__ = ["as_multivariate_normal", "closed_form_kl", "closed_form_log_square", "log_mass"]
+__all__ = ["DiagonalNormal", "as_multivariate_normal", "closed_form_kl", "closed_form_log_square", "log_mass"]
+
+
+class DiagonalNormal(Independent):  # type: ignore[type-arg]
+    """``Independent(Normal(loc, scale), 1)``, whose log-density takes half as many operations.
+
+    In a step of training a small network they, not the arithmetic, are what takes the time.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        super().__init__(Normal(loc, scale), 1)
+
+    def expand(self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: object = None) -> DiagonalNormal:
+        """The same distribution for a larger batch."""
+        shape = torch.Size(batch_shape) + self.event_shape
+        return DiagonalNormal(self.base_dist.loc.expand(shape), self.base_dist.scale.expand(shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density, in nats, shape ``(*sample, *batch)``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        loc, scale = self.base_dist.loc, self.base_dist.scale
+        distance = ((value - loc) / scale).square().sum(-1)
+        log_volume = scale.log().sum(-1) + 0.5 * math.log(2 * math.pi) * loc.shape[-1]
+        return torch.sub(-log_volume, distance, alpha=0.5)
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:

@@ -237,7 +237,7 @@ class LinearGaussian(ExactModel):
         check_shape("weight", check_float_tensor("weight", weight), ("M", "D"))
         check_shape("bias", check_float_tensor("bias", bias), (weight.shape[0],))
         if not isinstance(noise_variance, Tensor):
-            noise_variance = as_float_tensor("noise_variance", noise_variance).to(weight)
+            noise_variance = as_float_tensor("noise_variance", noise_variance, like=weight)
         check_float_tensor("noise_variance", noise_variance)
         check_same_kind(weight=weight, bias=bias, noise_variance=noise_variance)
         if noise_variance.ndim:

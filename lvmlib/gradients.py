@@ -167,7 +167,7 @@ def surrogate(
         )
     if estimator == "reparameterized":
         z = draw(distribution, num_samples)
-        return -(model.log_joint(x, z) - distribution.log_prob(z)).mean(0).sum()
+        return -(model.log_joint(x, z) - distribution.log_prob(z)).sum() / num_samples
     if estimator == "iwae":
         z = draw(distribution, num_samples)
         return -log_mean_exp(model.log_joint(x, z) - distribution.log_prob(z)).sum()

@@ -13,10 +13,19 @@ from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, constraints, transform_to
+from torch.distributions import Distribution, MultivariateNormal, constraints, transform_to
 from torch.distributions.transforms import Transform
 
-from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, into_support, kind, support_of
+from lvmlib._checks import (
+    check_float_tensor,
+    check_sample_count,
+    check_shape,
+    into_support,
+    kind,
+    support_of,
+    values_are_trusted,
+)
+from lvmlib._closed_forms import DiagonalNormal
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
 
@@ -48,6 +57,9 @@ def proposal(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
         TypeError: If q is neither, or discrete where z is continuous or the other way round.
         ValueError: If its event shape is not that of z, its batch shape not that of x, or its device another.
     """
+    if values_are_trusted():
+        given, batch = q if isinstance(q, Distribution) else q(x), model.batch_shape(x)
+        return given if given.batch_shape == batch else given.expand(batch)
     model.check_observation(x)
     if not isinstance(q, Distribution) and not callable(q):
         raise TypeError(f"q is {kind(q)}: expected a torch Distribution over z, or a callable from x to one.")
@@ -109,7 +121,7 @@ class MeanFieldGuide(nn.Module):
 
     def forward(self, x: Tensor | None = None) -> Distribution:
         """The distribution of z, batch shape ``batch_shape``; x is not looked at."""
-        return Independent(Normal(self.loc, self.log_scale.exp()), 1)
+        return DiagonalNormal(self.loc, self.log_scale.exp())
 
 
 class AmortizedGuide(nn.Module):
@@ -149,7 +161,7 @@ class AmortizedGuide(nn.Module):
                 f"log-scales; give its last layer 2 * latent_dim outputs."
             )
         loc, log_scale = parameters.chunk(2, dim=-1)
-        return Independent(Normal(loc, log_scale.exp()), 1)
+        return DiagonalNormal(loc, log_scale.exp())
 
 
 def defensive_mixture(q: Guide, safe: Distribution | LatentVariableModel, weight: float = 0.1) -> Guide:

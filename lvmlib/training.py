@@ -339,14 +339,15 @@ class _Run:
         with trusted_values():
             for rows in order.split(self.batch_size):
                 before = _random_state(self.device) if careful else {}
-                x = self._prepared(self.data if whole else self.data[rows])
-                self.optimizer.zero_grad()
+                # Whole rows are copied several times faster than by data[rows].
+                x = self._prepared(self.data if whole else self.data.index_select(0, rows))
+                self._forget_gradients()
                 loss = self.loss(x)
                 if careful and not loss.isfinite():
                     self._stop(loss, rows, x, before, len(losses))
                 loss.backward()
                 if careful and (name := self._bad_gradient()) is not None:
-                    self.optimizer.zero_grad()
+                    self._forget_gradients()
                     self._stop(loss, rows, x, before, len(losses), f"gradient of {name}")
                 self.optimizer.step()
                 losses.append(loss.detach())
@@ -356,6 +357,12 @@ class _Run:
                 if self.device.type == "cpu" and not math.isfinite(losses[-1]):
                     break
         return losses
+
+    def _forget_gradients(self) -> None:
+        # What zero_grad does, without its entry in a profile, which takes longer.
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def _rows(self) -> Tensor:
         return torch.arange(len(self.data), device=self.device)

@@ -394,14 +394,17 @@ class WeightSummary:
             Vehtari et al. (2024), JMLR 25.
         """
         moments = self._read()
-        tails = self._tails()
-        raw, smoothed = (
-            torch.stack([part.exp().sum() for part in parts]).reshape(moments.mean.shape)
-            for parts in ([tail.log_raw for tail in tails], [tail.log_smoothed for tail in tails])
-        )
-        # Below the tail there may be nothing but rounding, on either side of zero.
-        body = (self._num_samples * moments.mean - raw).clamp(min=0.0)
-        return self._out(moments.maximum + ((body + smoothed) / self._num_samples).log())
+        kept = (self._largest() - torch.where(moments.maximum == -torch.inf, 0.0, moments.maximum)).exp()
+        # What is no longer kept is known by its sum, up to the rounding of the whole, and smaller than what is.
+        dropped = self._num_samples * moments.mean - kept.sum(0)
+        dropped = torch.minimum(dropped.clamp(min=0.0), (self._num_samples - len(kept)) * kept[-1])
+        columns = kept.reshape(len(kept), -1).unbind(1)
+        sums = [
+            tail.log_smoothed.exp().sum() + column[len(tail.log_raw) :].sum()
+            for tail, column in zip(self._tails(), columns, strict=True)
+        ]
+        total = torch.stack(sums).reshape(moments.mean.shape) + dropped
+        return self._out(moments.maximum + (total / self._num_samples).log())
 
     def __repr__(self) -> str:
         if self._moments is None:

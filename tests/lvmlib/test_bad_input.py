@@ -745,7 +745,7 @@ WRONG_CALLS = {
         lambda: learn(q=MeanFieldGuide(2)()),
         TypeError,
         "q",
-        "Independent",
+        "DiagonalNormal",
         "Module",
     ),
     "nothing to learn": (lambda: learn(q=vector_normal()), ValueError, "q", "0 parameters", "nn.Parameter"),

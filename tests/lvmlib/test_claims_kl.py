@@ -107,6 +107,7 @@ def test_evidence_is_elbo_plus_divergence_for_every_exact_model(name):
     guides = {
         "finite": lambda: Categorical(models.table(3, seed=11)),
         "mixture": lambda: Categorical(models.table(3, seed=11)),
+        "bernoulli_mixture": lambda: Categorical(models.table(3, seed=11)),
         "linear_gaussian": lambda: MultivariateNormal(models.normals(2, seed=3), 0.4 * torch.eye(2).double()),
         "beta_bernoulli": lambda: Beta(torch.tensor(2.5).double(), torch.tensor(3.0).double()),
         "quadrature": lambda: Independent(Normal(0.5 * torch.ones(2).double(), 0.6 * torch.ones(2).double()), 1),

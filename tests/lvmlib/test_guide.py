@@ -19,12 +19,14 @@ from lvmlib import (
     defensive_mixture,
     elbo,
     importance_sampling,
+    kl,
     laplace_approximation,
     log_weights,
     prior_monte_carlo,
     self_normalized_expectation,
     summarize_weights,
 )
+from lvmlib._closed_forms import DiagonalNormal
 
 
 def test_a_bare_distribution_is_expanded_to_every_x():
@@ -217,3 +219,16 @@ def test_a_defensive_mixture_owns_the_parameters_of_its_q_and_says_that_draws_ha
     log_q = mixed(x).log_prob(torch.zeros(3, 2, device=x.device))
     log_q.sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in guide.parameters())
+
+
+def test_the_diagonal_normal_of_a_guide_is_that_of_torch():
+    loc, scale = models.normals(3, 2, seed=0).requires_grad_(), models.normals(3, 2, seed=1).exp().requires_grad_()
+    ours, theirs = DiagonalNormal(loc, scale), Independent(Normal(loc, scale), 1)
+    z = models.normals(5, 3, 2, seed=2)
+    torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
+    for one, two in zip(*(torch.autograd.grad(q.log_prob(z).sum(), [loc, scale]) for q in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, two)
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    torch.testing.assert_close(kl(ours, theirs), torch.zeros(3).double())
+    wider = ours.expand((4, 3))
+    assert wider.log_prob(models.normals(4, 3, 2, seed=3)).shape == (4, 3)
