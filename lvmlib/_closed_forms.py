@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,31 +26,82 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from lvmlib._checks import values_are_trusted
+
 __all__ = ["DiagonalNormal", "as_multivariate_normal", "closed_form_kl", "closed_form_log_square", "log_mass"]
 
 
 class DiagonalNormal(Independent):  # type: ignore[type-arg]
-    """``Independent(Normal(loc, scale), 1)``, whose log-density takes half as many operations.
+    """``Independent(Normal(loc, scale), 1)``, with a third of the operations in its log-density.
 
-    In a step of training a small network they, not the arithmetic, are what takes the time.
+    In a step of training a small network they, not the arithmetic, are what takes the time. So the logarithm of the
+    scale is not taken where it is known, and inside a loop that trusts its values (``trusted_values``) the density of
+    the draws that were made last is that of their noise, which is their distance from the mean in scales.
     """
 
-    def __init__(self, loc: Tensor, scale: Tensor) -> None:
-        super().__init__(Normal(loc, scale), 1)
+    has_rsample = True
+
+    def __init__(self, loc: Tensor, scale: Tensor, log_scale: Tensor | None = None) -> None:
+        self._loc, self._scale, self._log_scale = loc, scale, log_scale
+        self._last_draw: tuple[Tensor, Tensor] | None = None
+        if values_are_trusted():
+            self.reinterpreted_batch_ndims = 1
+            Distribution.__init__(self, loc.shape[:-1], loc.shape[-1:])
+        else:
+            super().__init__(Normal(loc, scale), 1)
+
+    @classmethod
+    def standard(cls, zeros: Tensor) -> DiagonalNormal:
+        """The standard normal of as many dimensions as there are ``zeros``."""
+        return _StandardNormal(zeros, torch.ones_like(zeros))
+
+    @cached_property
+    def base_dist(self) -> Normal:
+        return Normal(self._loc, self._scale)
 
     def expand(self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: object = None) -> DiagonalNormal:
         """The same distribution for a larger batch."""
         shape = torch.Size(batch_shape) + self.event_shape
-        return DiagonalNormal(self.base_dist.loc.expand(shape), self.base_dist.scale.expand(shape))
+        log_scale = None if self._log_scale is None else self._log_scale.expand(shape)
+        return DiagonalNormal(self._loc.expand(shape), self._scale.expand(shape), log_scale)
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Draws that can be differentiated, shape ``(*sample, *batch, D)``."""
+        shape = torch.Size(sample_shape) + self._loc.shape
+        noise = torch.randn(shape, dtype=self._loc.dtype, device=self._loc.device)
+        z = torch.addcmul(self._loc, noise, self._scale)
+        # Along draws that carry no gradient, as of the score estimator, the density has another derivative.
+        self._last_draw = (z, noise) if z.requires_grad and values_are_trusted() else None
+        return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The log-density, in nats, shape ``(*sample, *batch)``."""
         if self._validate_args:
             self._validate_sample(value)
-        loc, scale = self.base_dist.loc, self.base_dist.scale
-        distance = ((value - loc) / scale).square().sum(-1)
-        log_volume = scale.log().sum(-1) + 0.5 * math.log(2 * math.pi) * loc.shape[-1]
-        return torch.sub(-log_volume, distance, alpha=0.5)
+        log_scale = self._scale.log() if self._log_scale is None else self._log_scale
+        return _log_standard_normal(self._distance(value)) - log_scale.sum(-1)
+
+    def _distance(self, value: Tensor) -> Tensor:
+        if self._last_draw is not None and self._last_draw[0] is value and value.requires_grad:
+            return self._last_draw[1]
+        return (value - self._loc) / self._scale
+
+
+class _StandardNormal(DiagonalNormal):
+    def expand(self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: object = None) -> DiagonalNormal:
+        """The same distribution for a larger batch."""
+        return DiagonalNormal.standard(self._loc.expand(torch.Size(batch_shape) + self.event_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density, in nats, shape ``(*sample, *batch)``."""
+        if self._validate_args:
+            self._validate_sample(value)
+        log_p = _log_standard_normal(value)
+        return log_p if not self.batch_shape else log_p.expand(torch.broadcast_shapes(log_p.shape, self.batch_shape))
+
+
+def _log_standard_normal(value: Tensor) -> Tensor:
+    return -0.5 * value.square().sum(-1) - 0.5 * math.log(2 * math.pi) * value.shape[-1]
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:

@@ -167,7 +167,7 @@ def surrogate(
         )
     if estimator == "reparameterized":
         z = draw(distribution, num_samples)
-        return -(model.log_joint(x, z) - distribution.log_prob(z)).sum() / num_samples
+        return (model.log_joint(x, z) - distribution.log_prob(z)).sum() / -num_samples
     if estimator == "iwae":
         z = draw(distribution, num_samples)
         return -log_mean_exp(model.log_joint(x, z) - distribution.log_prob(z)).sum()
@@ -191,18 +191,16 @@ def _stl(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: in
 
 def _dreg(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int) -> Tensor:
     z = draw(q, num_samples)
-    # A copy that only the model sees. In the gradient that comes back through it, along the draws, each weight is to
-    # count twice; in the gradient of theta, which stops before it, once.
-    seen = z.view_as(z)
-    log_joint = model.log_joint(x, seen)
+    with torch.enable_grad():
+        point = z.detach().requires_grad_()
+        log_joint = model.log_joint(x, point)
+        (joint_slope,) = torch.autograd.grad(log_joint.sum(), point, retain_graph=True)
     log_q, slope = _density_at_fixed_parameters(q, z)
     log_w = log_joint.detach() - log_q
     weights = self_normalized(log_w)
-    if seen.requires_grad:
-        seen.register_hook(lambda gradient: gradient * weights.reshape(*weights.shape, *(1,) * len(q.event_shape)))
     along_theta = weights * torch.where(log_joint > -torch.inf, log_joint, 0.0)
-    along_draws = weights.square() * _inner(slope, z, log_q.ndim)
-    return _loss(log_mean_exp(log_w), (along_theta - along_draws).sum(0))
+    along_draws = weights.square() * _inner(joint_slope - slope, z, log_q.ndim)
+    return _loss(log_mean_exp(log_w), (along_theta + along_draws).sum(0))
 
 
 def _score(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int, baseline: Baseline) -> Tensor:

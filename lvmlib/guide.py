@@ -121,7 +121,7 @@ class MeanFieldGuide(nn.Module):
 
     def forward(self, x: Tensor | None = None) -> Distribution:
         """The distribution of z, batch shape ``batch_shape``; x is not looked at."""
-        return DiagonalNormal(self.loc, self.log_scale.exp())
+        return DiagonalNormal(self.loc, self.log_scale.exp(), self.log_scale)
 
 
 class AmortizedGuide(nn.Module):
@@ -161,7 +161,7 @@ class AmortizedGuide(nn.Module):
                 f"log-scales; give its last layer 2 * latent_dim outputs."
             )
         loc, log_scale = parameters.chunk(2, dim=-1)
-        return DiagonalNormal(loc, log_scale.exp())
+        return DiagonalNormal(loc, log_scale.exp(), log_scale)
 
 
 def defensive_mixture(q: Guide, safe: Distribution | LatentVariableModel, weight: float = 0.1) -> Guide:

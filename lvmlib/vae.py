@@ -82,7 +82,7 @@ class VAE(LatentVariableModel):
         likelihood = _BernoulliDecoder(decoder)
         like = next(likelihood.parameters(), torch.zeros(()))
         zeros = torch.zeros(latent_dim, dtype=like.dtype, device=like.device)
-        super().__init__(DiagonalNormal(zeros, torch.ones_like(zeros)), likelihood)
+        super().__init__(DiagonalNormal.standard(zeros), likelihood)
         self.encoder = AmortizedGuide(encoder)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:

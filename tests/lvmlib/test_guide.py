@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import models
 import pytest
@@ -26,6 +27,7 @@ from lvmlib import (
     self_normalized_expectation,
     summarize_weights,
 )
+from lvmlib._checks import trusted_values
 from lvmlib._closed_forms import DiagonalNormal
 
 
@@ -232,3 +234,46 @@ def test_the_diagonal_normal_of_a_guide_is_that_of_torch():
     torch.testing.assert_close(kl(ours, theirs), torch.zeros(3).double())
     wider = ours.expand((4, 3))
     assert wider.log_prob(models.normals(4, 3, 2, seed=3)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_noise_of_the_last_draw_gives_the_density_and_the_gradients_of_the_formula(known):
+    loc, log_scale = (models.normals(3, 2, seed=seed).requires_grad_() for seed in (0, 1))
+
+    def total(use_noise):
+        q = DiagonalNormal(loc, log_scale.exp(), log_scale if known else None)
+        with trusted_values() if use_noise else nullcontext():
+            z = q.rsample((5,))
+            log_q = q.log_prob(z)
+        other = q.log_prob(z.detach())
+        torch.testing.assert_close(log_q.detach(), other.detach())
+        return (log_q * models.normals(5, 3, seed=2) + z.sum(-1)).sum()
+
+    gradients = []
+    for use_noise in (True, False):
+        torch.manual_seed(0)
+        gradients += [torch.autograd.grad(total(use_noise), [loc, log_scale])]
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_draws_without_a_gradient_keep_that_of_the_density():
+    loc = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    q = DiagonalNormal(loc, torch.ones_like(loc))
+    with trusted_values():
+        with torch.no_grad():
+            z = q.rsample()
+        q.log_prob(z).backward()
+        torch.testing.assert_close(loc.grad, z)
+        detached = q.rsample().detach_()
+        (slope,) = torch.autograd.grad(q.log_prob(detached), loc)
+    torch.testing.assert_close(slope, detached)
+
+
+def test_the_standard_normal_is_that_of_torch():
+    zeros = torch.zeros(2, dtype=torch.float64)
+    z = models.normals(5, 3, 2, seed=2)
+    for ours in (DiagonalNormal.standard(zeros), DiagonalNormal.standard(zeros).expand((3,))):
+        theirs = Independent(Normal(zeros, 1.0), 1).expand(ours.batch_shape)
+        torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
+        torch.testing.assert_close(kl(ours, theirs), torch.zeros(ours.batch_shape).double())

@@ -277,15 +277,54 @@ def test_the_bar_shows_the_bound_and_the_time_left(capsys):
     assert "validation -4" in shown
 
 
-def test_a_compiled_loss_takes_the_same_steps(monkeypatch):
+@pytest.fixture
+def compiled_quickly(monkeypatch):
     """Traced and differentiated as always, but run without the minute that generating machine code takes."""
-    compile_loss = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda loss, options: compile_loss(loss, backend="aot_eager"))
+    compile_program = torch.compile
+
+    def quickly(program, options):
+        return compile_program(program, backend="aot_eager", options={"guard_filter_fn": options["guard_filter_fn"]})
+
+    monkeypatch.setattr(torch, "compile", quickly)
+
+
+@pytest.mark.parametrize(
+    ("objective", "estimator", "num_samples"),
+    [("elbo", "reparameterized", 1), ("elbo", "stl", 2), ("elbo", "score", 2), ("iwae", "iwae", 3), ("iwae", "dreg", 3),
+     ("iwae", "vimco", 3)],
+)  # fmt: skip
+def test_a_compiled_loss_takes_the_same_steps(compiled_quickly, objective, estimator, num_samples):
     one, two = small_vae(), small_vae()
+    how = {"objective": objective, "estimator": estimator, "num_samples": num_samples, "epochs": 2, **QUIET}
+    fit(one, one.encoder, binary_digits(), **how)
+    fit(two, two.encoder, binary_digits(), compile=True, **how)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_what_was_compiled_for_one_model_is_not_used_for_another(compiled_quickly):
+    def other_sizes():
+        torch.manual_seed(0)
+        return VAE(encoder=mlp(64, 9, 4), decoder=mlp(2, 9, 64), latent_dim=2)
+
+    vae = small_vae()
+    fit(vae, vae.encoder, binary_digits(), epochs=1, compile=True, **QUIET)
+    one, two = other_sizes(), other_sizes()
     fit(one, one.encoder, binary_digits(), epochs=2, **QUIET)
     fit(two, two.encoder, binary_digits(), epochs=2, compile=True, **QUIET)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_a_compiled_step_that_goes_bad_is_named(compiled_quickly):
+    vae = small_vae()
+    with torch.no_grad():
+        vae.encoder.encoder[-1].bias[-1] = torch.inf
+    before = parameters(vae)
+    with pytest.raises(NonFiniteLossError, match="step 1"):
+        fit(vae, vae.encoder, binary_digits(), epochs=1, compile=True, **QUIET)
+    assert same(parameters(vae), before)
+    assert all(parameter.grad is None for parameter in vae.parameters())
 
 
 class Reads(TorchDispatchMode):
