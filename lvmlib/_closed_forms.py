@@ -113,7 +113,7 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     try:
         # Some of torch's formulas assume equal batch shapes: two Bernoullis of different ones are an IndexError.
         q, p = _broadcast(q, p)
-        value = _coin_to_uniform(q, p) if _is_coin_to_uniform(q, p) else kl_divergence(q, p)
+        value = _divergence(q, p)
     except NotImplementedError:
         gaussian_q, gaussian_p = as_multivariate_normal(q), as_multivariate_normal(p)
         if gaussian_q is None or gaussian_p is None:
@@ -122,13 +122,25 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     return _sum_last(value, shared)
 
 
-def _is_coin_to_uniform(q: Distribution, p: Distribution) -> bool:
-    return isinstance(q, ContinuousBernoulli) and isinstance(p, Uniform)
+def _divergence(q: Distribution, p: Distribution) -> Tensor:
+    if isinstance(q, ContinuousBernoulli) and isinstance(p, Uniform):
+        return _coin_to_uniform(q, p)
+    if any(isinstance(q, family) and isinstance(p, family) for family in (Categorical, OneHotCategorical, Bernoulli)):
+        return _table_divergence(q, p)
+    return kl_divergence(q, p)
 
 
 def _coin_to_uniform(q: Any, p: Any) -> Tensor:
     # torch says infinite for the unit interval itself, where both have the same support.
     return torch.where((p.low <= 0) & (p.high >= 1), (p.high - p.low).log() - q.entropy(), torch.inf)
+
+
+def _table_divergence(q: Distribution, p: Distribution) -> Tensor:
+    # torch says infinite where a probability only rounds to zero, as that of a far component of a mixture does.
+    log_q, log_p = _logs(q), _logs(p)
+    possible = log_q > -torch.inf
+    difference = torch.where(possible, log_q, 0.0) - torch.where(possible, log_p, 0.0)
+    return torch.where(difference < torch.inf, log_q.exp() * difference, torch.inf).sum(-1)
 
 
 def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:
@@ -184,15 +196,8 @@ def _log_square(p: Distribution, q: Distribution) -> Tensor | None:
     return None if gaussian_p is None or gaussian_q is None else _gaussian_square(gaussian_p, gaussian_q)
 
 
-def _table_square(p: Categorical, q: Categorical) -> Tensor:
-    return _square_of_tables(_log_table(p), _log_table(q))
-
-
-def _coin_square(p: Bernoulli, q: Bernoulli) -> Tensor:
-    return _square_of_tables(_log_coin(p), _log_coin(q))
-
-
-def _square_of_tables(log_p: Tensor, log_q: Tensor) -> Tensor:
+def _table_square(p: Distribution, q: Distribution) -> Tensor:
+    log_p, log_q = _logs(p), _logs(q)
     return torch.where(log_p > -torch.inf, 2 * log_p - log_q, -torch.inf).logsumexp(-1)
 
 
@@ -230,8 +235,8 @@ def _if_positive(parameters: Tensor, log_normaliser: Any) -> Tensor:
 
 _SQUARES: tuple[tuple[Any, Any], ...] = (
     (Categorical, _table_square),
-    (OneHotCategorical, lambda p, q: _table_square(p._categorical, q._categorical)),
-    (Bernoulli, _coin_square),
+    (OneHotCategorical, _table_square),
+    (Bernoulli, _table_square),
     (Beta, _beta_square),
     (Dirichlet, _dirichlet_square),
     ((Gamma, Exponential), _gamma_square),
@@ -275,6 +280,13 @@ def _independent(distribution: Distribution, num_dims: int) -> Distribution:
 
 def _sum_last(value: Tensor, num_dims: int) -> Tensor:
     return value.sum(tuple(range(-num_dims, 0))) if num_dims else value
+
+
+def _logs(distribution: Any) -> Tensor:
+    """Log-probabilities of all values of a table or a coin, the last dimension."""
+    if isinstance(distribution, Bernoulli):
+        return _log_coin(distribution)
+    return _log_table(distribution._categorical if isinstance(distribution, OneHotCategorical) else distribution)
 
 
 def _log_table(distribution: Categorical) -> Tensor:

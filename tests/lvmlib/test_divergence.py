@@ -131,6 +131,23 @@ def test_monte_carlo_divergence_is_within_five_of_its_standard_errors(measure):
     assert estimate.num_samples == 40_000
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_probability_that_only_rounds_to_zero_leaves_the_kl_of_a_table_finite(dtype):
+    even, far = torch.zeros(2, dtype=dtype), torch.tensor([0.0, -2000.0], dtype=dtype, requires_grad=True)
+    half = math.log(0.5)
+    for family in (Categorical, OneHotCategorical):
+        value = kl(family(logits=even), family(logits=far))
+        assert value.item() == pytest.approx(1000 + half)
+        assert kl(family(logits=far), family(logits=far)) == 0
+        (slope,) = torch.autograd.grad(value, far)
+        torch.testing.assert_close(slope, torch.tensor([0.5, -0.5], dtype=dtype))
+    coin = kl(Bernoulli(logits=even[:1]), Bernoulli(logits=far[1:]))
+    assert coin.item() == pytest.approx(1000 + half)
+    never = Categorical(probs=torch.tensor([1.0, 0.0], dtype=dtype))
+    assert kl(Categorical(logits=even), never) == torch.inf
+    assert kl(never, Categorical(logits=even)).item() == pytest.approx(-half)
+
+
 def test_kl_is_infinite_where_q_has_mass_and_p_has_none():
     q, p = Normal(torch.tensor(0.0), 1.0), Gamma(torch.tensor(2.0), 1.0)
     assert kl(q, p, num_samples=100, seed=0).value == torch.inf
