@@ -553,7 +553,9 @@ class _Tail(NamedTuple):
         start = threshold.exp()
         shape, scale = _fit_generalized_pareto(log_raw.flip(0).exp() - start)
         # The expected order statistics, nearly: quantiles in the middle of equal slices of probability.
-        log_survival = ((torch.arange(len(log_raw)).to(log_raw) + 0.5) / len(log_raw)).log()
+        log_survival = (
+            (torch.arange(len(log_raw), dtype=log_raw.dtype, device=log_raw.device) + 0.5) / len(log_raw)
+        ).log()
         quantiles = torch.where(shape == 0, -log_survival, (-shape * log_survival).expm1() / shape)
         log_smoothed = (start + scale * quantiles).log().clamp(max=0.0)
         return cls(shape, log_raw, log_smoothed)
@@ -567,7 +569,7 @@ def _fit_generalized_pareto(exceedances: Tensor) -> tuple[Tensor, Tensor]:
     """
     count = len(exceedances)
     grid_size = 30 + int(math.sqrt(count))
-    steps = torch.arange(1, grid_size + 1).to(exceedances)
+    steps = torch.arange(1, grid_size + 1, dtype=exceedances.dtype, device=exceedances.device)
     quartile = exceedances[int(count / 4 + 0.5) - 1]
     grid = (1 - (grid_size / (steps - 0.5)).sqrt()) / (3 * quartile) + 1 / exceedances[-1]
     shapes = torch.log1p(-grid[:, None] * exceedances).mean(1)
