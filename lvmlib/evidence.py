@@ -101,7 +101,7 @@ def prior_monte_carlo(
     Args:
         model: The joint density.
         x: Observations, shape ``(*batch, *x_event)``.
-        num_samples: K.
+        num_samples: The number K of draws.
         chunk_size: Draws weighed at once; less memory when small, the same answer.
         seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
 
@@ -140,7 +140,7 @@ def importance_sampling(
         model: The joint density.
         q: A Distribution over z, or a callable from x to one.
         x: Observations, shape ``(*batch, *x_event)``.
-        num_samples: K.
+        num_samples: The number K of draws.
         chunk_size: Draws weighed at once; less memory when small, the same answer.
         seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
 
@@ -227,7 +227,7 @@ def self_normalized_expectation(
         x: Observations, shape ``(*batch, *x_event)``.
         f: From draws, shape ``(K, *batch, *z_event)``, to real values, shape ``(K, *batch, *f_event)``, each from
             its own z; true and false count as one and zero. It is not asked about the value at a weight of zero.
-        num_samples: K.
+        num_samples: The number K of draws.
         chunk_size: Draws weighed at once, for each x; less memory when small, the same answer up to rounding.
         seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
 

@@ -128,7 +128,7 @@ def surrogate(
         model: The joint density.
         q: A Distribution over z, or a callable from x to one.
         x: Observations, shape ``(*batch, *x_event)``.
-        num_samples: K.
+        num_samples: The number K of draws.
         estimator: One of the six above.
         baseline: :math:`b_k` of ``score``: ``None`` for zero; ``"leave_one_out"`` for the mean of the other
             log-weights of the same x; or a :class:`RunningMean`, which this call also updates.

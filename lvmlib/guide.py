@@ -99,7 +99,7 @@ class MeanFieldGuide(nn.Module):
     .. math:: q_\phi(z) = \prod_{d=1}^{D} \mathrm{N}(z_d; \mu_d, \sigma_d^2), \qquad \phi = (\mu, \log \sigma)
 
     Args:
-        latent_dim: D.
+        latent_dim: The number D of latent dimensions.
         batch_shape: ``()`` for one q shared by every x; ``(N,)`` for one q for each of N observations, to be
             called with exactly those.
 

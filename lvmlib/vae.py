@@ -49,9 +49,9 @@ class VAE(LatentVariableModel):
     r"""Binary images made from a standard normal z by a decoder, and an encoder that guesses z from an image.
 
     .. math::
-        z \sim \mathrm{N}(0, I_D), \qquad
-        x_m \mid z \sim \mathrm{Bernoulli}\big(\operatorname{sigmoid} f_\theta(z)_m\big), \qquad
-        q_\phi(z \mid x) = \mathrm{N}\big(\mu_\phi(x), \operatorname{diag} \sigma_\phi(x)^2\big)
+        z &\sim \mathrm{N}(0, I_D) \\
+        x_m \mid z &\sim \mathrm{Bernoulli}\big(\operatorname{sigmoid} f_\theta(z)_m\big) \\
+        q_\phi(z \mid x) &= \mathrm{N}\big(\mu_\phi(x), \operatorname{diag} \sigma_\phi(x)^2\big)
 
     It is a :class:`LatentVariableModel` whose q travels with it as ``vae.encoder``: every function of the course
     takes the two, as in ``elbo(vae, vae.encoder, x)``.
@@ -59,7 +59,7 @@ class VAE(LatentVariableModel):
     Args:
         encoder: A module from x, shape ``(*batch, M)``, to D means and D log-scales, shape ``(*batch, 2 D)``.
         decoder: A module from z, shape ``(*batch, D)``, to the logits of M pixels, shape ``(*batch, M)``.
-        latent_dim: D.
+        latent_dim: The number D of latent dimensions.
 
     Raises:
         TypeError: If ``encoder`` or ``decoder`` is no module.

@@ -46,7 +46,7 @@ def log_weights(model: LatentVariableModel, q: Guide, x: Tensor, num_samples: in
         model: The joint density.
         q: A Distribution over z, or a callable from x to one.
         x: Observations, shape ``(*batch, *x_event)``.
-        num_samples: K.
+        num_samples: The number K of draws.
 
     Returns:
         Shape ``(K, *batch)``; ``-inf`` where a draw has joint density zero.
@@ -104,7 +104,7 @@ def summarize_weights(
         model: The joint density.
         q: A Distribution over z, or a callable from x to one.
         x: Observations, shape ``(*batch, *x_event)``.
-        num_samples: K.
+        num_samples: The number K of draws.
         chunk_size: Draws weighed at once, for each x; less memory when small. By default about half a million
             numbers at a time.
         seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.

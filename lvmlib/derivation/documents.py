@@ -66,7 +66,7 @@ class CheckedBlock:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the display is what its chapter says: true, unread with a reason, or false on purpose."""
+        """Whether the display is what its chapter says, be it true, unread with a reason, or false on purpose."""
         if self.report is None:
             return bool(self.block.unread)
         return self.verdict == ("false" if self.block.expected_false else "holds")
@@ -228,8 +228,8 @@ def display_blocks(path: str | Path) -> list[DisplayBlock]:
         path: A file that ends in ``.md``, ``.ipynb``, ``.tex`` or ``.txt``.
 
     Returns:
-        The displays in order: ``$$...$$``, ``\[...\]``, math directives and environments such as ``align``, outside
-        of code.
+        The displays in order, be they ``$$...$$``, ``\[...\]``, math directives and environments such as ``align``,
+        outside of code.
 
     Raises:
         ValueError: If a mark is not one that exists, or the file is of another kind.
