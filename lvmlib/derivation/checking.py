@@ -799,7 +799,8 @@ class _State:
                 order = sorted(range(len(roles)), key=lambda k: (roles[k] not in OBSERVED, roles[k]))
                 extra = list(range(len(roles) + 1, table.ndim))
                 shown = np.transpose(table, [0, *(k + 1 for k in order), *extra])[model]
-                label = f"{letter.rstrip('°')}({', '.join([roles[k] for k in order] + list(plan.axes_of(letter)))})"
+                name = letter.rstrip("°").replace("[", "").replace("]", "").replace(r"^{\prime}", "'")
+                label = f"{name}({', '.join([roles[k] for k in order] + list(plan.axes_of(letter)))})"
                 if not letter.endswith("°"):
                     tables[label] = shown
             others = {key: np.asarray(value[model]) for key, value in world.values.items()}

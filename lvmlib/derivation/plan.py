@@ -391,6 +391,8 @@ class Plan:
             raise DerivationSyntaxError(f"{in_text(atom) if atom else letter} takes two copies of one variable")
         if letter not in self.joints:
             replacement = self.defined_density(letter, left, right, env)
+            if replacement is None:
+                replacement = self.density_from_definition(letter, left, right, env)
             if replacement is not None:
                 return replacement
         elif not set(roles) <= set(self.letter_roles[letter]):
@@ -429,6 +431,31 @@ class Plan:
             by_role = {self.role(name): name for name in right}
             renamed.update({name: by_role[self.role(name)] for name in given if by_role[self.role(name)] != name})
             return self.compile(body, replace(plain, renamed=renamed))
+        return None
+
+    def density_from_definition(
+        self, letter: str, left: tuple[str, ...], right: tuple[str, ...], env: Environment
+    ) -> int | None:
+        """A marginal or a conditional of a density that is defined over more variables."""
+        context, plain = self.context, Environment(self.sizes)
+        for pattern, body in context.densities:
+            if context.letter(pattern) != letter or context._is_independent(pattern):
+                continue
+            if any(isinstance(a, Density) and context.letter(a) == letter for a in body.walk()):
+                continue
+            mine = {self.role(name): name for name in self.expand(pattern.left, plain)}
+            given = {self.role(name) for name in self.expand(self.random(pattern.right), plain)}
+            asked = {self.role(name): name for name in (*left, *right)}
+            if not given <= asked.keys() or not asked.keys() - given <= mine.keys():
+                continue
+            everything = tuple(asked.get(role, name) for role, name in mine.items())
+            behind = tuple(name for role, name in asked.items() if role in given)
+            joint = self.defined_density(letter, everything, behind, env)
+            if joint is None:
+                continue
+            among = self.total([name for role, name in mine.items() if role not in asked], joint)
+            known = [name for name in right if self.role(name) in mine]
+            return self.ratio(among, self.total(left, among)) if known else among
         return None
 
     def resolved(

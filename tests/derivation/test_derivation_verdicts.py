@@ -233,6 +233,34 @@ def test_definitions_may_be_text_a_list_or_a_mapping() -> None:
     assert check_derivation(latex).verdict == "false"
 
 
+@pytest.mark.parametrize(
+    ("latex", "verdict"),
+    [
+        (r"r(x) = \int r(x, z)\, dz", "holds"),
+        (r"r(z) = q(z)", "holds"),
+        (r"r(z \mid x) = \frac{r(x, z)}{r(x)}", "holds"),
+        (r"r(z \mid x) = \frac{p(x \mid z)\, q(z)}{\int p(x \mid z)\, q(z)\, dz}", "holds"),
+        (r"r(z \mid x) = p(x \mid z)\, q(z)", "false"),
+        (r"r(x) = p(x)", "false"),
+    ],
+)
+def test_a_defined_joint_has_its_own_marginals_and_conditionals(latex: str, verdict: str) -> None:
+    assert check_derivation(latex, definitions=r"r(x, z) := p(x \mid z)\, q(z)").verdict == verdict
+    primed = latex.replace("r(", r"p_{\theta'}(")
+    assert check_derivation(primed, definitions=r"p_{\theta'}(x, z) := p(x \mid z)\, q(z)").verdict == verdict
+
+
+def test_what_lies_beside_a_definition_stays_arbitrary() -> None:
+    latex = r"r(z \mid x, y) = r(z \mid x)"
+    assert check_derivation(latex, definitions=r"r(z \mid x) := p(z \mid x)").verdict == "false"
+
+
+def test_a_counterexample_names_a_density_as_the_reader_does() -> None:
+    report = check_derivation(r"p_{\theta'}(x \mid z) = p_\theta(x \mid z)")
+    assert report.lines[0].counterexample is not None
+    assert set(report.lines[0].counterexample.tables) == {"p(x, z)", r"p_{\theta'}(x, z)"}
+
+
 def test_a_definition_may_take_an_argument_and_an_index() -> None:
     shifted = r"\E_{q(z)}[g(z)] = 1 + \E_{q(z')}[w(z')]"
     assert check_derivation(shifted, definitions=[WEIGHT, r"g(z) := w(z) + 1"]).verdict == "holds"
