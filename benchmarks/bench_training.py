@@ -1,7 +1,7 @@
 """A training step of a variational autoencoder: fit beside plain torch, Pyro and NumPyro, in one run.
 
 Encoder 784-200-200-2x50, decoder 50-200-200-784, ReLU, batches of 100, Adam, one draw, float32, on random binary data
-of the shape of MNIST's images. A round gives each contender four passes through the data, and rounds take turns.
+of the shape of MNIST's images. A round gives each contender ten passes through the data, and rounds take turns.
 Compiling happens before the first round.
 
 - ``plain torch``: the loop that one writes by hand, with the closed KL and the fused Adam of torch.
@@ -46,8 +46,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from lvmlib import VAE, fit, mlp, plots
 
 OBSERVED, HIDDEN, LATENT, BATCH = 784, 200, 50, 100
-ROUNDS = 9
-BATCHES, PASSES = 100, 4
+ROUNDS = 6
+BATCHES, PASSES = 100, 10
 STEPS = BATCHES * PASSES
 LEARNING_RATE = 1e-3
 
