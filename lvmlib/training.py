@@ -169,7 +169,8 @@ def fit(
             before, whole.
         checkpoint_every: Epochs from one checkpoint to the next; the last epoch always writes one.
         resume: Go on from ``checkpoint``, if the file is there; otherwise start.
-        compile: Compile the loss with ``torch.compile``: the first steps are slow, the others faster.
+        compile: Compile the loss and its gradient with ``torch.compile``, which needs a C++ compiler on a CPU: the
+            first step takes seconds, the others less.
         progress: Show a bar with the bound and the time left.
 
     Returns:

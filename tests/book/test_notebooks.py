@@ -179,9 +179,9 @@ First,
 :tags: [nbval-check-output]
 import time
 
-print("solved", flush=True)
-time.sleep(0.5)
-print("at last")
+for piece in ("solved  ", "at", "\n", "\n", "last\n"):
+    print(piece, end="", flush=True)
+    time.sleep(0.3)
 ```
 
 and then.
@@ -284,7 +284,7 @@ def test_code_cells_keep_their_order_and_say_how_they_fold(notebook: NotebookNod
     folded = {"source_hidden": True, "outputs_hidden": True}
     assert [cell.metadata.get("jupyter") for cell in code] == [folded, {"source_hidden": True}, folded]
     assert [cell.execution_count for cell in code] == [1, 2, 3]
-    assert [output.text for output in code[2].outputs] == ["solved\nat last\n"], "two streams are one"
+    assert [output.text for output in code[2].outputs] == ["solved  at\n\nlast\n"], "as it was printed, in pieces"
     assert code[2].metadata.tags == ["nbval-check-output"]
 
 

@@ -37,7 +37,9 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
     def execute(chapter: tuple[Path, NotebookNode]) -> ExecutionResult:
         path, notebook = chapter
         timeout = app.config.nb_execution_timeout
-        return single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+        result = single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+        join_streams(notebook)
+        return result
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side would fight over the processors
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -45,6 +47,25 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
             if result.err is None:
                 bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
                 cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def join_streams(notebook: NotebookNode) -> None:
+    """Put together what a cell printed, which arrives in pieces of any length.
+
+    MyST-NB takes each piece for whole lines: a line that came in two would be two, and an empty one would be lost.
+    """
+    for cell in notebook.cells:
+        streams: dict[str, NotebookNode] = {}
+        outputs = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name in streams:
+                streams[output.name].text += output.text
+                continue
+            if output.output_type == "stream":
+                streams[output.name] = output
+            outputs.append(output)
+        if outputs:
+            cell.outputs = outputs
 
 
 def executed(app: Sphinx, docname: str) -> NotebookNode:
