@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Beta, Categorical, Independent, MultivariateNormal, Normal
 
 from lvmlib import BernoulliMixture, BetaBernoulli, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel
 
@@ -66,4 +66,14 @@ EXACT_MODELS = {
     "bernoulli_mixture": bernoulli_mixture,
     "beta_bernoulli": beta_bernoulli,
     "quadrature": radius_model,
+}
+
+# For each of them a q of its posterior's family that is not the posterior.
+EXACT_GUIDES = {
+    "finite": lambda: Categorical(table(3, seed=11)),
+    "linear_gaussian": lambda: MultivariateNormal(normals(2, seed=3), 0.4 * torch.eye(2).double()),
+    "mixture": lambda: Categorical(table(3, seed=11)),
+    "bernoulli_mixture": lambda: Categorical(table(3, seed=11)),
+    "beta_bernoulli": lambda: Beta(torch.tensor(2.5).double(), torch.tensor(3.0).double()),
+    "quadrature": lambda: Independent(Normal(0.5 * torch.ones(2).double(), 0.6 * torch.ones(2).double()), 1),
 }

@@ -8,27 +8,17 @@ import models
 import pytest
 import torch
 import zuko
-from torch.distributions import Beta, Categorical, Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Independent, Normal
 
 from lvmlib import elbo, kl_decomposition
 
 FORMS = ("joint", "prior_kl", "entropy")
 
-# For each exact model a q of its posterior's family that is not the posterior.
-GUIDES: dict[str, Distribution] = {
-    "finite": lambda: Categorical(models.table(3, seed=11)),
-    "mixture": lambda: Categorical(models.table(3, seed=11)),
-    "bernoulli_mixture": lambda: Categorical(models.table(3, seed=11)),
-    "linear_gaussian": lambda: MultivariateNormal(models.normals(2, seed=3), 0.4 * torch.eye(2).double()),
-    "beta_bernoulli": lambda: Beta(torch.tensor(2.5).double(), torch.tensor(3.0).double()),
-    "quadrature": lambda: Independent(Normal(0.5 * torch.ones(2).double(), 0.6 * torch.ones(2).double()), 1),
-}
-
 
 @pytest.mark.parametrize("name", models.EXACT_MODELS)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_averages_to_the_exact_elbo(name, form):
-    model, q = models.EXACT_MODELS[name](), GUIDES[name]()
+    model, q = models.EXACT_MODELS[name](), models.EXACT_GUIDES[name]()
     x, _ = model.sample(3, seed=0)
     exact = kl_decomposition(model, q, x).elbo
     values = torch.stack([elbo(model, q, x, 100, form=form) for _ in range(100)])
