@@ -19,9 +19,9 @@ __all__ = [
     "check_sample_count",
     "check_shape",
     "cholesky",
+    "describe",
     "into_support",
     "is_real",
-    "kind",
     "support_of",
     "trusted_values",
     "values_are_trusted",
@@ -54,7 +54,7 @@ def values_are_trusted() -> bool:
     return _values_are_trusted
 
 
-def kind(value: object) -> str:
+def describe(value: object) -> str:
     """The shortest description of ``value`` that lets a reader find it."""
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
@@ -69,7 +69,7 @@ def kind(value: object) -> str:
 def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
     """``value`` as an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {kind(value)}: expected an int; write int({name}) if a rounding is meant.")
+        raise TypeError(f"{name} is {describe(value)}: expected an int; write int({name}) if a rounding is meant.")
     if value < least:
         raise ValueError(f"{name} is {value}: expected an integer of at least {least}; raise it.")
     return value
@@ -78,7 +78,9 @@ def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
 def check_float_tensor(name: str, value: object) -> Tensor:
     """``value`` as a floating-point tensor without NaN; nothing is converted."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {kind(value)}: expected a torch.Tensor; convert it with torch.as_tensor({name}).")
+        raise TypeError(
+            f"{name} is {describe(value)}: expected a torch.Tensor; convert it with torch.as_tensor({name})."
+        )
     if not value.is_floating_point():
         raise TypeError(f"{name} has dtype {value.dtype}: expected float32 or float64; convert it with {name}.float().")
     check_no_nan(name, value)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, kind
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._closed_forms import closed_form_kl
 from lvmlib._log_space import log_mean_exp
 from lvmlib._types import Float
@@ -115,4 +115,4 @@ def iwae_bound(
 
 
 def _no_closed_form(form: str, q: Distribution, needed: str) -> ValueError:
-    return ValueError(f"form is {form!r} and q is {kind(q)}: expected a q with {needed}; use form='joint'.")
+    return ValueError(f"form is {form!r} and q is {describe(q)}: expected a q with {needed}; use form='joint'.")

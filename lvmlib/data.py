@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lvmlib._checks import check_sample_count, kind
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._types import Float, Int
 
 __all__ = ["Digits", "banana", "digits", "mnist", "ring"]
@@ -343,7 +343,7 @@ def _openml_mnist() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def _check_number(name: str, value: object, *, least: float = -math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} is {kind(value)}: expected a real number; write float({name}).")
+        raise TypeError(f"{name} is {describe(value)}: expected a real number; write float({name}).")
     if not (math.isfinite(value) and value >= least):
         wanted = "a finite number" if least == -math.inf else f"a finite number of at least {least:g}"
         raise ValueError(f"{name} is {value}: expected {wanted}; choose one, such as 0.1.")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, into_support, kind
+from lvmlib._checks import check_sample_count, describe, into_support
 from lvmlib._closed_forms import closed_form_kl, closed_form_log_square, log_mass
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
@@ -136,7 +136,7 @@ def kl(
     value = closed_form_kl(q, p)
     if value is None:
         raise ValueError(
-            f"q is {kind(q)} and p is {kind(p)}: expected a pair with a closed formula; "
+            f"q is {describe(q)} and p is {describe(p)}: expected a pair with a closed formula; "
             f"pass num_samples=10_000 for a Monte Carlo estimate with its standard error."
         )
     return value
@@ -188,7 +188,7 @@ def chi_square(
     log_square = closed_form_log_square(p, q)
     if log_square is None:
         raise ValueError(
-            f"p is {kind(p)} and q is {kind(q)}: expected a pair with a closed formula; "
+            f"p is {describe(p)} and q is {describe(q)}: expected a pair with a closed formula; "
             f"pass num_samples=10_000 for a Monte Carlo estimate with its standard error."
         )
     return log_square.expm1()
@@ -303,21 +303,24 @@ def aggregate_posterior_split(
 def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
     """q for each of the N observations, as one Distribution with batch shape ``(N,)``."""
     if not isinstance(x, Tensor) or x.ndim == 0:
-        raise ValueError(f"x is {kind(x)}: expected N observations, shape (N, *x_event); add a dimension with x[None].")
+        raise ValueError(
+            f"x is {describe(x)}: expected N observations, shape (N, *x_event); add a dimension with x[None]."
+        )
     guides = q if isinstance(q, Distribution) or not callable(q) else q(x)
     for name, value in (("q", guides), ("prior", prior)):
         if not isinstance(value, Distribution):
-            raise TypeError(f"{name} is {kind(value)}: expected a torch Distribution; pass model.prior as prior.")
+            raise TypeError(f"{name} is {describe(value)}: expected a torch Distribution; pass model.prior as prior.")
     if prior.batch_shape:
         raise ValueError(
-            f"prior is {kind(prior)}: expected batch shape (), one density over the whole of z; wrap it in "
+            f"prior is {describe(prior)}: expected batch shape (), one density over the whole of z; wrap it in "
             f"torch.distributions.Independent(prior, {len(prior.batch_shape)})."
         )
     if not guides.batch_shape:
         guides = guides.expand(torch.Size((len(x),)))
     if guides.batch_shape != (len(x),):
         raise ValueError(
-            f"q is {kind(guides)} for {len(x)} observations: expected batch shape ({len(x)},), one density for each; "
+            f"q is {describe(guides)} for {len(x)} observations: "
+            f"expected batch shape ({len(x)},), one density for each; "
             f"flatten x to one batch dimension."
         )
     _check_pair(guides, prior)
@@ -327,7 +330,7 @@ def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
 def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePosteriorSplit:
     if not guides.has_enumerate_support:
         raise ValueError(
-            f"q is {kind(guides)}, whose z has no finite list of values: expected a number of draws; pass "
+            f"q is {describe(guides)}, whose z has no finite list of values: expected a number of draws; pass "
             f"num_samples=100 for an estimate with its standard error."
         )
     z = guides.enumerate_support(expand=False)
@@ -368,7 +371,7 @@ def _stratified(values: Float[Tensor, "S N"]) -> DivergenceEstimate:
 def _check_pair(q: Distribution, p: Distribution) -> None:
     for name, value in (("q", q), ("p", p)):
         if not isinstance(value, Distribution):
-            raise TypeError(f"{name} is {kind(value)}: expected a torch Distribution; call the guide with x first.")
+            raise TypeError(f"{name} is {describe(value)}: expected a torch Distribution; call the guide with x first.")
     if q.event_shape != p.event_shape:
         raise ValueError(
             f"q has event shape {tuple(q.event_shape)} and p has {tuple(p.event_shape)}: expected one z; wrap the "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
-from lvmlib._checks import check_sample_count, check_shape, kind
+from lvmlib._checks import check_sample_count, check_shape, describe
 from lvmlib._closed_forms import as_multivariate_normal
 from lvmlib._types import Float
 from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
@@ -136,7 +136,7 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
         raise ValueError(f"regularization is {regularization}: expected a number from 0 to 0.5; try 1e-3.")
     if tuple(q.batch_shape) != (len(x),):
         raise ValueError(
-            f"q is {kind(q)} for {len(x)} observations: expected batch shape ({len(x)},), one q for each; "
+            f"q is {describe(q)} for {len(x)} observations: expected batch shape ({len(x)},), one q for each; "
             f"pass model.posterior(x) or q.expand(({len(x)},))."
         )
     with torch.no_grad():
@@ -183,7 +183,9 @@ def _bernoulli_mixture(model: BernoulliMixture, q: Distribution, x: Tensor, regu
 def _linear_gaussian(model: LinearGaussian, q: Distribution, x: Tensor, regularization: float) -> LinearGaussian:
     gaussian = as_multivariate_normal(q)
     if gaussian is None:
-        raise TypeError(f"q is {kind(q)}: expected a Gaussian for the M-step of a LinearGaussian; use its posterior.")
+        raise TypeError(
+            f"q is {describe(q)}: expected a Gaussian for the M-step of a LinearGaussian; use its posterior."
+        )
     mean, covariance = gaussian.mean, gaussian.covariance_matrix.mean(0)
     # The regression of x on z and a constant, with z known up to its covariance.
     inputs = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
@@ -206,7 +208,7 @@ def _fit(covariance: Float[Tensor, "M M"], scatter: Float[Tensor, "M M"]) -> flo
 def _responsibilities(q: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     """The table of q, the observations that each component gets, at least a harmless one, and whether it gets any."""
     if not isinstance(q, Categorical):
-        raise TypeError(f"q is {kind(q)}: expected a Categorical for the M-step of a mixture; use its posterior.")
+        raise TypeError(f"q is {describe(q)}: expected a Categorical for the M-step of a mixture; use its posterior.")
     counts = q.probs.sum(0)
     some = counts > torch.finfo(counts.dtype).tiny
     return q.probs, torch.where(some, counts, 1.0), some

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lvmlib._checks import check_no_nan, into_support, kind
+from lvmlib._checks import check_no_nan, describe, into_support
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
@@ -251,7 +251,7 @@ def self_normalized_expectation(
         Owen (2013), *Monte Carlo theory, methods and examples*, section 9.2.
     """
     if not callable(f):
-        raise TypeError(f"f is {kind(f)}: expected a callable from z to a tensor; pass lambda z: z for the mean.")
+        raise TypeError(f"f is {describe(f)}: expected a callable from z to a tensor; pass lambda z: z for the mean.")
     _check_covers(model, q, x)
     summary, ratios = WeightSummary(), list[_Ratio]()
 
@@ -272,7 +272,7 @@ def _evaluate(f: Callable[[Tensor], Tensor], z: Tensor, log_w: Tensor) -> Tensor
     """The values of f in float64, zero where the weight is."""
     values = f(z)
     if not isinstance(values, Tensor) or values.is_complex():
-        raise TypeError(f"f(z) is {kind(values)}: expected a real tensor; return one with torch.as_tensor.")
+        raise TypeError(f"f(z) is {describe(values)}: expected a real tensor; return one with torch.as_tensor.")
     if values.shape[: log_w.ndim] != log_w.shape:
         raise ValueError(
             f"f(z) has shape {tuple(values.shape)} for {len(z)} draws of z of shape {tuple(z.shape)}: expected "

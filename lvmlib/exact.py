@@ -33,7 +33,7 @@ from lvmlib._checks import (
     check_sample_count,
     check_shape,
     cholesky,
-    kind,
+    describe,
     support_of,
 )
 from lvmlib._closed_forms import as_multivariate_normal, closed_form_kl
@@ -92,7 +92,7 @@ class ExactModel(LatentVariableModel):
 
     def _no_closed_form(self, q: Distribution, family: str) -> TypeError:
         return TypeError(
-            f"q is {kind(q)}: expected {family} for an exact expectation under {type(self).__name__}; "
+            f"q is {describe(q)}: expected {family} for an exact expectation under {type(self).__name__}; "
             f"estimate it with elbo(model, q, x, num_samples)."
         )
 
@@ -179,8 +179,8 @@ class FiniteModel(_DiscreteLatentModel):
         check_same_kind(prior=prior, likelihood=likelihood)
         check_probabilities("prior", prior)
         check_probabilities("likelihood", likelihood)
-        self._hold("prior_table", prior)
-        self._hold("likelihood_table", likelihood)
+        self._register("prior_table", prior)
+        self._register("likelihood_table", likelihood)
 
     @property
     def prior(self) -> Categorical:
@@ -243,9 +243,9 @@ class LinearGaussian(ExactModel):
         if noise_variance.ndim:
             check_shape("noise_variance", noise_variance, (weight.shape[0],))
         check_positive("noise_variance", noise_variance)
-        self._hold("weight", weight)
-        self._hold("bias", bias)
-        self._hold("noise_variance", noise_variance)
+        self._register("weight", weight)
+        self._register("bias", bias)
+        self._register("noise_variance", noise_variance)
 
     @classmethod
     def fit(cls, x: Float[Tensor, "N M"], latent_dim: int) -> LinearGaussian:
@@ -436,9 +436,9 @@ class GaussianMixture(_DiscreteLatentModel):
         check_same_kind(weights=weights, means=means, covariances=covariances)
         check_probabilities("weights", weights)
         cholesky("covariances", covariances.detach())
-        self._hold("weights", weights)
-        self._hold("means", means)
-        self._hold("covariances", covariances)
+        self._register("weights", weights)
+        self._register("means", means)
+        self._register("covariances", covariances)
 
     @property
     def prior(self) -> Categorical:
@@ -506,8 +506,8 @@ class BernoulliMixture(_DiscreteLatentModel):
                 f"probs is {probs[first].item():.6g} at index {first}: expected probabilities in [0, 1]; "
                 f"if these are logits, pass probs.sigmoid()."
             )
-        self._hold("weights", weights)
-        self._hold("probs", probs)
+        self._register("weights", weights)
+        self._register("probs", probs)
 
     @property
     def prior(self) -> Categorical:
@@ -568,8 +568,8 @@ class BetaBernoulli(ExactModel):
         check_same_kind(a=a, b=b)
         check_positive("a", a)
         check_positive("b", b)
-        self._hold("a", a)
-        self._hold("b", b)
+        self._register("a", a)
+        self._register("b", b)
 
     @property
     def prior(self) -> Beta:
@@ -659,7 +659,7 @@ class QuadratureModel(ExactModel):
         layout = self._layout()
         if support_of(self.prior).is_discrete:
             raise TypeError(
-                f"prior is {kind(self.prior)}, discrete: expected a continuous prior to integrate over; "
+                f"prior is {describe(self.prior)}, discrete: expected a continuous prior to integrate over; "
                 f"sum over a discrete z with FiniteModel or GaussianMixture."
             )
         dim = layout.z_event.numel()

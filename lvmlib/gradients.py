@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, kind
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._log_space import log_mean_exp, self_normalized
 from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
@@ -161,7 +161,7 @@ def surrogate(
     distribution = proposal(model, q, x)
     if estimator in _NEEDS_REPARAMETERIZATION and not distribution.has_rsample:
         raise TypeError(
-            f"estimator is {estimator!r} and q is {kind(distribution)}, whose draws cannot be differentiated: "
+            f"estimator is {estimator!r} and q is {describe(distribution)}, whose draws cannot be differentiated: "
             f"expected a q with reparameterised draws; for this q, as for every discrete z, use estimator='score' or "
             f"estimator='vimco'."
         )
@@ -272,11 +272,11 @@ def _check_options(num_samples: int, estimator: str, baseline: Baseline) -> None
         raise ValueError(f"estimator is {estimator!r}: expected one of {get_args(Estimator)}; correct the name.")
     if baseline is not None and baseline != "leave_one_out" and not isinstance(baseline, RunningMean):
         raise ValueError(
-            f"baseline is {kind(baseline)}: expected None, 'leave_one_out' or a RunningMean; pass RunningMean()."
+            f"baseline is {describe(baseline)}: expected None, 'leave_one_out' or a RunningMean; pass RunningMean()."
         )
     if baseline is not None and estimator != "score":
         raise ValueError(
-            f"baseline is {kind(baseline)} for estimator {estimator!r}: expected None, as only 'score' takes one; "
+            f"baseline is {describe(baseline)} for estimator {estimator!r}: expected None, as only 'score' takes one; "
             f"leave it out."
         )
     if num_samples == 1 and (baseline == "leave_one_out" or estimator == "vimco"):

@@ -20,8 +20,8 @@ from lvmlib._checks import (
     check_float_tensor,
     check_sample_count,
     check_shape,
+    describe,
     into_support,
-    kind,
     support_of,
     values_are_trusted,
 )
@@ -62,18 +62,18 @@ def proposal(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
         return given if given.batch_shape == batch else given.expand(batch)
     model.check_observation(x)
     if not isinstance(q, Distribution) and not callable(q):
-        raise TypeError(f"q is {kind(q)}: expected a torch Distribution over z, or a callable from x to one.")
+        raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
     given = q if isinstance(q, Distribution) else q(x)
     if not isinstance(given, Distribution):
         raise TypeError(
-            f"q(x) is {kind(given)}: expected a torch Distribution over z; for a network that gives "
+            f"q(x) is {describe(given)}: expected a torch Distribution over z; for a network that gives "
             f"parameters use AmortizedGuide(network)."
         )
     prior, batch = model.prior, model.batch_shape(x)
     if support_of(given).is_discrete != support_of(prior).is_discrete:
         words = ("discrete", "continuous")
         raise TypeError(
-            f"q is {kind(given)}, {words[not support_of(given).is_discrete]}: expected a "
+            f"q is {describe(given)}, {words[not support_of(given).is_discrete]}: expected a "
             f"{words[not support_of(prior).is_discrete]} q, as the prior is {type(prior).__name__}; "
             f"choose a q over the same z."
         )
@@ -84,10 +84,10 @@ def proposal(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
             if extra > 0 and given.batch_shape[-extra:] == prior.event_shape
             else "give q the dimensions of z"
         )
-        raise ValueError(f"q is {kind(given)}: expected event shape {tuple(prior.event_shape)}, that of z; {mend}.")
+        raise ValueError(f"q is {describe(given)}: expected event shape {tuple(prior.event_shape)}, that of z; {mend}.")
     if given.batch_shape and given.batch_shape != batch:
         raise ValueError(
-            f"q is {kind(given)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
+            f"q is {describe(given)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
             f"of x; make one q for each x."
         )
     return given if given.batch_shape == batch else given.expand(batch)
@@ -144,7 +144,7 @@ class AmortizedGuide(nn.Module):
         super().__init__()
         if not isinstance(encoder, nn.Module):
             raise TypeError(
-                f"encoder is {kind(encoder)}: expected a torch.nn.Module, so that its parameters are learnt."
+                f"encoder is {describe(encoder)}: expected a torch.nn.Module, so that its parameters are learnt."
             )
         self.encoder = encoder
 
@@ -200,11 +200,13 @@ def defensive_mixture(q: Guide, safe: Distribution | LatentVariableModel, weight
         Technometrics 37(2); Owen (2013), section 9.11.
     """
     if not isinstance(q, Distribution) and not callable(q):
-        raise TypeError(f"q is {kind(q)}: expected a torch Distribution over z, or a callable from x to one.")
+        raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
     if not isinstance(safe, Distribution | LatentVariableModel):
-        raise TypeError(f"safe is {kind(safe)}: expected a torch Distribution or a model; pass the model's prior.")
+        raise TypeError(f"safe is {describe(safe)}: expected a torch Distribution or a model; pass the model's prior.")
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise TypeError(f"weight is {kind(weight)}: expected a float between 0 and 1; convert it with float(weight).")
+        raise TypeError(
+            f"weight is {describe(weight)}: expected a float between 0 and 1; convert it with float(weight)."
+        )
     if not 0 < weight < 1:
         raise ValueError(f"weight is {weight}: expected a number between 0 and 1; 0.1 is usual.")
     return DefensiveMixture(q, _part(safe), weight) if isinstance(q, Distribution) else _MixedGuide(q, safe, weight)
@@ -228,7 +230,7 @@ class _MixedGuide(nn.Module):
     def forward(self, x: Tensor) -> Distribution:
         given = self.q(x)
         if not isinstance(given, Distribution):
-            raise TypeError(f"q(x) is {kind(given)}: expected a torch Distribution over z.")
+            raise TypeError(f"q(x) is {describe(given)}: expected a torch Distribution over z.")
         return DefensiveMixture(given, _part(*self._safe), self.weight)
 
 
@@ -241,17 +243,18 @@ class DefensiveMixture(Distribution):
     def __init__(self, q: Distribution, safe: Distribution, weight: float) -> None:
         if q.event_shape != safe.event_shape:
             raise ValueError(
-                f"q is {kind(q)} and safe is {kind(safe)}: expected one event shape, that of z; wrap the one with "
+                f"q is {describe(q)} and safe is {describe(safe)}: "
+                f"expected one event shape, that of z; wrap the one with "
                 f"dimensions in its batch in torch.distributions.Independent."
             )
         if support_of(q).is_discrete != support_of(safe).is_discrete:
             raise TypeError(
-                f"q is {kind(q)} and safe is {kind(safe)}: expected both discrete or both continuous; choose a q "
-                f"over the same z."
+                f"q is {describe(q)} and safe is {describe(safe)}: expected both discrete or both continuous; "
+                f"choose a q over the same z."
             )
         if safe.batch_shape and safe.batch_shape != q.batch_shape:
             raise ValueError(
-                f"safe is {kind(safe)} and q is {kind(q)}: expected safe's batch shape to be () or that of q; "
+                f"safe is {describe(safe)} and q is {describe(q)}: expected safe's batch shape to be () or that of q; "
                 f"pass the prior."
             )
         self.q, self.weight = q, weight
@@ -350,7 +353,7 @@ class UnconditionalGuide(nn.Module):
         super().__init__()
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"module is {kind(module)}: expected a torch.nn.Module, so that its parameters are learnt; a bare "
+                f"module is {describe(module)}: expected a torch.nn.Module, so that its parameters are learnt; a bare "
                 f"Distribution is a q as it is."
             )
         self.module = module
@@ -396,10 +399,10 @@ def laplace_approximation(
     check_sample_count("max_iterations", max_iterations)
     prior, batch = model.prior, model.batch_shape(x)
     if support_of(prior).is_discrete:
-        raise TypeError(f"prior is {kind(prior)}, discrete: expected a continuous z, which has a curvature.")
+        raise TypeError(f"prior is {describe(prior)}, discrete: expected a continuous z, which has a curvature.")
     if len(prior.event_shape) != 1 or not support_of(prior).check(torch.full_like(prior.mean, -1e6)).all():
         raise ValueError(
-            f"prior is {kind(prior)} with support {prior.support}: expected a real vector z; make the latent "
+            f"prior is {describe(prior)} with support {prior.support}: expected a real vector z; make the latent "
             f"variable a vector with Independent(prior, 1), or map it to all reals first."
         )
     z = prior.mean.expand(*batch, -1) if initial is None else check_float_tensor("initial", initial)

@@ -14,9 +14,9 @@ from torch.distributions.transforms import Transform
 from lvmlib._checks import (
     check_no_nan,
     check_sample_count,
+    describe,
     into_support,
     is_real,
-    kind,
     support_of,
     values_are_trusted,
 )
@@ -73,12 +73,12 @@ class LatentVariableModel(nn.Module):
         super().__init__()
         if not isinstance(prior, Distribution) and not callable(prior):
             raise TypeError(
-                f"prior is {kind(prior)}: expected a torch Distribution, or a module that makes one; "
+                f"prior is {describe(prior)}: expected a torch Distribution, or a module that makes one; "
                 f"for a standard normal in D dimensions pass Independent(Normal(torch.zeros(D), 1.0), 1)."
             )
         if not callable(likelihood):
             raise TypeError(
-                f"likelihood is {kind(likelihood)}: expected a callable from z to a torch Distribution over x; "
+                f"likelihood is {describe(likelihood)}: expected a callable from z to a torch Distribution over x; "
                 f"wrap it, for example lambda z: Normal(z, 1.0)."
             )
         self._prior = prior
@@ -218,10 +218,10 @@ class LatentVariableModel(nn.Module):
     def _find_layout(self) -> Layout:
         prior = self.prior
         if not isinstance(prior, Distribution):
-            raise TypeError(f"prior made {kind(prior)}: expected a torch Distribution; return one from forward().")
+            raise TypeError(f"prior made {describe(prior)}: expected a torch Distribution; return one from forward().")
         if prior.batch_shape:
             raise ValueError(
-                f"prior is {kind(prior)}: expected batch shape (), one density over the whole of z; "
+                f"prior is {describe(prior)}: expected batch shape (), one density over the whole of z; "
                 f"wrap it in torch.distributions.Independent(prior, {len(prior.batch_shape)})."
             )
         # Reading the tensors of the prior, not drawing, tells the device on which to draw.
@@ -232,7 +232,7 @@ class LatentVariableModel(nn.Module):
             likelihood = self.likelihood(z)
             if not isinstance(likelihood, Distribution):
                 raise TypeError(
-                    f"likelihood(z) is {kind(likelihood)}: expected a torch Distribution; for a network that "
+                    f"likelihood(z) is {describe(likelihood)}: expected a torch Distribution; for a network that "
                     f"gives logits return Independent(Bernoulli(logits=network(z)), 1)."
                 )
             if likelihood.batch_shape != probe:
@@ -243,7 +243,7 @@ class LatentVariableModel(nn.Module):
                     else "make every x depend on its own z, or expand the distribution to z's batch shape"
                 )
                 raise ValueError(
-                    f"likelihood(z) is {kind(likelihood)} for z of batch shape {probe}: expected the batch "
+                    f"likelihood(z) is {describe(likelihood)} for z of batch shape {probe}: expected the batch "
                     f"shape of z; {mend}."
                 )
             x = likelihood.sample()
@@ -257,7 +257,7 @@ class LatentVariableModel(nn.Module):
         self._known_layout = None
         return self
 
-    def _hold(self, name: str, value: Tensor) -> None:
+    def _register(self, name: str, value: Tensor) -> None:
         """Keep a tensor that moves with the model; a Parameter stays one."""
         if isinstance(value, nn.Parameter):
             self.register_parameter(name, value)
@@ -267,7 +267,7 @@ class LatentVariableModel(nn.Module):
 
 def _check_variable(name: str, value: object, event: torch.Size, dtype: torch.dtype, device: torch.device) -> None:
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {kind(value)}: expected a torch.Tensor; convert with torch.as_tensor({name}).")
+        raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; convert with torch.as_tensor({name}).")
     if value.dtype != dtype:
         raise TypeError(
             f"{name} has dtype {value.dtype}: expected {dtype}, the model's; convert with {name}.to({dtype})"

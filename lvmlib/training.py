@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lvmlib import plots
-from lvmlib._checks import check_sample_count, kind, trusted_values
+from lvmlib._checks import check_sample_count, describe, trusted_values
 from lvmlib._random import forked_rng
 from lvmlib.bounds import elbo, iwae_bound
 from lvmlib.gradients import Baseline, Estimator, RunningMean, surrogate
@@ -545,7 +545,9 @@ def _observations(
 ) -> Tensor:
     """Observations on the model's device, checked."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {kind(value)}: expected a torch.Tensor; convert it with torch.as_tensor({name}).")
+        raise TypeError(
+            f"{name} is {describe(value)}: expected a torch.Tensor; convert it with torch.as_tensor({name})."
+        )
     value = value.to(device)
     if transform is None:
         model.check_observation(value)
@@ -569,7 +571,7 @@ def _parameters(model: LatentVariableModel, q: Guide, device: torch.device, x: T
             learnable = distribution.log_prob(distribution.sample()).requires_grad
         if learnable:
             raise TypeError(
-                f"q is {kind(q)}, whose parameters cannot be found: expected a torch.nn.Module that makes a "
+                f"q is {describe(q)}, whose parameters cannot be found: expected a torch.nn.Module that makes a "
                 f"Distribution, or a method of one; wrap it, for instance as UnconditionalGuide(flow)."
             )
     found: dict[int, Any] = {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lvmlib._checks import check_sample_count, kind
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._closed_forms import DiagonalNormal
 from lvmlib._types import Float
 from lvmlib.guide import AmortizedGuide
@@ -98,7 +98,7 @@ class _BernoulliDecoder(nn.Module):
         super().__init__()
         if not isinstance(network, nn.Module):
             raise TypeError(
-                f"decoder is {kind(network)}: expected a torch.nn.Module, so that its parameters are learnt; "
+                f"decoder is {describe(network)}: expected a torch.nn.Module, so that its parameters are learnt; "
                 f"for instance mlp(latent_dim, 200, 784)."
             )
         self.network = network

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_no_nan, check_sample_count, kind, values_are_trusted
+from lvmlib._checks import check_no_nan, check_sample_count, describe, values_are_trusted
 from lvmlib._random import forked_rng
 from lvmlib._types import Float
 from lvmlib.guide import Guide, proposal
@@ -80,7 +80,7 @@ def draw(distribution: Distribution, num_samples: int) -> Tensor:
     z = (distribution.rsample if distribution.has_rsample else distribution.sample)(torch.Size((num_samples,)))
     if not values_are_trusted() and z.is_floating_point() and z.isnan().any():
         raise ValueError(
-            f"q is {kind(distribution)} and drew z with NaN: expected numbers; its parameters have gone bad, so "
+            f"q is {describe(distribution)} and drew z with NaN: expected numbers; its parameters have gone bad, so "
             f"look at them and at the last step that changed them."
         )
     return z
@@ -272,7 +272,7 @@ class WeightSummary:
             ValueError: If the batch shapes differ.
         """
         if not isinstance(other, WeightSummary):
-            raise TypeError(f"other is {kind(other)}: expected a WeightSummary; make one with from_log_weights.")
+            raise TypeError(f"other is {describe(other)}: expected a WeightSummary; make one with from_log_weights.")
         merged = WeightSummary(tail_size=min(self._tail_size, other._tail_size))
         for part in (self, other):
             if part._moments is not None and part._dtype is not None:
@@ -514,7 +514,7 @@ def _pool(
 def _check_log_weights(log_w: Tensor) -> None:
     if not isinstance(log_w, Tensor) or not log_w.is_floating_point():
         raise TypeError(
-            f"log_w is {kind(log_w)}: expected a floating-point tensor of log-weights; "
+            f"log_w is {describe(log_w)}: expected a floating-point tensor of log-weights; "
             f"convert it with torch.as_tensor(log_w).float()."
         )
     if log_w.ndim == 0 or len(log_w) == 0:
