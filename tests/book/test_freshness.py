@@ -8,8 +8,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from books import SmallBook
+from books import HEADER, SmallBook
 from course.markdown import GLUED_END, GLUED_START
+from course.notebooks import publish
 
 CHAPTER = """# A chapter
 
@@ -25,17 +26,37 @@ sys.path.insert(0, "..")
 import toy
 with open("../executions.txt", "a") as log:
     _ = log.write("x")
-_ = glue("answer", toy.ANSWER, display=False)
 print("the answer is", toy.ANSWER)
 ```
 
+```{code-cell} ipython3
+:tags: [remove-cell, book-only]
+_ = glue("answer", toy.ANSWER, display=False)
+```
+
 In prose it is {glue:text}`answer:d`.
+
+```{code-cell} ipython3
+toy.Figure()
+```
 """
+
+PACKAGE = '''
+"""A package."""
+ANSWER = 41
+
+
+class Figure:
+    def _repr_mimebundle_(self, **_):
+        style = "display:block;width:100%;max-width:96px;height:auto"
+        svg = f'<svg viewBox="0 0 1 1" class="lvm-picture" role="img" aria-label="A dot" style="{style}"></svg>'
+        return {"text/html": svg, "text/plain": "Figure"}
+'''
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> SmallBook:
-    book = SmallBook.make(tmp_path, {"01_first": CHAPTER}, package="ANSWER = 41\n")
+    book = SmallBook.make(tmp_path, {"01_first": CHAPTER}, package=PACKAGE)
     (tmp_path / "requirements.txt").write_text("toy==1\n")
     return book
 
@@ -46,17 +67,17 @@ def executions(book: SmallBook) -> int:
 
 def test_a_change_in_the_package_changes_every_number_that_a_page_shows(book: SmallBook) -> None:
     for answer in ("41", "42"):
-        book.write_package(f"ANSWER = {answer}\n")
+        book.write_package(PACKAGE.replace("41", answer))
         book.build()
         page = book.page("01_first")
         assert f"the answer is {answer}" in page
         assert re.search(rf"In prose it is <span[^>]*>{answer}</span>", page)
         cells = nbformat.read(book.notebook("01_first"), as_version=4).cells
-        assert cells[-1].source == f"In prose it is {GLUED_START}{answer}{GLUED_END}."
+        assert cells[-2].source == f"In prose it is {GLUED_START}{answer}{GLUED_END}."
     assert executions(book) == 2
 
     # Code that was seen before has its outputs in the cache; a lock that was not has none.
-    book.write_package("ANSWER = 41\n")
+    book.write_package(PACKAGE)
     book.build()
     assert "the answer is 41" in book.page("01_first")
     assert executions(book) == 2
@@ -80,6 +101,44 @@ def test_a_page_that_is_read_again_from_the_cache_keeps_its_outputs_in_the_noteb
     assert executions(book) == 1
     assert book.notebook("01_first").read_text() == before
     assert "the answer is 41" in before
+
+
+def test_nothing_is_executed_for_which_a_committed_notebook_has_the_outputs(
+    book: SmallBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.build()
+    page = book.page("01_first")
+    assert page.count("<svg viewBox") == 1
+    notebook = publish(book.notebook("01_first").read_text())
+    assert "<svg" not in "".join(str(cell.source) for cell in nbformat.reads(notebook, as_version=4).cells)
+    committed = book.root / "notebooks" / "01_first.ipynb"
+    committed.parent.mkdir()
+    committed.write_text(notebook)
+
+    def build_anew() -> str:
+        shutil.rmtree(book.root / "_build")
+        book.build()
+        return book.page("01_first")
+
+    assert build_anew() == page
+    assert executions(book) == 1, "a fresh clone"
+    book.write_package(PACKAGE.replace("A package.", "Another sentence.") + "# a comment\n")
+    book.write("01_first", HEADER + CHAPTER.replace("In prose", "In words"))
+    assert build_anew() == page.replace("In prose", "In words")
+    assert executions(book) == 1, "words alone have changed"
+    assert "In words it is" in book.notebook("01_first").read_text()
+
+    book.write_package(PACKAGE.replace("41", "42"))
+    assert "the answer is 42" in build_anew()
+    assert executions(book) == 2, "the code has changed"
+    book.write_package(PACKAGE)
+    book.write("01_first", HEADER + CHAPTER.replace('"the answer is"', '"it is"'))
+    assert "it is 41" in build_anew()
+    assert executions(book) == 3, "a cell has changed"
+    book.write("01_first", HEADER + CHAPTER)
+    monkeypatch.setenv("EXECUTE", "always")
+    assert build_anew() == page
+    assert executions(book) == 4, "it was asked for"
 
 
 def test_a_warning_fails_the_build_and_fails_it_again(book: SmallBook) -> None:

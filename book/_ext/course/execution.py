@@ -1,8 +1,9 @@
-"""Executes the chapters that have changed side by side, before they are read one after the other.
+"""Executes the chapters whose outputs nobody has yet, side by side, before they are read one after the other.
 
 MyST-NB executes a chapter while it reads it, unless the cache has its outputs. So the outputs that are missing are
-made first, as many chapters at once as there are processors. A chapter that fails leaves nothing in the cache:
-MyST-NB then executes it again, and reports the failure in its own way.
+put there first: from the committed notebook, if the same code made it, and by executing the others, as many at once as
+there are processors. ``EXECUTE=always`` in the environment executes every chapter, whatever the notebooks have. A
+chapter that fails leaves nothing in the cache: MyST-NB then executes it again, and reports the failure in its own way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from myst_nb.core.read import MystMetadataParsingError, create_nb_reader
+
+from course.records import fill
 
 if TYPE_CHECKING:
     from jupyter_cache.cache.main import JupyterCacheBase
@@ -34,6 +37,12 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
         (path, notebook) for path in paths if (notebook := _notebook(env, path)) and not _cached(cache, notebook)
     ]
 
+    if os.environ.get("EXECUTE") != "always":
+        for path, notebook in list(missing):
+            if fill(app, path, notebook):
+                _keep(cache, path, notebook, seconds=0.0)
+                missing.remove((path, notebook))
+
     def execute(chapter: tuple[Path, NotebookNode]) -> ExecutionResult:
         path, notebook = chapter
         timeout = app.config.nb_execution_timeout
@@ -45,8 +54,12 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (path, notebook), result in zip(missing, pool.map(execute, missing), strict=True):
             if result.err is None:
-                bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": result.time})
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                _keep(cache, path, notebook, seconds=result.time)
+
+
+def _keep(cache: JupyterCacheBase, path: Path, notebook: NotebookNode, *, seconds: float) -> None:
+    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def join_streams(notebook: NotebookNode) -> None:

@@ -1,13 +1,14 @@
 """No page ever shows a number that the present code would not print.
 
 MyST-NB caches executed pages by their text alone, so a change in the package leaves old numbers standing.
-Here the cache has one folder for each state of the code that a page can call: a hash of every source file
-of the package, of the lock and of the interpreter. Another state is another, empty folder; and because the
-folder is a configuration value on which Sphinx's environment depends, every page is read again.
+Here the cache has one folder for each state of what a page can call: the code of the packages, the lock and the
+interpreter. Another state is another, empty folder; and because the folder is a configuration value on which
+Sphinx's environment depends, every page is read again. Docstrings and comments compute nothing, and do not count.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import shutil
 import sys
@@ -40,16 +41,32 @@ def source_files(folder: Path) -> list[Path]:
     ]
 
 
-def code_hash(root: Path, packages: Iterable[str] = ("lvmlib",)) -> str:
-    """Hash of the package sources below ``root``: what the outputs of a page depend on besides its text."""
-    return hash_files(root, [path for package in packages for path in source_files(root / package)])
+def code_hash(root: Path, packages: Iterable[str]) -> str:
+    """Hash of all that can change an output but the interpreter: the code of the packages, and the lock.
+
+    Python files count by what they compute, other files by their bytes.
+    """
+    digest = hashlib.sha256()
+    files = [path for package in packages for path in source_files(root / package)]
+    files += [path for path in (root / "requirements.txt",) if path.exists()]
+    for path in sorted(files):
+        content = (
+            computing_code(path.read_text(encoding="utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
+        )
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
-def environment_hash(root: Path, packages: Iterable[str]) -> str:
-    """Hash of all that can change an output: the package, the lock and the interpreter."""
-    lock = [path for path in (root / "requirements.txt",) if path.exists()]
-    state = f"{code_hash(root, packages)} {hash_files(root, lock)} {sys.version}"
-    return hashlib.sha256(state.encode()).hexdigest()
+def computing_code(source: str) -> str:
+    """A Python module without docstrings, comments and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def set_cache(app: Sphinx, config: Config) -> None:
@@ -57,8 +74,10 @@ def set_cache(app: Sphinx, config: Config) -> None:
     missing = [name for name in config.course_packages if not (root / name).is_dir()]
     if missing:
         raise FileNotFoundError(f"course_packages names {missing}, which {root} does not have")
+    config.course_code_hash = code_hash(root, config.course_packages)
+    state = hashlib.sha256(f"{config.course_code_hash} {sys.version}".encode()).hexdigest()
     caches = Path(app.outdir).parent / ".jupyter_cache"
-    cache = caches / environment_hash(root, config.course_packages)[:16]
+    cache = caches / state[:16]
     config.nb_execution_cache_path = str(cache)
     # The extensions also decide what a page looks like: read every page again when they change.
     config.course_extension_hash = hash_files(Path(__file__).parent, source_files(Path(__file__).parent))
@@ -75,6 +94,7 @@ def set_cache(app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_config_value("course_packages", ["lvmlib"], "env", [list])
+    app.add_config_value("course_code_hash", "", "", [str])
     app.add_config_value("course_extension_hash", "", "env", [str])
     app.add_config_value("course_static_hash", "", "html", [str])
     app.connect("config-inited", set_cache)

@@ -34,10 +34,15 @@ class NotebookError(SphinxError):
 
 @dataclass(frozen=True)
 class Prose:
-    """Markdown blocks; ``starts_cell`` where a reader would start a new cell."""
+    """Markdown blocks; ``starts_cell`` where a reader would start a new cell.
+
+    ``collapsed`` is a heading, alone in its cell, whose section is shut until the reader opens it, and stays shut when
+    all cells are run.
+    """
 
     text: str
     starts_cell: bool = False
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,12 @@ class Code:
     folded: bool = False
 
 
-Piece = Prose | Code
+@dataclass(frozen=True)
+class Answer:
+    """An empty cell in which to answer an exercise."""
+
+
+Piece = Prose | Code | Answer
 
 
 @dataclass(frozen=True)
@@ -106,7 +116,7 @@ class MarkdownWriter:
         """The children as one Markdown text; a code cell cannot be among them."""
         blocks = []
         for piece in self.children(node, skip=skip):
-            if isinstance(piece, Code):
+            if not isinstance(piece, Prose):
                 raise NotebookError(f"{self.place(node)}: a code cell cannot stand inside {self.name(node)}")
             blocks.append(piece.text)
         return "\n\n".join(block for block in blocks if block)
@@ -286,15 +296,25 @@ class MarkdownWriter:
         number = self.numbers.of("exercise", node)
         title = self.inline(node.children[0]).strip()
         kinds = [name for name in node["classes"] if name in EXERCISE_KINDS]
-        heading = " ".join(filter(None, (f"**Exercise {number}**".replace(" **", "**"), title)))
+        heading = " ".join(filter(None, (f"{'#' * (self.level + 1)} Exercise", number, title)))
         yield Prose(f"{heading} · *{', '.join(kinds)}*" if kinds else heading, starts_cell=True)
         yield from self.children(node, skip=(nodes.title,))
+        yield Answer()
 
     block_exercise_node = block_exercise_enumerable_node
 
     def block_solution_node(self, node: nodes.Element) -> Iterator[Piece]:
-        summary = self.inline(node.children[0], links=False).strip()
-        yield from self.folded(summary, self.children(node, skip=(nodes.title,)))
+        """A section of its own, shut: Jupyter opens the output of a folded cell when it runs, but not a section."""
+        heading = f"{'#' * (self.level + 2)} {self.inline(node.children[0], links=False).strip()}"
+        yield Prose(heading, starts_cell=True, collapsed=True)
+        for piece in self.children(node, skip=(nodes.title,)):
+            yield Code(piece.index, folded=True) if isinstance(piece, Code) else piece
+        follower = _follower(node)
+        if not isinstance(follower, nodes.section | None) and not (follower.__class__.__name__.startswith("exercise")):
+            raise NotebookError(
+                f"{self.place(node)}: {self.name(follower)} follows a solution, with which a notebook would hide it: "
+                "put an exercise or a heading there"
+            )
 
     def admonition(self, node: nodes.Element, heading: str) -> Iterator[Piece]:
         title = heading
@@ -302,41 +322,13 @@ class MarkdownWriter:
             title = self.inline(node.children[0], links=False)
         text = self.prose(node, skip=(nodes.title,))
         if "dropdown" in node["classes"]:
-            yield from self.folded(title, iter([Prose(text)]), own_cell=False)
+            yield Prose(_details(title, text))
         else:
             yield Prose(quotation(f"**{title}.**\n\n{text}"))
 
     def block_dropdown_main(self, node: nodes.Element) -> Iterator[Piece]:
-        title, *body = node.children
-        pieces = (piece for child in body for piece in self.pieces(child))
-        yield from self.folded(self.inline(title, links=False).strip(), pieces, own_cell=False)
-
-    def folded(self, summary: str, pieces: Iterator[Piece], *, own_cell: bool = True) -> Iterator[Piece]:
-        """Prose under ``<details>``; a code cell folds through its own metadata."""
-        texts: list[str] = []
-        continued = False
-
-        def close() -> Iterator[Piece]:
-            nonlocal continued
-            if texts:
-                note = " (continued)" if continued else ""
-                body = "\n\n".join(texts)
-                html = f"<details>\n<summary><b>{_html_math(summary)}{note}</b></summary>\n\n{body}\n\n</details>"
-                yield Prose(html, starts_cell=own_cell and not continued)
-                continued = True
-                texts.clear()
-
-        for piece in pieces:
-            if isinstance(piece, Code):
-                if not texts and not continued:
-                    yield Prose(f"**{summary}** (in the folded cell below)", starts_cell=True)
-                    continued = True
-                yield from close()
-                yield Code(piece.index, folded=True)
-            elif piece.text:
-                texts.append(piece.text)
-        yield from close()
-        yield Prose("", starts_cell=own_cell)
+        title, *_ = node.children
+        yield Prose(_details(self.inline(title, links=False).strip(), self.prose(node, skip=(type(title),))))
 
     # Inline
 
@@ -504,6 +496,17 @@ def _table_cell(text: str) -> str:
 
 def _no_bars(latex: str) -> str:
     return latex.replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+
+
+def _details(summary: str, body: str) -> str:
+    return f"<details>\n<summary><b>{_html_math(summary)}</b></summary>\n\n{body}\n\n</details>"
+
+
+def _follower(node: nodes.Node) -> nodes.Node | None:
+    """What comes after a node on the page, hidden marks aside; nothing at the end of its section."""
+    siblings = node.parent.children[node.parent.index(node) + 1 :]
+    hidden = (nodes.target, nodes.comment, nodes.Invisible)
+    return next((sibling for sibling in siblings if not isinstance(sibling, hidden)), None)
 
 
 def _html_math(text: str) -> str:

@@ -19,21 +19,26 @@ from myst_nb.core.utils import coalesce_streams
 from nbformat import NotebookNode
 
 from course.execution import executed
-from course.freshness import code_hash
-from course.markdown import Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
+from course.markdown import Answer, Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
+from course.numbers import agree
+from course.records import ANSWER, BOOK_ONLY, INSTALL, glued_cells, is_glued, published
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-# The chapter's cell that only the book needs: it glues numbers into the prose, where the notebook has them.
-BOOK_ONLY = "book-only"
+# The tag with which nbval compares what a cell prints.
+CHECKED = "nbval-check-output"
 FOLDED_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input"}
-GLUE_TYPE = "application/papermill.record/"
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+    "language_info": {
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
 
 
@@ -66,14 +71,15 @@ def write_notebook(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     )
     pieces = list(writer.pieces(doctree))
     pieces.insert(1, Prose(_introduction(writer.page_url, docname)))
-    cells = assemble(pieces, executed(app, docname).cells, app.env.doc2path(docname))
+    chapter = executed(app, docname).cells
+    cells = assemble(pieces, chapter, app.env.doc2path(docname))
     if app.config.course_install:
-        cells.insert(1, _code_cell(_install(app.config.course_install), {"tags": ["colab"]}, []))
+        cells.insert(1, _code_cell(_install(app.config.course_install), {"tags": [INSTALL]}, []))
     notebook = finish(cells)
     notebook.metadata["lvmlib"] = {
         "chapter": f"{docname}.md",
-        "chapter_hash": hashlib.sha256(Path(app.env.doc2path(docname)).read_bytes()).hexdigest(),
-        "code_hash": code_hash(Path(app.srcdir), app.config.course_packages),
+        "code_hash": app.config.course_code_hash,
+        "glued": glued_cells(chapter),
     }
     path = folder(app) / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,9 +96,9 @@ def assemble(pieces: list[Piece], executed: list[NotebookNode], source: str) -> 
     cells: list[NotebookNode] = []
     texts: list[str] = []
 
-    def close() -> None:
+    def close(**metadata: Any) -> None:
         if texts:
-            cells.append(nbformat.v4.new_markdown_cell("\n\n".join(texts)))
+            cells.append(nbformat.v4.new_markdown_cell("\n\n".join(texts), metadata=metadata))
             texts.clear()
 
     def add(index: int, *, folded: bool) -> None:
@@ -108,6 +114,12 @@ def assemble(pieces: list[Piece], executed: list[NotebookNode], source: str) -> 
                 close()
             if piece.text:
                 texts.append(piece.text)
+            if piece.collapsed:
+                close(heading_collapsed=True)
+            continue
+        if isinstance(piece, Answer):
+            close()
+            cells.append(_code_cell("", {"tags": [ANSWER]}, []))
             continue
         if previous is None:
             while hidden and hidden[0] < piece.index:
@@ -157,12 +169,9 @@ def publish(text: str) -> str:
 
 
 def differences(built: str, committed: str) -> list[str]:
-    """How a committed notebook differs from the one that its chapter makes now; outputs aside."""
+    """How a committed notebook differs from the one that its chapter makes now, with numbers compared as numbers."""
     fresh, old = nbformat.reads(built, as_version=4), nbformat.reads(committed, as_version=4)
     found = []
-    for key in ("chapter", "chapter_hash", "code_hash"):
-        if fresh.metadata.lvmlib[key] != old.metadata.get("lvmlib", {}).get(key):
-            found.append(f"metadata {key}: the outputs were made by another state of it")
     if len(fresh.cells) != len(old.cells):
         found.append(f"{len(old.cells)} cells where the chapter makes {len(fresh.cells)}")
     for number, (new, was) in enumerate(zip(fresh.cells, old.cells, strict=False), 1):
@@ -170,12 +179,26 @@ def differences(built: str, committed: str) -> list[str]:
             found.append(f"cell {number}: type, id or metadata")
         if not _same_but_for_glued(new.source, was.source):
             found.append(f"cell {number}: {was.source[:60]!r}")
+        if CHECKED in new.metadata.get("tags", []) and not _prints_the_same(new.outputs, was.outputs):
+            found.append(f"cell {number}: it prints something else now")
     return found
 
 
 def _same_but_for_glued(marked: str, text: str) -> bool:
-    parts = re.split("\ue000.*?\ue001", marked, flags=re.DOTALL)
-    return re.fullmatch(r"[^\n]*?".join(map(re.escape, parts)), text) is not None
+    """Whether a text is a marked one without its marks; between them numbers may differ as they do when printed."""
+    plain, *glued = re.split("\ue000(.*?)\ue001", marked, flags=re.DOTALL)
+    pattern = re.escape(plain)
+    for after in glued[1::2]:
+        pattern += rf"([^\n]*?){re.escape(after)}"
+    match = re.fullmatch(pattern, text)
+    return match is not None and all(map(agree, glued[0::2], match.groups()))
+
+
+def _prints_the_same(new: list[NotebookNode], old: list[NotebookNode]) -> bool:
+    texts = [
+        [output.get("text") or output.get("data", {}).get("text/plain", "") for output in has] for has in (new, old)
+    ]
+    return len(new) == len(old) and all(map(agree, *texts))
 
 
 def _notebook_cell(cell: NotebookNode, *, folded: bool, source: str) -> NotebookNode:
@@ -185,18 +208,12 @@ def _notebook_cell(cell: NotebookNode, *, folded: bool, source: str) -> Notebook
         metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
     elif FOLDED_TAGS.intersection(tags):
         metadata["jupyter"] = {"source_hidden": True}
-    outputs = [_clean(output, source) for output in coalesce_streams(cell.outputs) if not _glued(output)]
+    outputs = [_clean(output, source) for output in coalesce_streams(cell.outputs) if not is_glued(output)]
     return _code_cell(cell.source, metadata, outputs)
 
 
 def _code_cell(source: str, metadata: dict[str, Any], outputs: list[NotebookNode]) -> NotebookNode:
     return nbformat.v4.new_code_cell(source, metadata=metadata, outputs=outputs)
-
-
-def _glued(output: NotebookNode) -> bool:
-    return any(kind.startswith(GLUE_TYPE) for kind in output.get("data", {})) or "scrapbook" in output.get(
-        "metadata", {}
-    )
 
 
 def _clean(output: NotebookNode, source: str) -> NotebookNode:
@@ -207,8 +224,9 @@ def _clean(output: NotebookNode, source: str) -> NotebookNode:
     if ADDRESS.search(text):
         raise NotebookError(f"{source}: an output shows a memory address, which changes from run to run: {text!r}")
     if "metadata" in output:
-        output.metadata = {}
-    return output
+        size = output.metadata.get("image/png")
+        output.metadata = {"image/png": size} if size else {}
+    return published(output)
 
 
 def _introduction(page_url: str, docname: str) -> str:
