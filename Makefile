@@ -7,7 +7,7 @@ PEERS := $(VENV)/.peers-installed
 PAGE := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab notebooks bench lint clean
+.PHONY: help setup book test lab notebooks bench gpu lint clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ $(PEERS): benchmarks/requirements.txt $(STAMP)
 
 bench: $(PEERS)  ## run the benchmarks; results go to benchmarks/results/
 	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+gpu:  ## benchmarks and the package's tests on a GPU, with a Python whose torch sees one: make gpu PYTHON=python3
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
 
 lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 import torch
 
@@ -23,6 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def device(pytestconfig: pytest.Config) -> torch.device:
     """The device under test; every tensor that names none is made on it."""
     return torch.device(pytestconfig.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def zuko() -> ModuleType:
+    """Normalising flows; what needs them is skipped where they are not installed."""
+    return pytest.importorskip("zuko")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import math
 import models
 import pytest
 import torch
-import zuko
 from torch.distributions import Independent, Normal
 
 from lvmlib import elbo, kl_decomposition
@@ -71,7 +70,7 @@ def test_gradients_reach_the_model_and_the_guide():
         assert all(parameter.grad.abs().sum() > 0 for parameter in guide.parameters())
 
 
-def test_a_q_without_closed_form_is_told_to_use_the_joint_form():
+def test_a_q_without_closed_form_is_told_to_use_the_joint_form(zuko):
     model = models.linear_gaussian(dtype=torch.float32)
     x, _ = model.sample(2, seed=0)
     guide = zuko.flows.MAF(features=2, context=4, transforms=1, hidden_features=(4,)).to(x.device)

@@ -294,7 +294,7 @@ def test_the_split_holds_for_gaussian_guides_with_the_aggregate_by_quadrature():
     model = models.linear_gaussian(seed=1, observed=3, latent=1)
     x = model.sample(8, seed=0)[0]
     posterior = model.posterior(x)
-    means, scale = posterior.mean[:, 0].numpy(), posterior.stddev[0, 0].item()
+    means, scale = posterior.mean[:, 0].cpu().numpy(), posterior.stddev[0, 0].item()
 
     def integrand(z):
         density = scipy.stats.norm.pdf(z, means, scale).mean()

@@ -14,13 +14,15 @@ from base64 import b64decode
 
 import pytest
 import torch
-import vl_convert
 from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
 from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
 from lvmlib.explorers import MIME_TYPE, Explorer
 from lvmlib.plots import PALETTE
+
+pytest.importorskip("altair")
+vl_convert = pytest.importorskip("vl_convert")
 
 MAKERS = {
     "jensen_gap": explorers.jensen_gap,

@@ -432,7 +432,7 @@ def test_weights_are_shares_from_the_largest_and_the_title_counts_them():
     log_w = torch.tensor([0.0, float("-inf"), 3.0, 1.0]) - 1e4
     _, ax = plots.subplots()
     plots.weights(ax, log_w)
-    share = np.sort(torch.softmax(log_w.double(), 0).numpy())[::-1]
+    share = np.sort(torch.softmax(log_w.double(), 0).cpu().numpy())[::-1]
     drawn = ax.patches[0].get_data()
     assert np.allclose(drawn.values, share)
     assert np.allclose(drawn.edges, [0.5, 1.5, 2.5, 3.5, 4.5])
@@ -445,7 +445,7 @@ def test_of_very_many_weights_some_ranks_are_drawn_at_their_place():
     _, ax = plots.subplots()
     plots.weights(ax, log_w)
     values, edges, _ = ax.patches[0].get_data()
-    share = log_w.softmax(0).sort(descending=True).values.numpy()
+    share = log_w.softmax(0).sort(descending=True).values.cpu().numpy()
     assert len(values) <= 600
     assert np.allclose(values, share[(edges[:-1] - 0.5).astype(int)])
     assert edges[-1] == 20_000.5
