@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from course import api, citations, claims, derivations, execution, explorers, freshness, notebooks, pages
+from course import addresses, api, citations, claims, derivations, execution, explorers, freshness, notebooks, pages
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for part in (freshness, execution, pages, citations, claims, derivations, explorers, api, notebooks):
+    for part in (addresses, freshness, execution, pages, citations, claims, derivations, explorers, api, notebooks):
         part.setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}

@@ -18,6 +18,7 @@ from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
 from myst_nb.core.read import MystMetadataParsingError, create_nb_reader
+from traitlets.config import Config
 
 from course.records import fill
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
+
+# Kernels are spoken to through files where the system can: over TCP each one would print a warning.
+KERNELS = Config({"KernelManager": {"transport": "ipc"}} if os.name == "posix" else {})
 
 
 def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
@@ -46,7 +50,9 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
     def execute(chapter: tuple[Path, NotebookNode]) -> ExecutionResult:
         path, notebook = chapter
         timeout = app.config.nb_execution_timeout
-        result = single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+        result = single_nb_execution(
+            notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False, config=KERNELS
+        )
         join_streams(notebook)
         return result
 

@@ -7,19 +7,19 @@ changes from one build to the next unless the chapter, the package or this code 
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 from docutils import nodes
-from myst_nb.core.read import is_myst_markdown_notebook
 from myst_nb.core.utils import coalesce_streams
 from nbformat import NotebookNode
 
+from course.addresses import DOWNLOADS
 from course.execution import executed
 from course.markdown import Answer, Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
+from course.names import notebook_of
 from course.numbers import agree
 from course.records import ANSWER, BOOK_ONLY, INSTALL, glued_cells, is_glued, published
 
@@ -40,14 +40,6 @@ METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-
-
-def notebook_of(app: Sphinx, docname: str) -> str | None:
-    """``book/01_joint`` makes ``01_joint.ipynb``; a page that is not a text notebook makes none."""
-    source = Path(app.env.doc2path(docname))
-    if source.suffix != ".md" or not is_myst_markdown_notebook(source.read_text(encoding="utf-8")):
-        return None
-    return f"{posixpath.basename(docname)}.ipynb"
 
 
 def folder(app: Sphinx) -> Path:
@@ -263,16 +255,19 @@ def _cited_url(app: Sphinx, anchor: str) -> str | None:
     return fields.get("url")
 
 
-def remove_orphans(app: Sphinx, exception: Exception | None) -> None:
+def offer_notebooks(app: Sphinx, exception: Exception | None) -> None:
+    """Keep the notebooks of pages that there are, and put a copy of each where its page can link to it."""
     if exception is None and app.builder.format == "html" and folder(app).is_dir():
         made = {notebook_of(app, docname) for docname in app.env.found_docs}
+        downloads = Path(app.outdir, DOWNLOADS)
+        downloads.mkdir(exist_ok=True)
         for path in folder(app).glob("*.ipynb"):
             if path.name not in made:
                 path.unlink()
+                continue
+            (downloads / path.name).write_text(publish(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
-    # What `%pip install` needs to get lvmlib where it is missing; no cell is made while it is empty.
-    app.add_config_value("course_install", "", "env", [str])
     app.connect("doctree-resolved", write_notebook, priority=900)
-    app.connect("build-finished", remove_orphans)
+    app.connect("build-finished", offer_notebooks)
