@@ -7,7 +7,7 @@ PEERS := $(VENV)/.peers-installed
 PAGE := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab notebooks bench gpu lint clean
+.PHONY: help setup book test lab machines notebooks bench gpu lint clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,12 @@ book: $(STAMP)  ## execute and build the book; warnings are errors
 test: $(STAMP)  ## run every test: library, notebooks, book, browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --nbval-lax --nbval-current-env
 
-lab: $(STAMP)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+lab: book  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter trust notebooks/*.ipynb
+	$(BIN)/jupyter lab --config=book/_ext/lab_config.py notebooks/01_joint.ipynb
+
+machines: $(STAMP)  ## replay the notebooks as other machines would: old processor, one to four threads
+	MACHINES=all $(BIN)/python -m pytest tests/book/test_machines.py
 
 notebooks: $(STAMP)  ## write notebooks/ anew from the chapters
 	$(BIN)/python book/_ext/make_notebooks.py

@@ -300,7 +300,7 @@ def test_an_exercise_has_a_cell_to_answer_in_and_a_solution_that_stays_shut(note
     answer, heading, *solution = notebook.cells[first + 1 : first + 6]
     assert (answer.cell_type, answer.source, answer.outputs) == ("code", "", [])
     assert heading.source == "#### Solution to Exercise 1.1 (Try it)"
-    assert heading.metadata.heading_collapsed
+    assert heading.metadata["jp-MarkdownHeadingCollapsed"]
     assert [cell.cell_type for cell in solution] == ["markdown", "code", "markdown"]
     assert notebook.cells[first + 6].source.startswith("## 1.2. After all"), "a heading that ends the shut section"
 

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 from course.addresses import DOWNLOADS
 from course.execution import executed
+from course.kernels import kernelspec, language_info
 from course.markdown import Answer, Code, MarkdownWriter, NotebookError, Numbers, Piece, Prose, strip_glue_marks
 from course.names import notebook_of
 from course.numbers import agree
@@ -31,15 +32,8 @@ CHECKED = "nbval-check-output"
 FOLDED_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input"}
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
-METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "pygments_lexer": "ipython3",
-    },
-}
+# The mark with which JupyterLab keeps the section under a heading shut.
+SHUT = "jp-MarkdownHeadingCollapsed"
 
 
 def folder(app: Sphinx) -> Path:
@@ -107,7 +101,7 @@ def assemble(pieces: list[Piece], executed: list[NotebookNode], source: str) -> 
             if piece.text:
                 texts.append(piece.text)
             if piece.collapsed:
-                close(heading_collapsed=True)
+                close(**{SHUT: True})
             continue
         if isinstance(piece, Answer):
             close()
@@ -141,7 +135,9 @@ def finish(cells: list[NotebookNode]) -> NotebookNode:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = count
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=METADATA | {})
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": kernelspec(), "language_info": language_info()}
+    )
     nbformat.validate(notebook)
     return notebook
 
@@ -197,7 +193,7 @@ def _notebook_cell(cell: NotebookNode, *, folded: bool, source: str) -> Notebook
     tags = cell.metadata.get("tags", [])
     metadata: dict[str, Any] = {"tags": list(tags)} if tags else {}
     if folded:
-        metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
+        metadata |= {"collapsed": True, "jupyter": {"outputs_hidden": True, "source_hidden": True}}
     elif FOLDED_TAGS.intersection(tags):
         metadata["jupyter"] = {"source_hidden": True}
     outputs = [_clean(output, source) for output in coalesce_streams(cell.outputs) if not is_glued(output)]
