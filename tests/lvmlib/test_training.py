@@ -543,7 +543,8 @@ def test_checkpoints_come_at_their_distance_and_at_the_end(tmp_path, monkeypatch
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path):
     """Twenty times, one program is killed without warning somewhere in its run; what is left is always whole."""
     program = Path(__file__).with_name("killed_run.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    root = program.parent.parent.parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(root)}
 
     run = subprocess.run(
         [sys.executable, program, tmp_path, "20"], env=environment, capture_output=True, text=True, check=False
