@@ -274,15 +274,15 @@ def _bound(model: LatentVariableModel, q: Guide, batches: Batches, validation: B
                 raise
             mend = "pass batch_size=None"
             raise ValueError(_per_row_message("batch_size", str(batches.batch_size), mend)) from error
-        error = refuses_other_rows(model, q, first)
-        if error is not None and not batches.whole:
+        refusal = refuses_other_rows(model, q, first)
+        if refusal is not None and not batches.whole:
             name = "data" if batches.rows is None else "batch_size"
             mend = "pass all data as a tensor with batch_size=None"
-            raise ValueError(_per_row_message(name, describe(first), mend)) from error
+            raise ValueError(_per_row_message(name, describe(first), mend)) from refusal
         if validation is not None:
-            if error is not None:
+            if refusal is not None:
                 mend = "leave validation out, or take a q that reads x, such as AmortizedGuide"
-                raise ValueError(_per_row_message("validation", "other observations", mend)) from error
+                raise ValueError(_per_row_message("validation", "other observations", mend)) from refusal
             try:
                 bind(model, q, validation.first())
             except (TypeError, ValueError) as error:

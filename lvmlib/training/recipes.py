@@ -85,9 +85,9 @@ def load(
     if factory is None:
         recipe = state.rest["recipe"]
         if recipe["model"] is None or recipe["q"] is None:
-            part = "model" if recipe["model"] is None else "q"
+            unknown = "model" if recipe["model"] is None else "q"
             raise ValueError(
-                f"checkpoint is {str(path)!r}, whose {part} is {state.rest['names'][part]}, which load cannot build: "
+                f"checkpoint is {str(path)!r}, whose {unknown} is {state.rest['names'][unknown]}, which load cannot build: "
                 f"expected factory=..., a function without arguments that returns a new (model, q); pass one."
             )
         model = _build_model(recipe["model"])
@@ -99,8 +99,8 @@ def load(
         model, q = made
     best = {name.removeprefix("best."): value for name, value in state.tensors.items() if name.startswith("best.")}
     saved = {**state.tensors, **best}
-    for name, part in (("model", model), ("q", q)):
-        dtypes = {v.dtype for key, v in saved.items() if key.startswith(f"{name}.") and v.is_floating_point()}
+    for place, part in (("model", model), ("q", q)):
+        dtypes = {v.dtype for key, v in saved.items() if key.startswith(f"{place}.") and v.is_floating_point()}
         owner = owner_of(part)
         if owner is not None and len(dtypes) == 1:
             owner.to(dtypes.pop())
@@ -167,7 +167,10 @@ def recipe_of(model: LatentVariableModel, q: Guide) -> dict[str, Any]:
 
 def _model_recipe(model: LatentVariableModel) -> dict[str, Any] | None:
     if type(model) is VAE:
-        encoder, decoder = _network_recipe(model.encoder.encoder), _network_recipe(model._likelihood.network)  # type: ignore[union-attr]
+        encoder, decoder = (
+            _network_recipe(model.encoder.encoder),
+            _network_recipe(getattr(model._likelihood, "network")),
+        )
         if encoder is None or decoder is None:
             return None
         return {"type": "VAE", "encoder": encoder, "decoder": decoder, "latent_dim": model.prior.event_shape[0]}

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lvmlib._log_space import log_mean_exp
 from lvmlib._random import forked_rng
 from lvmlib.density import log_density
-from lvmlib.gradients import Baseline, Estimator, RunningMean, surrogate_of
+from lvmlib.gradients import Baseline, Estimator, surrogate_of
 from lvmlib.model import LatentVariableModel, evaluating
 from lvmlib.problem import Problem
 from lvmlib.training.batches import Batches
@@ -288,8 +288,8 @@ class Run:
             )
         for name, there, here in _differences(state.rest["settings"], self.settings):
             raise ValueError(
-                f"{name} is {here} and the checkpoint {str(path)!r} was written with {there}: expected the same; resume "
-                f"with that, or write to another file. To train the same model in another way, take it from "
+                f"{name} is {here} and the checkpoint {str(path)!r} was written with {there}: expected the same; "
+                f"resume with that, or write to another file. To train the same model in another way, take it from "
                 f"lvmlib.load and start a new run."
             )
         self.restore(state, path)
@@ -358,7 +358,7 @@ def structure_of(model: Any, q: Any) -> dict[str, str]:
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Where two dicts of JSON differ: the name, and both values."""
-    for name in sorted(there.keys() | here.keys()):
+    for name in sorted(there.keys() | here.keys(), key=lambda name: (name != "class", name)):
         one, two = there.get(name), here.get(name)
         if isinstance(one, dict) and isinstance(two, dict):
             yield from ((f"{name}'s {key}", a, b) for key, a, b in _differences(one, two))
