@@ -87,8 +87,8 @@ def load(
         if recipe["model"] is None or recipe["q"] is None:
             unknown = "model" if recipe["model"] is None else "q"
             raise ValueError(
-                f"checkpoint is {str(path)!r}, whose {unknown} is {state.rest['names'][unknown]}, which load cannot build: "
-                f"expected factory=..., a function without arguments that returns a new (model, q); pass one."
+                f"checkpoint is {str(path)!r}, whose {unknown} is {state.rest['names'][unknown]}, which load cannot "
+                f"build: expected factory=..., a function without arguments that returns a new (model, q); pass one."
             )
         model = _build_model(recipe["model"])
         q = _build_guide(recipe["q"], model)
@@ -167,10 +167,8 @@ def recipe_of(model: LatentVariableModel, q: Guide) -> dict[str, Any]:
 
 def _model_recipe(model: LatentVariableModel) -> dict[str, Any] | None:
     if type(model) is VAE:
-        encoder, decoder = (
-            _network_recipe(model.encoder.encoder),
-            _network_recipe(getattr(model._likelihood, "network")),
-        )
+        likelihood: Any = model._likelihood
+        encoder, decoder = _network_recipe(model.encoder.encoder), _network_recipe(likelihood.network)
         if encoder is None or decoder is None:
             return None
         return {"type": "VAE", "encoder": encoder, "decoder": decoder, "latent_dim": model.prior.event_shape[0]}
