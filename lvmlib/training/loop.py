@@ -339,7 +339,7 @@ def _optimizer(
     made = make(parameters)
     if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
         raise TypeError(
-            f"optimizer made {describe(made)}: expected a torch.optim.Optimizer that steps without a closure; pass a "
+            f"optimizer made an object of type {type(made).__name__}: expected a torch.optim.Optimizer that steps without a closure; pass a "
             f"function of the parameters, as lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
         )
     return made
