@@ -111,8 +111,10 @@ class Checkpoint:
         """
         self._warn_of_others()
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in state.tensors.items()}
-        header = json.dumps({"format": FORMAT, **state.rest})
-        content = _library().torch.save(tensors, {_HEADER: header, _CHECKSUM: _checksum(tensors, header)})
+        rest = {"format": FORMAT, **state.rest}
+        # One entry, as safetensors writes several in a random order, and the same run should give the same bytes.
+        header = json.dumps({_CHECKSUM: _checksum(tensors, rest), **rest})
+        content = _library().torch.save(tensors, {_HEADER: header})
         unfinished = self._unfinished_name()
         try:
             with open(unfinished, "xb") as file:
@@ -183,21 +185,21 @@ def read(path: Path) -> State:
         raise ValueError(
             f"{what}, which holds tensors that fit did not write: expected a checkpoint of fit; correct the name."
         )
-    if _CHECKSUM not in metadata:
+    try:
+        rest = json.loads(metadata[_HEADER])
+        written, found = rest.pop(_CHECKSUM, None), rest.get("format", 1)
+    except (ValueError, AttributeError):
+        written, found = "unreadable", FORMAT
+        rest = {}
+    if found != FORMAT:
         raise ValueError(
-            f"{what}, which an older version of lvmlib wrote: expected format {FORMAT}; resume with that version, or "
+            f"{what} of format {found}: expected format {FORMAT}; read it with the version of lvmlib that wrote it, or "
             f"start again."
         )
-    if metadata[_CHECKSUM] != _checksum(tensors, metadata[_HEADER]):
+    if written != _checksum(tensors, rest):
         raise ValueError(
             f"{what}, and its checksum does not fit its content: expected the bytes that fit wrote, of which some have "
             f"changed; take an older copy, or remove it and start again."
-        )
-    rest = json.loads(metadata[_HEADER])
-    if rest.get("format") != FORMAT:
-        raise ValueError(
-            f"{what} of format {rest.get('format')}: expected format {FORMAT}; read it with the version of lvmlib that "
-            f"wrote it."
         )
     return State(tensors, rest)
 
@@ -241,8 +243,8 @@ def unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     return tuple(made_list) if kind == "tuple" else made_list
 
 
-def _checksum(tensors: dict[str, Tensor], header: str) -> str:
-    digest = hashlib.sha256(header.encode())
+def _checksum(tensors: dict[str, Tensor], rest: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(rest).encode())
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

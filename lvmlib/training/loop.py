@@ -339,8 +339,9 @@ def _optimizer(
     made = make(parameters)
     if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
         raise TypeError(
-            f"optimizer made an object of type {type(made).__name__}: expected a torch.optim.Optimizer that steps without a closure; pass a "
-            f"function of the parameters, as lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
+            f"optimizer made an object of type {type(made).__name__}: expected a torch.optim.Optimizer that steps "
+            f"without a closure; pass a function of the parameters, as "
+            f"lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
         )
     return made
 

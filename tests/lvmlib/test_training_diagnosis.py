@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 import torch
-from runs import QUIET, binary_digits
+from runs import QUIET, binary_digits, small_vae
 from torch import nn
 from torch.distributions import Normal
+from torch.utils.data import DataLoader
 
-from lvmlib import VAE, LatentVariableModel, NonFiniteLossError, elbo, fit, mlp
+from lvmlib import VAE, LatentVariableModel, NonFiniteLossError, RunningMean, elbo, fit, mlp
 
 # Numbers that go bad.
 
@@ -47,7 +49,8 @@ def test_a_bad_step_is_named_and_not_taken(how, term):
             torch.manual_seed(0)
             vae = VAE(encoder=Breaking(how), decoder=mlp(3, 64), latent_dim=3)
         try:
-            fit(vae, vae.encoder, x, epochs=epochs, batch_size=20, **QUIET)
+            torch.manual_seed(0)
+            fit(vae, vae.encoder, x, epochs=epochs, batch_size=20, progress=False)
         except NonFiniteLossError as error:
             return vae, error
         return vae, None
@@ -76,15 +79,23 @@ def test_a_bad_step_is_named_and_not_taken(how, term):
 
 @pytest.mark.parametrize("term", ["log-likelihood", "log-prior", "log q"])
 def test_the_term_that_went_bad_is_named(term):
-    def broken(values, name):
-        return values + (math.nan if name == term else 0.0)
+    class Broken(Normal):
+        """A normal whose density is NaN where that term is meant."""
+
+        name = ""
+
+        def log_prob(self, value):
+            return super().log_prob(value) + (math.nan if self.name == term else 0.0)
+
+        def expand(self, batch_shape, _instance=None):
+            return type(self)(self.loc.expand(batch_shape), self.scale.expand(batch_shape))
+
+    def called(name):
+        return type("Broken", (Broken,), {"name": name})
 
     class Prior(nn.Module):
         def forward(self):
-            normal = Normal(torch.zeros(()), torch.ones(()))
-            density = normal.log_prob
-            normal.log_prob = lambda z: broken(density(z), "log-prior")
-            return normal
+            return called("log-prior")(torch.zeros(()), torch.ones(()))
 
     class Likelihood(nn.Module):
         def __init__(self):
@@ -92,17 +103,11 @@ def test_the_term_that_went_bad_is_named(term):
             self.shift = nn.Parameter(torch.zeros(()))
 
         def forward(self, z):
-            normal = Normal(z + self.shift, 1.0)
-            density = normal.log_prob
-            normal.log_prob = lambda x: broken(density(x), "log-likelihood")
-            return normal
+            return called("log-likelihood")(z + self.shift, torch.ones_like(z))
 
     class Guide(nn.Module):
         def forward(self, x):
-            normal = Normal(x / 2, torch.ones_like(x))
-            density = normal.log_prob
-            normal.log_prob = lambda z: broken(density(z), "log q")
-            return normal
+            return called("log q")(x / 2, torch.ones_like(x))
 
     model = LatentVariableModel(Prior(), Likelihood())
     with pytest.raises(NonFiniteLossError, match=f"{term} is not finite") as caught:
@@ -123,9 +128,116 @@ def test_a_run_that_goes_bad_leaves_its_last_good_epoch_in_the_checkpoint(tmp_pa
     vae = VAE(encoder=Breaking("value"), decoder=mlp(3, 64), latent_dim=3)
     path = tmp_path / "run.safetensors"
     with pytest.raises(NonFiniteLossError) as caught:
-        fit(vae, vae.encoder, binary_digits(), epochs=50, transform=mark_rarely, checkpoint=path, **QUIET)
+        fit(
+            vae, vae.encoder, binary_digits(), epochs=50, transform=mark_rarely, checkpoint=path, seed=2, progress=False
+        )
     assert caught.value.epoch > 2
-    tensors, rest = training._read(path)
-    assert rest["epoch"] == caught.value.epoch - 1
-    assert rest["history"]["train"] == caught.value.history.train
-    assert all(value.double().isfinite().all() for value in tensors.values())
+    state = read(path)
+    assert state.rest["epoch"] == caught.value.epoch - 1
+    assert state.rest["history"]["train"] == caught.value.history.train
+    assert all(value.double().isfinite().all() for value in state.tensors.values())
+
+
+def test_a_bad_step_leaves_batch_statistics_and_the_baseline_as_they_were():
+    encoder = nn.Sequential(nn.BatchNorm1d(64), Breaking("value"))
+    vae, baseline = VAE(encoder, mlp(3, 64), latent_dim=3), RunningMean()
+    x = marked_digits()
+    x[130, 0] = 1e30
+    with pytest.raises(NonFiniteLossError) as caught:
+        fit(vae, vae.encoder, x, epochs=3, batch_size=20, estimator="score", baseline=baseline, **QUIET)
+    assert encoder[0].num_batches_tracked == caught.value.step - 1
+    assert encoder[0].running_mean.isfinite().all()
+    assert baseline.mean.isfinite()
+
+
+# Errors of the caller's own.
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mine"), ValueError("mine"), KeyError("mine"), FloatingPointError("mine")]
+)
+@pytest.mark.parametrize("place", ["transform", "loader", "encoder", "scheduler", "callback", "kl_weight"])
+def test_an_error_of_the_callers_own_comes_through_at_once(place, error):
+    """Once in the second epoch: no epoch is made again, so nothing is called a second time at the same step."""
+    calls = {"count": 0, "armed": False}
+
+    def fail():
+        if calls["armed"]:
+            calls["count"] += 1
+            raise error
+
+    def arm(history):
+        calls["armed"] = True
+        if place == "callback":
+            fail()
+
+    def transform(x):
+        if place == "transform" and torch.is_grad_enabled():
+            fail()
+        return x
+
+    class Encoder(nn.Linear):
+        def forward(self, x):
+            if place == "encoder":
+                fail()
+            return super().forward(x)
+
+    def collate(rows):
+        if place == "loader":
+            fail()
+        return torch.stack(rows)
+
+    class Scheduler(torch.optim.lr_scheduler.StepLR):
+        def step(self, *arguments):
+            if place == "scheduler":
+                fail()
+            super().step(*arguments)
+
+    def weight(step):
+        if place == "kl_weight":
+            fail()
+        return 1.0
+
+    vae = VAE(Encoder(64, 6), mlp(3, 64), latent_dim=3)
+    loader = DataLoader(list(binary_digits(40)), batch_size=20, collate_fn=collate)
+    with pytest.raises(type(error)) as caught:
+        fit(
+            vae, vae.encoder, loader, epochs=3, transform=transform, kl_weight=weight, callback=arm,
+            scheduler=lambda optimizer: Scheduler(optimizer, 10), **QUIET,
+        )  # fmt: skip
+    assert caught.value is error
+    assert calls["count"] == 1
+
+
+def test_a_stopped_run_leaves_the_process_as_it_was():
+    """An interrupt in the middle of a step restores the random state, the modes of modules and torch's checks."""
+    vae, before = small_vae(), torch.get_rng_state()
+    checks = torch.distributions.Distribution._validate_args
+    seen = []
+
+    def interrupt(x):
+        seen.append(torch.is_grad_enabled())
+        if sum(seen) == 3:
+            raise KeyboardInterrupt
+        return x
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(vae, vae.encoder, binary_digits(), epochs=5, transform=interrupt, **QUIET)
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.distributions.Distribution._validate_args == checks
+    assert vae.training
+
+
+def test_runs_in_two_threads_are_those_of_one():
+    def train(vae):
+        fit(vae, vae.encoder, binary_digits(), epochs=2, batch_size=None, estimator="score", **QUIET)
+
+    checks = torch.distributions.Distribution._validate_args
+    vaes = [small_vae(), small_vae()]
+    threads = [threading.Thread(target=train, args=(vae,)) for vae in vaes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.distributions.Distribution._validate_args == checks
+    assert all(p.isfinite().all() for vae in vaes for p in vae.parameters())
