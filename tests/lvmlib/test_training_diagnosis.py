@@ -129,7 +129,7 @@ def test_a_run_that_goes_bad_leaves_its_last_good_epoch_in_the_checkpoint(tmp_pa
     path = tmp_path / "run.safetensors"
     with pytest.raises(NonFiniteLossError) as caught:
         fit(
-            vae, vae.encoder, binary_digits(), epochs=50, transform=mark_rarely, checkpoint=path, seed=2, progress=False
+            vae, vae.encoder, binary_digits(), epochs=50, transform=mark_rarely, checkpoint=path, seed=1, progress=False
         )
     assert caught.value.epoch > 2
     state = read(path)
@@ -142,7 +142,6 @@ def test_a_bad_step_leaves_batch_statistics_and_the_baseline_as_they_were():
     encoder = nn.Sequential(nn.BatchNorm1d(64), Breaking("value"))
     vae, baseline = VAE(encoder, mlp(3, 64), latent_dim=3), RunningMean()
     x = marked_digits()
-    x[130, 0] = 1e30
     with pytest.raises(NonFiniteLossError) as caught:
         fit(vae, vae.encoder, x, epochs=3, batch_size=20, estimator="score", baseline=baseline, **QUIET)
     assert encoder[0].num_batches_tracked == caught.value.step - 1
