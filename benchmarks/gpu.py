@@ -357,7 +357,7 @@ def in_a_process(name: str, arguments: argparse.Namespace, limit: float) -> dict
     part.unlink(missing_ok=True)
     command = [sys.executable, __file__, "--section", name, "--device", arguments.device, "--output", str(part)]
     command += ["--quick"] if arguments.quick else []
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     start = time.perf_counter()
     try:
         done = subprocess.run(
@@ -375,34 +375,34 @@ def tests(arguments: argparse.Namespace, limit: float) -> dict[str, Any]:
     """The package's tests on the device: their closing line, and each failure with its last words."""
     report, log = arguments.output.with_suffix(".tests.xml"), arguments.output.with_suffix(".tests.log")
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "tests/lvmlib", "--device", arguments.device, "-q", "-rs"]
+    command = [sys.executable, "-m", "pytest", "tests/lvmlib", "--device", arguments.device, "-v", "-rs"]
     command += ["-p", "no:cacheprovider", f"--junitxml={report}", "--tb=short"]
     if importlib.util.find_spec("xdist") is not None:
         # A process with a context of CUDA takes half a gigabyte of the device.
         command += ["-n", str(max(1, min(12, (os.cpu_count() or 2) - 2)))]
     if arguments.quick:
         command += ["-k", "test_bounds"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
     with open(log, "w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
         try:
             process.wait(timeout=limit)
             end = "finished"
         except subprocess.TimeoutExpired:
-            # Interrupted, pytest still writes what it has.
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGKILL)
             end = f"stopped after {limit:.0f} s"
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            process.kill()
     lines = log.read_text().splitlines()
+    passed = sum(" PASSED" in line for line in lines)
     result = {
         "ended": end,
         "seconds": round(time.perf_counter() - start, 1),
         "closing line": next((line for line in reversed(lines) if line.strip()), ""),
         "skipped": sorted({line for line in lines if line.startswith("SKIPPED")}),
-        "failures": failures(report) if report.exists() else lines[-40:],
+        "passed": passed,
+        "failures": failures(report) if report.exists() else [line for line in lines if " FAILED" in line],
     }
     report.unlink(missing_ok=True)
     log.unlink()
@@ -490,7 +490,7 @@ def main() -> None:
         result["demands"] = demands(result["sections"])
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
     print("== tests", flush=True)
-    result["tests"] = tests(arguments, max(30.0, left() - 12))
+    result["tests"] = tests(arguments, max(30.0, left() - 3))
     result["seconds"] = round(time.perf_counter() - start, 1)
     arguments.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({"tests": result["tests"], "demands": result["demands"], "seconds": result["seconds"]}, indent=2))

@@ -3,6 +3,7 @@ r"""Divergences between distributions, and the decomposition of the evidence tha
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe, into_support
-from lvmlib._closed_forms import closed_form_kl, closed_form_log_square, log_mass
-from lvmlib._random import forked_rng
+from lvmlib._checks import check_sample_count, describe
+from lvmlib._distribution_parts import tensors_in
+from lvmlib._divergence_formulas import before_shared_transforms, closed_form_kl, closed_form_log_square
+from lvmlib._draws import check_draws, draw, draw_weighed
+from lvmlib._random import stream, stream_key
+from lvmlib._streams import chunk_length
 from lvmlib._types import Float
+from lvmlib.density import log_density, sum_last
 from lvmlib.exact import ExactModel
-from lvmlib.guide import Guide, proposal
-from lvmlib.weights import WeightSummary, draw
+from lvmlib.guide import Guide
+from lvmlib.problem import bind
+from lvmlib.weights import WeightSummary
 
 __all__ = [
     "AggregatePosteriorSplit",
@@ -27,9 +33,6 @@ __all__ = [
     "kl",
     "kl_decomposition",
 ]
-
-# One block of draws is scored under all N guides at once, in about this many numbers.
-_NUMBERS_PER_BLOCK = 2**19
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,10 @@ def kl(
     """
     _check_pair(q, p)
     if num_samples is not None:
-        log_ratio = -_log_ratio(p, q, num_samples, seed)
-        mean = log_ratio.mean(0)
-        spread = log_ratio.std(0) if num_samples > 1 else torch.full_like(mean, torch.inf)
-        return DivergenceEstimate(mean, spread / math.sqrt(num_samples), num_samples)
+        summary = WeightSummary()
+        for log_ratio in _log_ratios(p, q, num_samples, "kl", seed):
+            summary.update(log_ratio)
+        return DivergenceEstimate(-summary.elbo, summary.elbo_std_error, num_samples)
     value = closed_form_kl(q, p)
     if value is None:
         raise ValueError(
@@ -182,7 +185,9 @@ def chi_square(
     """
     _check_pair(q, p)
     if num_samples is not None:
-        squares = WeightSummary.from_log_weights(2 * _log_ratio(p, q, num_samples, seed))
+        squares = WeightSummary()
+        for log_ratio in _log_ratios(p, q, num_samples, "chi_square", seed):
+            squares.update(2 * log_ratio)
         mean = squares.log_evidence.exp()
         return DivergenceEstimate(mean - 1, mean * squares.std_error, num_samples)
     log_square = closed_form_log_square(p, q)
@@ -224,7 +229,7 @@ def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
             f"model is of type {type(model).__name__}: expected an ExactModel, whose evidence and posterior are "
             f"known; estimate the terms with importance_sampling and elbo."
         )
-    distribution = proposal(model, q, x)
+    distribution = bind(model, q, x).q
     bound = model.expected_log_joint(distribution, x) + distribution.entropy()
     return Decomposition(model.log_evidence(x), bound, model.kl_to_posterior(distribution, x))
 
@@ -286,13 +291,13 @@ def aggregate_posterior_split(
     if chunk_size is not None:
         check_sample_count("chunk_size", chunk_size)
     exact = closed_form_kl(guides, prior)
-    with torch.no_grad(), forked_rng(seed, _device_of(guides)):
+    with torch.no_grad(), stream("aggregate_posterior_split", seed, _device_of(guides)):
         z = draw(guides, num_samples)
         log_mixture = _log_mixture(guides, z, chunk_size)
-        information = _stratified(log_mass(guides, z) - log_mixture)
+        information = _stratified(log_density(guides, z) - log_mixture)
         if exact is None:
-            log_prior = _log_density(prior, z)
-            whole = _stratified(log_mass(guides, z) - log_prior)
+            log_prior = log_density(prior, z)
+            whole = _stratified(log_density(guides, z) - log_prior)
             return AggregatePosteriorSplit(whole, information, _stratified(log_mixture - log_prior))
         mean = exact.detach().mean()
         rest = DivergenceEstimate(mean - information.value, information.std_error, information.num_samples)
@@ -334,7 +339,7 @@ def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePost
             f"num_samples=100 for an estimate with its standard error."
         )
     z = guides.enumerate_support(expand=False)
-    log_q, log_prior = log_mass(guides, z), _log_density(prior, z)
+    log_q, log_prior = log_density(guides, z), log_density(prior, z)
     log_mixture = _log_mean(log_q)[:, None]
 
     def average(log_mass: Tensor, log_ratio: Tensor) -> Tensor:
@@ -350,8 +355,8 @@ def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePost
 def _log_mixture(guides: Distribution, z: Tensor, chunk_size: int | None) -> Float[Tensor, "S N"]:
     """The log-density of the mixture of all guides at draws of shape ``(S, N, *event)``."""
     size = guides.batch_shape.numel() * max(1, guides.event_shape.numel())
-    parts = z.flatten(0, 1)[:, None].split(chunk_size or max(1, _NUMBERS_PER_BLOCK // size))
-    return torch.cat([_log_mean(log_mass(guides, part)) for part in parts]).reshape(z.shape[:2])
+    parts = z.flatten(0, 1)[:, None].split(chunk_size or chunk_length(size, z.device))
+    return torch.cat([_log_mean(log_density(guides, part)) for part in parts]).reshape(z.shape[:2])
 
 
 def _log_mean(log_q: Tensor) -> Tensor:
@@ -379,27 +384,24 @@ def _check_pair(q: Distribution, p: Distribution) -> None:
         )
 
 
-def _log_ratio(p: Distribution, q: Distribution, num_samples: int, seed: int | None) -> Float[Tensor, K * batch]:
-    """The log of p/q at draws from q, which is where p = 0 gives ``-inf``."""
+def _log_ratios(
+    p: Distribution, q: Distribution, num_samples: int, name: str, seed: int | None
+) -> Iterator[Float[Tensor, K * batch]]:
+    """The log of p/q at draws from q, a block at a time: ``-inf`` where p = 0."""
     check_sample_count("num_samples", num_samples)
+    q, p, transformed = before_shared_transforms(q, p)
     batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     if q.batch_shape != batch:
         q = q.expand(batch)
-    with torch.no_grad(), forked_rng(seed, _device_of(q)):
-        z = draw(q, num_samples)
-        return _log_density(p, z) - log_mass(q, z)
-
-
-def _log_density(distribution: Distribution, z: Tensor) -> Tensor:
-    """Its log-density, ``-inf`` outside its support."""
-    harmless, inside = into_support(distribution, z)
-    return torch.where(inside, log_mass(distribution, harmless), -torch.inf)
+    device, key = _device_of(q), stream_key(name, seed)
+    length = chunk_length(batch.numel() * max(1, q.event_shape.numel()), device)
+    with torch.no_grad():
+        for index, start in enumerate(range(0, num_samples, length)):
+            z, log_q = draw_weighed(q, min(length, num_samples - start), seed=(key, index))
+            check_draws(q, z)
+            yield sum_last(log_density(p, z) - log_q, transformed)
 
 
 def _device_of(distribution: Distribution) -> torch.device:
     """Where draws are made, found without drawing so that no random state moves."""
-    try:
-        return distribution.mean.device
-    except NotImplementedError:  # as for normalising flows
-        base = getattr(distribution, "base_dist", getattr(distribution, "base", None))
-        return _device_of(base) if isinstance(base, Distribution) else torch.get_default_device()
+    return next((tensor.device for tensor in tensors_in(distribution)), torch.get_default_device())

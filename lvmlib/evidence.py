@@ -2,7 +2,6 @@ r"""Monte Carlo estimates of the evidence and of posterior expectations, from on
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -10,12 +9,16 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lvmlib._checks import check_no_nan, describe, into_support
+from lvmlib._checks import check_no_nan, describe
+from lvmlib._draws import draw
 from lvmlib._random import forked_rng
+from lvmlib._streams import chunk_length, stream_weights
 from lvmlib._types import Float
-from lvmlib.guide import Guide, proposal
+from lvmlib.density import log_density
+from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import WeightSummary, chunk_length, stream_weights, summarize_weights
+from lvmlib.problem import Problem, bind_to_prior
+from lvmlib.weights import WeightSummary, bind_without_gradient, summarize_blocks
 
 __all__ = [
     "EvidenceEstimate",
@@ -114,7 +117,9 @@ def prior_monte_carlo(
     References:
         Owen (2013), *Monte Carlo theory, methods and examples*, chapter 2.
     """
-    summary = summarize_weights(model, model.prior, x, num_samples, chunk_size=chunk_size, seed=seed)
+    with torch.no_grad():
+        problem = bind_to_prior(model, x)
+    summary = summarize_blocks(problem, num_samples, name="prior_monte_carlo", seed=seed, chunk_size=chunk_size)
     return EvidenceEstimate(summary, "lower")
 
 
@@ -154,8 +159,9 @@ def importance_sampling(
     References:
         Owen (2013), *Monte Carlo theory, methods and examples*, chapter 9.
     """
-    _check_covers(model, q, x)
-    summary = summarize_weights(model, q, x, num_samples, chunk_size=chunk_size, seed=seed)
+    problem = bind_without_gradient(model, q, x)
+    check_covers(problem)
+    summary = summarize_blocks(problem, num_samples, name="importance_sampling", seed=seed, chunk_size=chunk_size)
     return EvidenceEstimate(summary, "lower")
 
 
@@ -252,19 +258,20 @@ def self_normalized_expectation(
     """
     if not callable(f):
         raise TypeError(f"f is {describe(f)}: expected a callable from z to a tensor; pass lambda z: z for the mean.")
-    _check_covers(model, q, x)
-    summary, ratios = WeightSummary(), list[_Ratio]()
-
-    def take(z: Tensor, log_w: Tensor) -> None:
+    problem = bind_without_gradient(model, q, x)
+    check_covers(problem)
+    summary, ratio = WeightSummary(), None
+    name = "self_normalized_expectation"
+    for z, log_w in stream_weights(problem, num_samples, name=name, seed=seed, chunk_size=chunk_size):
         summary.update(log_w)
         # f may give many numbers for each z: one draw tells how many.
-        length = len(z) if chunk_size is not None else chunk_length(_evaluate(f, z[:1], log_w[:1]).numel())
+        numbers = _evaluate(f, z[:1], log_w[:1]).numel() if chunk_size is None else 0
+        length = len(z) if chunk_size is not None else chunk_length(numbers, z.device)
         for part, log_v in zip(z.split(length), log_w.split(length), strict=True):
-            ratio = _Ratio.of(log_v, _evaluate(f, part, log_v))
-            ratios[:] = [ratios[0].merge(ratio) if ratios else ratio]
-
-    stream_weights(model, q, x, num_samples, take, chunk_size=chunk_size, seed=seed)
-    (ratio,), dtype = ratios, summary.log_evidence.dtype
+            here = _Ratio.of(log_v, _evaluate(f, part, log_v))
+            ratio = here if ratio is None else ratio.merge(here)
+    assert ratio is not None  # there is at least one draw
+    dtype = summary.log_evidence.dtype
     return ExpectationEstimate(ratio.value().to(dtype), ratio.std_error(num_samples).to(dtype), summary)
 
 
@@ -341,26 +348,27 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(denominator > 0, numerator / denominator, 0.0)
 
 
-def _check_covers(model: LatentVariableModel, q: Guide, x: Tensor, num_probes: int = 64) -> None:
+def check_covers(problem: Problem, num_probes: int = 64) -> None:
     """Refuse a q for which some z has joint density above zero and q-density zero: a proof, not a guess."""
-    with torch.no_grad(), forked_rng(0, x.device if isinstance(x, Tensor) else None):
-        distribution = proposal(model, q, x)
-        prior, batch = model.prior, distribution.batch_shape
-        z = prior.enumerate_support() if prior.has_enumerate_support else prior.sample(torch.Size((num_probes,)))
-        z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape)
-        z = z.expand(len(z), *batch, *prior.event_shape)
-        harmless, inside = into_support(distribution, z)
-        log_q = distribution.log_prob(harmless)
-        # torch raises the zeros of a discrete distribution to its machine precision, a mass never drawn.
-        never = math.log(2 * torch.finfo(log_q.dtype).eps) if not z.is_floating_point() else -torch.inf
-        covered = inside & (log_q > never)
-        missed = ~covered
+    if problem.q_is_prior:
+        return
+    model, x, q = problem.model, problem.x, problem.q
+    prior, batch = model.prior, q.batch_shape
+    with torch.no_grad(), problem.mode(), forked_rng(0, x.device):
+        z = prior.enumerate_support() if prior.has_enumerate_support else draw(prior, num_probes)
+        z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape).expand(len(z), *batch, *prior.event_shape)
+        missed = log_density(q, z) == -torch.inf
         if missed.any():
-            missed &= model.log_joint(x, z) > -torch.inf
+            missed &= model._log_joint(x, z) > -torch.inf
         if missed.any():
             first = tuple(missed.nonzero()[0].tolist())
             raise ValueError(
-                f"q is {type(distribution).__name__} with density zero at z = {z[first].tolist()}, where "
-                f"log p(x, z) = {model.log_joint(x, z)[first].item():.4g} for the x at index {first[1:]}: expected "
+                f"q is {type(q).__name__} with density zero at z = {_shortened(z[first])}, where "
+                f"log p(x, z) = {model._log_joint(x, z)[first].item():.4g} for the x at index {first[1:]}: expected "
                 f"q(z) > 0 wherever p(x, z) > 0, or the estimate misses that mass; widen q, or mix it with the prior."
             )
+
+
+def _shortened(z: Tensor) -> str:
+    numbers = z.flatten()[:8].tolist()
+    return str(z.tolist()) if z.numel() <= len(numbers) else f"[{', '.join(map(str, numbers))}, ...]"

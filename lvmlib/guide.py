@@ -21,12 +21,10 @@ from lvmlib._checks import (
     check_sample_count,
     check_shape,
     describe,
-    into_support,
-    support_of,
-    values_are_trusted,
 )
-from lvmlib._closed_forms import DiagonalNormal
+from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._types import Float
+from lvmlib.density import log_density, support_of
 from lvmlib.model import LatentVariableModel
 
 __all__ = [
@@ -36,61 +34,9 @@ __all__ = [
     "UnconditionalGuide",
     "defensive_mixture",
     "laplace_approximation",
-    "proposal",
 ]
 
 Guide: TypeAlias = Distribution | Callable[[Tensor], Distribution]
-
-
-def proposal(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
-    r"""The distribution :math:`q(z)` or :math:`q(z \mid x)`, checked against the model, one for every x.
-
-    Args:
-        model: Says what z is.
-        q: A Distribution over z, or a callable from x to one. Batch shape ``()`` is expanded to the batch of x.
-        x: Observations, shape ``(*batch, *x_event)``.
-
-    Returns:
-        A Distribution with batch shape ``(*batch)`` and the event shape of z.
-
-    Raises:
-        TypeError: If q is neither, or discrete where z is continuous or the other way round.
-        ValueError: If its event shape is not that of z, its batch shape not that of x, or its device another.
-    """
-    if values_are_trusted():
-        given, batch = q if isinstance(q, Distribution) else q(x), model.batch_shape(x)
-        return given if given.batch_shape == batch else given.expand(batch)
-    model.check_observation(x)
-    if not isinstance(q, Distribution) and not callable(q):
-        raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
-    given = q if isinstance(q, Distribution) else q(x)
-    if not isinstance(given, Distribution):
-        raise TypeError(
-            f"q(x) is {describe(given)}: expected a torch Distribution over z; for a network that gives "
-            f"parameters use AmortizedGuide(network)."
-        )
-    prior, batch = model.prior, model.batch_shape(x)
-    if support_of(given).is_discrete != support_of(prior).is_discrete:
-        words = ("discrete", "continuous")
-        raise TypeError(
-            f"q is {describe(given)}, {words[not support_of(given).is_discrete]}: expected a "
-            f"{words[not support_of(prior).is_discrete]} q, as the prior is {type(prior).__name__}; "
-            f"choose a q over the same z."
-        )
-    if given.event_shape != prior.event_shape:
-        extra = len(prior.event_shape) - len(given.event_shape)
-        mend = (
-            f"wrap it in torch.distributions.Independent(q, {extra})"
-            if extra > 0 and given.batch_shape[-extra:] == prior.event_shape
-            else "give q the dimensions of z"
-        )
-        raise ValueError(f"q is {describe(given)}: expected event shape {tuple(prior.event_shape)}, that of z; {mend}.")
-    if given.batch_shape and given.batch_shape != batch:
-        raise ValueError(
-            f"q is {describe(given)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
-            f"of x; make one q for each x."
-        )
-    return given if given.batch_shape == batch else given.expand(batch)
 
 
 class MeanFieldGuide(nn.Module):
@@ -294,14 +240,9 @@ class DefensiveMixture(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of the mixture; a value outside the support of one part has the density of the other."""
         return torch.logaddexp(
-            math.log1p(-self.weight) + _log_density(self.q, value),
-            math.log(self.weight) + _log_density(self.safe, value),
+            math.log1p(-self.weight) + log_density(self.q, value),
+            math.log(self.weight) + log_density(self.safe, value),
         )
-
-
-def _log_density(distribution: Distribution, value: Tensor) -> Tensor:
-    harmless, inside = into_support(distribution, value)
-    return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
 
 
 class _EitherSupport(constraints.Constraint):

@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Distribution, Independent
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._closed_forms import DiagonalNormal
+from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._types import Float
 from lvmlib.guide import AmortizedGuide
 from lvmlib.model import LatentVariableModel

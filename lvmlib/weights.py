@@ -5,33 +5,32 @@ r"""The importance weight, and the one running summary from which every estimate
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributions import Distribution
 
-from lvmlib._checks import check_no_nan, check_sample_count, describe, values_are_trusted
-from lvmlib._random import forked_rng
+from lvmlib._checks import check_sample_count, describe
+from lvmlib._pareto import ParetoSmoothed, Tail, check_log_weights, pareto_smoothed, tail_length
+from lvmlib._streams import num_blocks, stream_weights
 from lvmlib._types import Float
-from lvmlib.guide import Guide, proposal
+from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
+from lvmlib.problem import Problem, bind
 
 __all__ = [
     "ParetoSmoothed",
     "WeightSummary",
-    "draw",
     "log_weights",
+    "num_blocks",
     "pareto_smoothed",
-    "stream_weights",
+    "summarize_blocks",
     "summarize_weights",
 ]
 
-# One block of draws holds about this many numbers; it fixes the order of the draws, so never the chunk size.
-_NUMBERS_PER_BLOCK = 2**19
+
+_WEIGHTS_AT_ONCE = 2**16
 
 
 def log_weights(model: LatentVariableModel, q: Guide, x: Tensor, num_samples: int) -> Float[Tensor, K * batch]:
@@ -66,24 +65,7 @@ def log_weights(model: LatentVariableModel, q: Guide, x: Tensor, num_samples: in
         Owen (2013), *Monte Carlo theory, methods and examples*, chapter 9.
     """
     check_sample_count("num_samples", num_samples)
-    distribution = proposal(model, q, x)
-    z = draw(distribution, num_samples)
-    return model.log_joint(x, z) - distribution.log_prob(z)
-
-
-def draw(distribution: Distribution, num_samples: int) -> Tensor:
-    """Draws of shape ``(K, *batch, *z_event)``, reparameterised where the distribution can.
-
-    Raises:
-        ValueError: If a draw is NaN, which a distribution with parameters gone bad gives.
-    """
-    z = (distribution.rsample if distribution.has_rsample else distribution.sample)(torch.Size((num_samples,)))
-    if not values_are_trusted() and z.is_floating_point() and z.isnan().any():
-        raise ValueError(
-            f"q is {describe(distribution)} and drew z with NaN: expected numbers; its parameters have gone bad, so "
-            f"look at them and at the last step that changed them."
-        )
-    return z
+    return bind(model, q, x).log_weights(num_samples)
 
 
 def summarize_weights(
@@ -115,99 +97,57 @@ def summarize_weights(
     Raises:
         TypeError, ValueError: As :func:`log_weights`; also if ``chunk_size`` is below 1 or ``seed`` negative.
     """
-    summary = WeightSummary()
-
-    def take(_: Tensor, log_w: Tensor) -> None:
-        summary.update(log_w)
-
-    stream_weights(model, q, x, num_samples, take, chunk_size=chunk_size, seed=seed)
-    return summary
+    problem = bind_without_gradient(model, q, x)
+    return summarize_blocks(problem, num_samples, name="summarize_weights", seed=seed, chunk_size=chunk_size)
 
 
-def stream_weights(
-    model: LatentVariableModel,
-    q: Guide,
-    x: Tensor,
+def bind_without_gradient(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
+    """The problem of an estimate that keeps no gradient: q is evaluated without one, in evaluation mode."""
+    with torch.no_grad():
+        return bind(model, q, x)
+
+
+def summarize_blocks(
+    problem: Problem,
     num_samples: int,
-    take: Callable[[Tensor, Tensor], None],
     *,
+    name: str,
+    seed: int | None,
     chunk_size: int | None = None,
-    seed: int | None = None,
-) -> None:
-    """Hand K draws from q and their log-weights to ``take(z, log_w)``, a chunk at a time and without gradients.
+    first: int = 0,
+    last: int | None = None,
+) -> WeightSummary:
+    """The summary of the blocks ``first`` to ``last`` (not included) of a stream of K draws.
 
-    Arguments and errors are those of :func:`summarize_weights`. The order of the draws does not depend on the
-    chunk size.
-    """
-    check_sample_count("num_samples", num_samples)
-    if chunk_size is not None:
-        check_sample_count("chunk_size", chunk_size)
-    model.check_observation(x)
-    with torch.no_grad(), forked_rng(seed, x.device):
-        distribution = proposal(model, q, x)
-        numbers_per_draw = x.numel() + distribution.batch_shape.numel() * distribution.event_shape.numel()
-        block_size = chunk_length(numbers_per_draw)
-        for start in range(0, num_samples, block_size):
-            z = draw(distribution, min(block_size, num_samples - start))
-            for part in z.split(chunk_size or block_size):
-                take(part, model.log_joint(x, part) - distribution.log_prob(part))
-
-
-def chunk_length(numbers_per_draw: int) -> int:
-    """How many draws of so many numbers each are worked on at once."""
-    return max(1, _NUMBERS_PER_BLOCK // max(1, numbers_per_draw))
-
-
-class ParetoSmoothed(NamedTuple):
-    """Log-weights with their tail smoothed, shape ``(K, *batch)``, and the shape k of that tail, ``(*batch)``."""
-
-    log_weights: Tensor
-    pareto_k: Tensor
-
-
-def pareto_smoothed(log_w: Float[Tensor, K * batch]) -> ParetoSmoothed:
-    r"""Pareto smoothed importance weights: the largest replaced by what a fitted tail expects of them.
-
-    A generalised Pareto distribution with shape k and scale :math:`\sigma` is fitted to what the M largest weights
-    exceed the next one by, :math:`M = \lceil \min(K/5, 3\sqrt K) \rceil`. The j-th smallest of them becomes
-
-    .. math::
-        \min\!\left(w_{\max},\; u + \frac{\sigma}{k} \left[\left(1 - \frac{j - 1/2}{M}\right)^{-k} - 1\right]\right),
-        \qquad j = 1, \dots, M,
-
-    with u the weight below the tail. The average weight gets a small bias, and loses most of the noise that its few
-    largest terms make: worth it up to about k = 0.7.
+    The blocks of one stream may be summarised in several processes: with the same K, name and seed, their summaries
+    merge to that of the whole.
 
     Args:
-        log_w: Log-weights in nats, shape ``(K, *batch)``; each x is smoothed apart.
-
-    Returns:
-        ``(log_weights, pareto_k)``, of the dtype of ``log_w`` and without gradient. Weights stay as they are where
-        no tail can be fitted, and k is ``nan`` there; see :attr:`WeightSummary.pareto_k`.
-
-    Raises:
-        TypeError: If ``log_w`` is no floating-point tensor.
-        ValueError: If it has no sample, NaN or ``+inf``.
-
-    Example:
-        >>> import torch
-        >>> smoothed, k = pareto_smoothed(torch.linspace(0.0, 3.0, 200).square())
-        >>> smoothed.shape, k.shape
-        (torch.Size([200]), torch.Size([]))
-
-    References:
-        Vehtari, Simpson, Gelman, Yao and Gabry (2024), *Pareto smoothed importance sampling*, JMLR 25.
+        problem: Made by :func:`lvmlib.bind`.
+        num_samples: K, the draws of the whole stream.
+        name: The public function that the stream belongs to.
+        seed: As in :func:`summarize_weights`.
+        chunk_size: As in :func:`summarize_weights`.
+        first: The first block, from 0.
+        last: The block after the last; by default :func:`num_blocks`.
     """
-    _check_log_weights(log_w)
-    columns = log_w.detach().double().reshape(len(log_w), -1).clone()
-    shapes = columns.new_full((columns.shape[1],), torch.nan)
-    for i, column in enumerate(columns.unbind(1)):
-        maximum = column.amax()
-        largest = column.topk(min(len(column), _tail_length(len(column)) + 1))
-        tail = _Tail.fit(largest.values - maximum, maximum)
-        shapes[i] = tail.shape
-        column[largest.indices[: len(tail.log_smoothed)]] = tail.log_smoothed + maximum
-    return ParetoSmoothed(columns.reshape(log_w.shape).to(log_w), shapes.reshape(log_w.shape[1:]).to(log_w))
+    summary, waiting = WeightSummary(), list[Tensor]()
+
+    def absorb() -> None:
+        if waiting:
+            summary._add(torch.cat(waiting))
+            waiting.clear()
+
+    for _, log_w in stream_weights(
+        problem, num_samples, name=name, seed=seed, chunk_size=chunk_size, first=first, last=last
+    ):
+        waiting.append(log_w)
+        # A summary takes two dozen operations, whatever the size: they are worth it for many weights at once.
+        if sum(map(len, waiting)) * max(1, log_w[0].numel()) >= _WEIGHTS_AT_ONCE:
+            absorb()
+    absorb()
+    summary._check_finite()
+    return summary
 
 
 class WeightSummary:
@@ -259,10 +199,8 @@ class WeightSummary:
             TypeError: If ``log_w`` is no floating-point tensor, or of another dtype than before.
             ValueError: If it has no sample, NaN, ``+inf``, or another batch shape than before.
         """
-        _check_log_weights(log_w)
-        log_w = log_w.detach()
-        self._absorb(log_w.dtype, len(log_w), _Moments.of(log_w.double()), [log_w.double()])
-        return self
+        check_log_weights(log_w)
+        return self._add(log_w)
 
     def merge(self, other: WeightSummary) -> WeightSummary:
         """The summary of both sets of weights; neither argument changes.
@@ -411,6 +349,22 @@ class WeightSummary:
             return "WeightSummary(empty)"
         return f"WeightSummary(num_samples={self._num_samples}, batch_shape={tuple(self._moments.mean.shape)})"
 
+    def _add(self, log_w: Tensor) -> WeightSummary:
+        log_w = log_w.detach()
+        self._absorb(log_w.dtype, len(log_w), _Moments.of(log_w.double()), [log_w.double()])
+        return self
+
+    def _check_finite(self) -> None:
+        """The one look at the weights of a stream, which shows NaN and infinity of any of them."""
+        maximum = self._read().maximum
+        bad = maximum.isnan() | (maximum == torch.inf)
+        if bad.any():
+            first = tuple(bad.nonzero()[0].tolist())
+            raise ValueError(
+                f"log_w has the value {maximum[first].item()} for the x at index {first}: expected finite log-weights, "
+                f"or -inf; look at log_likelihood(x, z), log_prior(z) and log q(z) for a draw z of q."
+            )
+
     def _absorb(self, dtype: torch.dtype | None, num_samples: int, moments: _Moments, tail: list[Tensor]) -> None:
         if self._moments is None:
             self._dtype, self._moments = dtype, moments
@@ -436,13 +390,13 @@ class WeightSummary:
         kept = torch.cat(self._tail)
         return kept.topk(min(len(kept), self._tail_size + 1), dim=0).values
 
-    def _tails(self) -> list[_Tail]:
+    def _tails(self) -> list[Tail]:
         """The tail of each x, in the order of the flattened batch."""
         maximum = self._read().maximum
-        length = min(_tail_length(self._num_samples), self._tail_size)
+        length = min(tail_length(self._num_samples), self._tail_size)
         largest = (self._largest() - maximum)[: length + 1]
         columns = largest.reshape(len(largest), -1).unbind(1)
-        return [_Tail.fit(column, scale) for column, scale in zip(columns, maximum.flatten(), strict=True)]
+        return [Tail.fit(column, scale) for column, scale in zip(columns, maximum.flatten(), strict=True)]
 
     def _relative_variance(self) -> Tensor:
         moments = self._read()
@@ -509,73 +463,3 @@ def _pool(
     mean = first[0] + difference * (second_count / total)
     squares = first[1] + second[1] + difference.square() * (first_count * (second_count / total))
     return mean, squares
-
-
-def _check_log_weights(log_w: Tensor) -> None:
-    if not isinstance(log_w, Tensor) or not log_w.is_floating_point():
-        raise TypeError(
-            f"log_w is {describe(log_w)}: expected a floating-point tensor of log-weights; "
-            f"convert it with torch.as_tensor(log_w).float()."
-        )
-    if log_w.ndim == 0 or len(log_w) == 0:
-        raise ValueError(
-            f"log_w has shape {tuple(log_w.shape)}: expected (K, *batch) with K at least 1; "
-            f"add the sample dimension with log_w[None]."
-        )
-    check_no_nan("log_w", log_w)
-    if (log_w == torch.inf).any():
-        raise ValueError(
-            "log_w has the value inf: expected finite values or -inf; a draw from q cannot have density "
-            "zero under q, so check log q(z)."
-        )
-
-
-def _tail_length(num_samples: int) -> int:
-    """How many weights PSIS takes for the tail, with independent draws."""
-    return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
-
-
-class _Tail(NamedTuple):
-    """The largest log-weights of one x, relative to its maximum, with the Pareto distribution fitted to them."""
-
-    shape: Tensor
-    log_raw: Tensor
-    log_smoothed: Tensor
-
-    @classmethod
-    def fit(cls, largest: Tensor, maximum: Tensor) -> _Tail:
-        """From a falling row of log-weights relative to their maximum, whose last entry is the threshold."""
-        threshold = largest[-1].clamp(min=math.log(torch.finfo(torch.float64).tiny))
-        rounding = 64 * torch.finfo(torch.float64).eps * maximum.abs().clamp(min=1.0)
-        log_raw = largest[largest > threshold + rounding]
-        if len(log_raw) < 5:
-            return cls(largest.new_tensor(torch.nan), log_raw, log_raw)
-        start = threshold.exp()
-        shape, scale = _fit_generalized_pareto(log_raw.flip(0).exp() - start)
-        # The expected order statistics, nearly: quantiles in the middle of equal slices of probability.
-        log_survival = (
-            (torch.arange(len(log_raw), dtype=log_raw.dtype, device=log_raw.device) + 0.5) / len(log_raw)
-        ).log()
-        quantiles = torch.where(shape == 0, -log_survival, (-shape * log_survival).expm1() / shape)
-        log_smoothed = (start + scale * quantiles).log().clamp(max=0.0)
-        return cls(shape, log_raw, log_smoothed)
-
-
-def _fit_generalized_pareto(exceedances: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Shape k and scale by the quasi-Bayesian rule of Zhang and Stephens, k shrunk towards 1/2 as PSIS does.
-
-    Args:
-        exceedances: Positive values in rising order, shape ``(n,)``.
-    """
-    count = len(exceedances)
-    grid_size = 30 + int(math.sqrt(count))
-    steps = torch.arange(1, grid_size + 1, dtype=exceedances.dtype, device=exceedances.device)
-    quartile = exceedances[int(count / 4 + 0.5) - 1]
-    grid = (1 - (grid_size / (steps - 0.5)).sqrt()) / (3 * quartile) + 1 / exceedances[-1]
-    shapes = torch.log1p(-grid[:, None] * exceedances).mean(1)
-    log_likelihood = count * ((-grid / shapes).log() - shapes - 1)
-    weights = log_likelihood.softmax(0)
-    weights = torch.where(weights >= 10 * torch.finfo(torch.float64).eps, weights, 0.0)
-    grid_mean = (grid * weights).sum() / weights.sum()
-    shape = torch.log1p(-grid_mean * exceedances).mean()
-    return (count * shape + 10 * 0.5) / (count + 10), -shape / grid_mean

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from lvmlib import VAE, data, fit, mlp
-from lvmlib.training import _read
+from lvmlib.training.checkpoints import read
 
 EPOCHS = 12
 
@@ -61,7 +61,7 @@ def main(folder: Path, kills: int) -> None:
         if not in_a_child(path, resume=False, kill_after=moments.uniform(0.05, 1.0) * duration):
             continue
         # Reading raises if what the kill left is not whole.
-        epochs.append(_read(path)[1]["epoch"] if path.exists() else 0)
+        epochs.append(read(path).rest["epoch"] if path.exists() else 0)
         in_a_child(path, resume=True)
         same += path.read_bytes() == expected
     print(json.dumps({"epochs": epochs, "same": same}))

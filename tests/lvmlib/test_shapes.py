@@ -144,6 +144,7 @@ def test_annotations_hold_at_run_time(pytestconfig):
     """This module again in a process of its own, with every annotation of lvmlib checked by beartype."""
     if pytestconfig.getoption("--typecheck"):
         pytest.skip("annotations are being checked right now")
+    pytest.importorskip("beartype")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--typecheck", __file__]
     run = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-4000:]

@@ -1,21 +1,18 @@
-"""Training: it climbs to the truth, stops at the right moment, and goes on after a kill as if nothing had been."""
+"""Training: it climbs to the truth, records what it did, and takes its users' loaders, schedules and callbacks."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import models
 import pytest
-import safetensors
 import torch
+from runs import QUIET, binary_digits, learnable, parameters, same, small_vae
 from torch import nn
-from torch.distributions import Categorical, Normal
+from torch.distributions import Categorical, Independent, Normal
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, TensorDataset
 
 from lvmlib import (
     VAE,
@@ -23,44 +20,16 @@ from lvmlib import (
     LatentVariableModel,
     LinearGaussian,
     MeanFieldGuide,
-    NonFiniteLossError,
-    RunningMean,
     UnconditionalGuide,
     data,
     elbo,
     fit,
+    iwae_bound,
     mlp,
     plots,
-    training,
 )
-
-QUIET = {"progress": False, "seed": 0}
-
-
-def small_vae(seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return VAE(encoder=mlp(64, 16, 6), decoder=mlp(3, 16, 64), latent_dim=3)
-
-
-def binary_digits(count=200):
-    return data.digits(binarize=True).images[:count]
-
-
-def parameters(*modules):
-    return {f"{i}.{name}": value.clone() for i, m in enumerate(modules) for name, value in m.state_dict().items()}
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def learnable(**options):
-    """Probabilistic PCA to be learnt, and data from a known one."""
-    truth = LinearGaussian(torch.tensor([[2.0], [1.0], [-1.0]]), torch.zeros(3), 0.5)
-    x, _ = truth.sample(1000, seed=0)
-    return truth, LinearGaussian(nn.Parameter(models.normals(3, 1, seed=1).float()), torch.zeros(3), 0.5), x
-
+from lvmlib.training import run
+from lvmlib.training.run import Run
 
 # It learns.
 
@@ -178,16 +147,25 @@ def test_a_transform_sees_every_batch():
 
 
 def test_history_is_the_mean_over_the_epoch_and_the_bound_of_the_validation_data():
-    vae = small_vae()
-    x, unseen = binary_digits(150), binary_digits(300)[200:]
-    history = fit(vae, vae.encoder, x, epochs=3, batch_size=60, validation=unseen, **QUIET)
+    """With the posterior as q every weight is the evidence, whatever the draws."""
+    _, model, x = learnable()
+    history = fit(model, model.posterior, x[:150], epochs=3, batch_size=60, validation=x[:100], **QUIET)
     assert len(history.train) == len(history.validation) == 3
     assert history.steps == 9
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        parts = [elbo(vae, vae.encoder, rows).sum() for rows in unseen.split(60)]
-    assert history.validation[-1] == pytest.approx((sum(parts) / 100).item(), abs=1e-4)
+    assert history.validation[-1] == pytest.approx(model.log_evidence(x[:100]).mean().item(), abs=1e-4)
     assert repr(history).startswith("History(epochs=3, steps=9, ELBO=-")
+
+
+@pytest.mark.parametrize(("objective", "k"), [("elbo", 1), ("iwae", 4)])
+def test_the_validation_bound_is_that_of_the_public_function(objective, k):
+    vae, unseen = small_vae(), binary_digits(60)
+    how = {"objective": objective, "num_samples": k, "validation_samples": 400, "learning_rate": 1e-12}
+    history = fit(vae, vae.encoder, binary_digits(20), epochs=1, validation=unseen, **how, **QUIET)
+    if objective == "elbo":
+        expected = elbo(vae, vae.encoder, unseen, 400).mean()
+    else:
+        expected = iwae_bound(vae, vae.encoder, unseen, k, num_groups=400).mean()
+    assert history.validation[-1] == pytest.approx(expected.item(), abs=0.1)
 
 
 def test_history_plots_itself():
@@ -277,56 +255,6 @@ def test_the_bar_shows_the_bound_and_the_time_left(capsys):
     assert "validation -4" in shown
 
 
-@pytest.fixture
-def compiled_quickly(monkeypatch):
-    """Traced and differentiated as always, but run without the minute that generating machine code takes."""
-    compile_program = torch.compile
-
-    def quickly(program, options):
-        return compile_program(program, backend="aot_eager", options={"guard_filter_fn": options["guard_filter_fn"]})
-
-    monkeypatch.setattr(torch, "compile", quickly)
-
-
-@pytest.mark.parametrize(
-    ("objective", "estimator", "num_samples"),
-    [("elbo", "reparameterized", 1), ("elbo", "stl", 2), ("elbo", "score", 2), ("iwae", "iwae", 3), ("iwae", "dreg", 3),
-     ("iwae", "vimco", 3)],
-)  # fmt: skip
-def test_a_compiled_loss_takes_the_same_steps(compiled_quickly, objective, estimator, num_samples):
-    one, two = small_vae(), small_vae()
-    how = {"objective": objective, "estimator": estimator, "num_samples": num_samples, "epochs": 2, **QUIET}
-    fit(one, one.encoder, binary_digits(), **how)
-    fit(two, two.encoder, binary_digits(), compile=True, **how)
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
-
-
-def test_what_was_compiled_for_one_model_is_not_used_for_another(compiled_quickly):
-    def other_sizes():
-        torch.manual_seed(0)
-        return VAE(encoder=mlp(64, 9, 4), decoder=mlp(2, 9, 64), latent_dim=2)
-
-    vae = small_vae()
-    fit(vae, vae.encoder, binary_digits(), epochs=1, compile=True, **QUIET)
-    one, two = other_sizes(), other_sizes()
-    fit(one, one.encoder, binary_digits(), epochs=2, **QUIET)
-    fit(two, two.encoder, binary_digits(), epochs=2, compile=True, **QUIET)
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
-
-
-def test_a_compiled_step_that_goes_bad_is_named(compiled_quickly):
-    vae = small_vae()
-    with torch.no_grad():
-        vae.encoder.encoder[-1].bias[-1] = torch.inf
-    before = parameters(vae)
-    with pytest.raises(NonFiniteLossError, match="step 1"):
-        fit(vae, vae.encoder, binary_digits(), epochs=1, compile=True, **QUIET)
-    assert same(parameters(vae), before)
-    assert all(parameter.grad is None for parameter in vae.parameters())
-
-
 class Reads(TorchDispatchMode):
     """Counts the operations that wait for a GPU: a number read, a mask looked at, a copy to the CPU."""
 
@@ -345,211 +273,293 @@ def test_no_step_reads_a_number_back_from_the_device(estimator, monkeypatch):
     """The steps of an epoch as a GPU would run them: the one look that a CPU takes for free is switched off."""
     vae, x = small_vae(), binary_digits()
     counts = []
-    original = training._Run._steps
+    original = Run._steps
 
     def watched(self, bar, *, careful):
-        monkeypatch.setattr(training.math, "isfinite", lambda value: True)
-        with Reads() as reads:
-            losses = original(self, bar, careful=careful)
-        monkeypatch.undo()
-        monkeypatch.setattr(training._Run, "_steps", watched)
+        with monkeypatch.context() as patched, Reads() as reads:
+            patched.setattr(run.math, "isfinite", lambda value: True)
+            result = original(self, bar, careful=careful)
         counts.append(reads.names)
-        return losses
+        return result
 
-    monkeypatch.setattr(training._Run, "_steps", watched)
-    fit(vae, vae.encoder, x, epochs=2, estimator=estimator, **QUIET)
+    monkeypatch.setattr(Run, "_steps", watched)
+    fit(vae, vae.encoder, x, epochs=2, estimator=estimator, clip_norm=10.0, **QUIET)
     assert counts == [[], []]
 
 
-# Numbers that go bad.
+# What is to be learnt.
 
 
-class Breaking(nn.Module):
-    """An encoder that is as it should be until a row with the mark comes: then a term or a gradient goes bad."""
-
-    def __init__(self, how):
-        super().__init__()
-        self.network = nn.Linear(64, 6)
-        self.how = how
-
-    def forward(self, x):
-        out = self.network(x)
-        marked = x[:, :1] > 0
-        if self.how == "value":
-            return torch.where(marked, torch.full_like(out, math.nan), out)
-        # The square root of nought is nought, and its slope is infinite.
-        usual = 1 - marked.to(out)
-        return out + (usual + 0 * out.sum(-1, keepdim=True)).sqrt() - usual
+def test_a_likelihood_in_a_plain_function_learns_the_network_that_it_closes_over():
+    network = nn.Linear(1, 3)
+    before = network.weight.clone()
+    model = LatentVariableModel(
+        Independent(Normal(torch.zeros(1), torch.ones(1)), 1), lambda z: Independent(Normal(network(z), 1.0), 1)
+    )
+    fit(model, AmortizedGuide(nn.Linear(3, 2)), torch.randn(200, 3), epochs=2, **QUIET)
+    assert not torch.equal(before, network.weight)
 
 
-def marked_digits(row=130, count=200):
-    x = binary_digits(count).clone()
-    x[:, 0] = 0
-    x[row, 0] = 1
-    return x
+def test_a_q_whose_parameters_cannot_be_found_is_refused_by_name():
+    model = models.linear_gaussian(dtype=torch.float32)
+    hidden = [nn.Parameter(torch.zeros(2))]
 
-
-@pytest.mark.parametrize(("how", "term"), [("value", "z"), ("gradient", "gradient of")])
-def test_a_bad_step_is_named_and_not_taken(how, term):
-    def run(epochs, x):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            vae = VAE(encoder=Breaking(how), decoder=mlp(3, 64), latent_dim=3)
-        try:
-            fit(vae, vae.encoder, x, epochs=epochs, batch_size=20, **QUIET)
-        except NonFiniteLossError as error:
-            return vae, error
-        return vae, None
-
-    vae, error = run(3, marked_digits())
-    assert 130 in error.rows.tolist()
-    assert len(error.rows) == 20
-    assert error.term.startswith(term)
-    assert error.epoch == 1
-    assert f"step {error.step}, in epoch 1" in str(error)
-    assert all(value.isfinite().all() for value in vae.state_dict().values())
-    # The same steps by hand, up to the bad one.
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        other = VAE(encoder=Breaking(how), decoder=mlp(3, 64), latent_dim=3)
-        torch.manual_seed(0)
-        order = torch.randperm(200)
-        optimizer = torch.optim.Adam(other.parameters(), lr=1e-3, fused=True)
-        for rows in order.split(20)[: error.step - 1]:
-            optimizer.zero_grad()
-            (-elbo(other, other.encoder, marked_digits()[rows]).mean()).backward()
-            optimizer.step()
-    for one, two in zip(vae.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("term", ["log-likelihood", "log-prior", "log q"])
-def test_the_term_that_went_bad_is_named(term):
-    def broken(values, name):
-        return values + (math.nan if name == term else 0.0)
-
-    class Prior(nn.Module):
-        def forward(self):
-            normal = Normal(torch.zeros(()), torch.ones(()))
-            density = normal.log_prob
-            normal.log_prob = lambda z: broken(density(z), "log-prior")
-            return normal
-
-    class Likelihood(nn.Module):
+    class Hiding(nn.Module):
         def __init__(self):
             super().__init__()
-            self.shift = nn.Parameter(torch.zeros(()))
+            self.seen = nn.Parameter(torch.ones(2))
 
-        def forward(self, z):
-            normal = Normal(z + self.shift, 1.0)
-            density = normal.log_prob
-            normal.log_prob = lambda x: broken(density(x), "log-likelihood")
-            return normal
-
-    class Guide(nn.Module):
         def forward(self, x):
-            normal = Normal(x / 2, torch.ones_like(x))
-            density = normal.log_prob
-            normal.log_prob = lambda z: broken(density(z), "log q")
-            return normal
+            return Independent(Normal(hidden[0].expand(len(x), 2), self.seen.exp()), 1)
 
-    model = LatentVariableModel(Prior(), Likelihood())
-    with pytest.raises(NonFiniteLossError, match=f"{term} is not finite") as caught:
-        fit(model, Guide(), torch.linspace(-1, 1, 10), epochs=2, **QUIET)
-    assert caught.value.term == term
-    assert caught.value.step == 1
+    with pytest.raises(TypeError, match=r"q depends on .* cannot find it"):
+        fit(model, Hiding(), model.sample(10, seed=0)[0], epochs=1, **QUIET)
 
 
-def test_a_run_that_goes_bad_leaves_its_last_good_epoch_in_the_checkpoint(tmp_path):
-    """A transform marks a batch now and then; the same random numbers bring the same bad step again."""
+def test_batch_statistics_are_learnt_in_the_steps_and_nowhere_else():
+    """In 3 epochs of 4 batches a layer of the decoder sees 12 batches: not the checks, not the validation data."""
+    normalized = nn.BatchNorm1d(16)
+    vae = VAE(mlp(64, 6), nn.Sequential(nn.Linear(3, 16), normalized, nn.ReLU(), nn.Linear(16, 64)), latent_dim=3)
+    fit(vae, vae.encoder, binary_digits(80), epochs=3, batch_size=20, validation=binary_digits(30), **QUIET)
+    assert normalized.num_batches_tracked == 12
+    assert normalized.training
 
-    def mark_rarely(x):
-        x = x.clone()
-        x[:, 0] = (torch.rand(()) < 0.04).to(x)
+
+# Batches.
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(40, [20, 20]), (41, [20, 21]), (42, [20, 20, 2]), (20, [20]), (1, [1])])
+def test_a_last_batch_of_one_joins_the_one_before(rows, sizes):
+    seen = []
+
+    def watch(x):
+        seen.append(len(x))
         return x
 
-    torch.manual_seed(0)
-    vae = VAE(encoder=Breaking("value"), decoder=mlp(3, 64), latent_dim=3)
-    path = tmp_path / "run.safetensors"
-    with pytest.raises(NonFiniteLossError) as caught:
-        fit(vae, vae.encoder, binary_digits(), epochs=50, transform=mark_rarely, checkpoint=path, **QUIET)
-    assert caught.value.epoch > 2
-    tensors, rest = training._read(path)
-    assert rest["epoch"] == caught.value.epoch - 1
-    assert rest["history"]["train"] == caught.value.history.train
-    assert all(value.double().isfinite().all() for value in tensors.values())
-
-
-# Checkpoints.
-
-
-def settings(tmp_path, **changes):
-    return QUIET | {"checkpoint": tmp_path / "run.safetensors", "validation": binary_digits(30)} | changes
-
-
-@pytest.mark.parametrize("seed", [0, None])
-def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(tmp_path, seed):
-    finals = []
-    for parts in ([6], [2, 6]):
-        torch.manual_seed(9)
-        for epochs in parts:
-            vae = small_vae()
-            baseline = RunningMean()
-            options = settings(tmp_path, seed=seed, resume=epochs != parts[0])
-            history = fit(
-                vae, vae.encoder, binary_digits(), epochs=epochs, estimator="score", baseline=baseline, **options
-            )
-        finals.append((options["checkpoint"].read_bytes(), parameters(vae, baseline), history))
-        options["checkpoint"].unlink()
-    assert finals[0][0] == finals[1][0]
-    assert same(finals[0][1], finals[1][1])
-    assert finals[0][2] == finals[1][2]
-
-
-def test_a_resumed_run_keeps_its_patience_and_its_best_parameters(tmp_path):
-    x, finals = binary_digits(40), []
-    for parts in ([500], [4, 7, 500]):
-        for epochs in parts:
-            vae = small_vae()
-            options = settings(tmp_path, resume=epochs != parts[0], patience=4, learning_rate=0.02)
-            history = fit(vae, vae.encoder, x, epochs=epochs, **options)
-        finals.append((parameters(vae), history))
-        options["checkpoint"].unlink()
-    assert same(finals[0][0], finals[1][0])
-    assert finals[0][1] == finals[1][1]
-
-
-def test_a_checkpoint_is_tensors_and_json(tmp_path):
-    vae, options = small_vae(), settings(tmp_path)
-    fit(vae, vae.encoder, binary_digits(), epochs=2, **options)
-    with safetensors.safe_open(options["checkpoint"], framework="pt") as file:
-        names = set(file.keys())
-        rest = json.loads(file.metadata()["lvmlib"])
-        assert torch.equal(file.get_tensor("model.encoder.encoder.0.weight"), vae.encoder.encoder[0].weight)
-    assert {"random.cpu", "optimizer.0.exp_avg", "optimizer.0.step"} <= names
-    assert (rest["epoch"], rest["step"]) == (2, 4)
-    assert len(rest["history"]["validation"]) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
-
-
-def test_checkpoints_come_at_their_distance_and_at_the_end(tmp_path, monkeypatch):
-    written = []
-    monkeypatch.setattr(training, "_write", lambda path, state: written.append(state[1]["epoch"]))
     vae = small_vae()
-    fit(vae, vae.encoder, binary_digits(50), epochs=7, **settings(tmp_path, checkpoint_every=3))
-    assert written == [3, 6, 7]
+    history = fit(vae, vae.encoder, binary_digits(rows), epochs=1, batch_size=20, transform=watch, **QUIET)
+    assert seen[-len(sizes) :] == sizes
+    assert history.steps == len(sizes)
 
 
-def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path):
-    """Twenty times, one program is killed without warning somewhere in its run; what is left is always whole."""
-    program = Path(__file__).with_name("killed_run.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def test_batch_statistics_of_a_last_batch_of_one_do_not_end_the_run():
+    encoder = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 6))
+    vae = VAE(encoder, mlp(3, 64), latent_dim=3)
+    history = fit(vae, vae.encoder, binary_digits(101), epochs=1, validation=binary_digits(101), **QUIET)
+    assert history.steps == 1
+    assert math.isfinite(history.validation[0])
 
-    run = subprocess.run(
-        [sys.executable, program, tmp_path, "20"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    report = json.loads(run.stdout)
-    assert len(report["epochs"]) == 20
-    assert report["same"] == 20, "a resumed run ended with other bytes"
-    assert len(set(report["epochs"])) >= 5, "the kills did not fall into different epochs"
+
+def test_validation_data_may_be_of_any_size():
+    for count in (1, 37, 250):
+        vae = small_vae()
+        history = fit(vae, vae.encoder, binary_digits(60), epochs=1, validation=binary_digits(count), **QUIET)
+        assert math.isfinite(history.validation[0])
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_loader_gives_the_batches(labelled):
+    x = binary_digits(50)
+    dataset = TensorDataset(x, torch.arange(50)) if labelled else x
+    vae, seen = small_vae(), []
+
+    def watch(batch):
+        seen.append(batch)
+        return batch
+
+    loader = DataLoader(dataset, batch_size=20)
+    history = fit(vae, vae.encoder, loader, epochs=2, validation=DataLoader(x, batch_size=30), transform=watch, **QUIET)
+    assert history.steps == 6
+    whole = [torch.cat(seen[i : i + 3]) for i in range(len(seen) - 2)]
+    assert sum(part.shape == x.shape and torch.equal(part, x) for part in whole) == 2
+    assert len(history.validation) == 2
+
+
+def test_a_loader_and_a_tensor_in_the_same_order_take_the_same_steps():
+    x, ends = binary_digits(60), []
+    for given in (x, DataLoader(x, batch_size=60)):
+        vae = small_vae()
+        torch.manual_seed(0)
+        fit(vae, vae.encoder, given, epochs=1, batch_size=None, progress=False)
+        ends.append(fit(vae, vae.encoder, x, epochs=1, learning_rate=1e-12, **QUIET).train[0])
+    # A loader draws one number of its own at each pass, so the noise of the step is another.
+    assert ends[0] == pytest.approx(ends[1], abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("loader", "error", "words"),
+    [
+        (lambda x: DataLoader([{"x": row} for row in x], batch_size=5), TypeError, "dict.*collate_fn"),
+        (lambda x: DataLoader(x.double(), batch_size=5), TypeError, "data.*float64.*expected"),
+        (lambda x: DataLoader(x[:, :9], batch_size=5), ValueError, r"data.*\(5, 9\).*expected"),
+        (lambda x: DataLoader(x[:0], batch_size=5), ValueError, "data.*no batch.*expected"),
+        (lambda x: DataLoader(x, batch_size=7), ValueError, "batch_size is 5.*batches of 7"),
+        (lambda x: x.tolist() * 1000, TypeError, "data is .*list.*torch.as_tensor"),
+        (lambda x: iter([x]), TypeError, "data is .*expected"),
+        (lambda x: x[:0], ValueError, "data.*at least 1"),
+    ],
+)
+def test_data_that_cannot_be_batches_are_refused_in_a_sentence(loader, error, words):
+    vae = small_vae()
+    with pytest.raises(error, match=words) as caught:
+        fit(vae, vae.encoder, loader(binary_digits(20)), epochs=1, batch_size=5, **QUIET)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_q_with_a_row_for_each_observation_is_not_asked_about_others():
+    model = models.linear_gaussian(seed=2, latent=1, dtype=torch.float32)
+    x, _ = model.sample(20, seed=0)
+    guide = MeanFieldGuide(1, batch_shape=(20,)).to(x.device)
+    before = guide.loc.clone()
+    for count in (5, 20):
+        with pytest.raises(ValueError, match=r"validation.*expected"):
+            fit(model, guide, x, epochs=1, batch_size=None, validation=model.sample(count, seed=1)[0], **QUIET)
+    with pytest.raises(ValueError, match=r"batch_size is 10.*batch_size=None"):
+        fit(model, guide, x, epochs=1, batch_size=10, **QUIET)
+    ten = MeanFieldGuide(1, batch_shape=(10,)).to(x.device)
+    with pytest.raises(ValueError, match="expected exactly those rows"):
+        fit(model, ten, x, epochs=1, batch_size=10, **QUIET)
+    with pytest.raises(ValueError, match="expected exactly those rows"):
+        fit(model, guide, DataLoader(x, batch_size=20), epochs=1, **QUIET)
+    assert torch.equal(before, guide.loc)
+
+
+# Weights, schedules, clipping, callbacks.
+
+
+@pytest.mark.parametrize("estimator", ["reparameterized", "stl", "score"])
+@pytest.mark.parametrize("weight", [0.0, 0.5, 4.0])
+def test_the_kl_is_weighed(estimator, weight):
+    """One normal of x, known likelihood: of E log p(x|z) - b KL the optimal q has variance b / (b + 1)."""
+    model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), torch.tensor(1.0).double())
+    guide = MeanFieldGuide(1).double()
+    fit(
+        model, guide, torch.zeros(1, 1).double(), epochs=1000, estimator=estimator, num_samples=32, kl_weight=weight,
+        learning_rate=0.05, scheduler=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.995),
+        baseline="leave_one_out" if estimator == "score" else None, **QUIET,
+    )  # fmt: skip
+    found = guide(None).variance.item()
+    assert found == pytest.approx(weight / (weight + 1), abs=0.03)
+
+
+def test_the_weight_of_the_kl_can_follow_the_step():
+    seen = []
+
+    def anneal(step):
+        seen.append(step)
+        return min(1.0, step / 5)
+
+    vae = small_vae()
+    fit(vae, vae.encoder, binary_digits(40), epochs=3, batch_size=20, kl_weight=anneal, **QUIET)
+    assert seen == [0, 1, 2, 3, 4, 5]
+    one, two = small_vae(), small_vae()
+    fit(one, one.encoder, binary_digits(40), epochs=2, **QUIET)
+    fit(two, two.encoder, binary_digits(40), epochs=2, kl_weight=lambda step: 1.0, **QUIET)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("every", "rates"), [("epoch", [0.05, 0.025]), ("step", [0.1 / 4, 0.1 / 16])])
+def test_a_scheduler_moves_on_each_epoch_or_each_step(every, rates):
+    vae, made, seen = small_vae(), [], []
+
+    def sgd(parameters):
+        made.append(torch.optim.SGD(parameters, lr=0.1))
+        return made[0]
+
+    def watch(history):
+        seen.append(made[0].param_groups[0]["lr"])
+
+    fit(
+        vae, vae.encoder, binary_digits(40), epochs=2, batch_size=20, optimizer=sgd, callback=watch,
+        scheduler=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5), scheduler_every=every,
+        **QUIET,
+    )  # fmt: skip
+    assert seen == pytest.approx(rates)
+
+
+def test_a_plateau_of_the_validation_bound_lowers_the_rate():
+    vae, made = small_vae(), []
+
+    def plateau(optimizer):
+        options = {"patience": 0, "factor": 0.1, "threshold": 100.0, "threshold_mode": "abs"}
+        made.append(torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, **options))
+        return made[0]
+
+    fit(vae, vae.encoder, binary_digits(40), epochs=3, validation=binary_digits(20), scheduler=plateau, **QUIET)
+    assert made[0].optimizer.param_groups[0]["lr"] == pytest.approx(1e-5)
+
+
+def test_a_gradient_is_clipped_to_its_largest_norm():
+    """With SGD at rate 1 a step is as long as the gradient."""
+    vae = small_vae()
+    before = parameters(vae)
+    fit(
+        vae, vae.encoder, binary_digits(40), epochs=1, batch_size=None, clip_norm=0.25,
+        optimizer=lambda p: torch.optim.SGD(p, lr=1.0), **QUIET,
+    )  # fmt: skip
+    after = parameters(vae)
+    length = sum((after[name] - before[name]).square().sum() for name in before).sqrt()
+    assert length.item() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_a_callback_sees_every_epoch_can_stop_the_run_and_does_not_change_it():
+    one, two, seen = small_vae(), small_vae(), []
+
+    def watch(history):
+        torch.rand(3)
+        seen.append((len(history.train), history.steps))
+        return len(history.train) == 3
+
+    history = fit(one, one.encoder, binary_digits(), epochs=10, callback=watch, **QUIET)
+    assert seen == [(1, 2), (2, 4), (3, 6)]
+    assert len(history.train) == 3
+    fit(two, two.encoder, binary_digits(), epochs=3, **QUIET)
+    assert same(parameters(one), parameters(two))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kl_weight": -1.0}, "kl_weight is -1.0.*expected"),
+        ({"kl_weight": math.nan}, "kl_weight is nan.*expected"),
+        ({"kl_weight": 0.5, "objective": "iwae"}, "kl_weight is 0.5.*'iwae'.*expected 1"),
+        ({"clip_norm": 0.0}, "clip_norm is 0.0.*expected"),
+        ({"scheduler_every": "batch"}, "scheduler_every is 'batch'.*expected"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0.*expected"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, words):
+    vae = small_vae()
+    with pytest.raises(ValueError, match=words):
+        fit(vae, vae.encoder, binary_digits(20), epochs=1, **options, **QUIET)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused():
+    vae = small_vae()
+    with pytest.raises(TypeError, match=r"optimizer made .*LBFGS.*without a closure"):
+        fit(vae, vae.encoder, binary_digits(20), epochs=1, optimizer=torch.optim.LBFGS, **QUIET)
+
+
+# Compiled modules are the user's.
+
+
+@pytest.mark.parametrize("how", ["function", "method"])
+def test_compiled_modules_take_the_same_steps(how):
+    one, two = small_vae(), small_vae()
+    encoder, decoder = two.encoder.encoder, two._likelihood.network
+    if how == "function":
+        two = VAE(torch.compile(encoder, backend="aot_eager"), torch.compile(decoder, backend="aot_eager"), 3)
+    else:
+        encoder.compile(backend="aot_eager")
+        decoder.compile(backend="aot_eager")
+    for vae in (one, two):
+        fit(vae, vae.encoder, binary_digits(), epochs=2, **QUIET)
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_without_tqdm_there_is_no_bar_and_no_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    vae = small_vae()
+    assert fit(vae, vae.encoder, binary_digits(20), epochs=1, seed=0).steps == 1

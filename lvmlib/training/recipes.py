@@ -1,0 +1,233 @@
+"""How a model and its q are built again from a checkpoint: a recipe in plain JSON, made of known parts alone."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lvmlib._checks import describe
+from lvmlib.exact import LinearGaussian
+from lvmlib.guide import AmortizedGuide, Guide, MeanFieldGuide
+from lvmlib.model import LatentVariableModel
+from lvmlib.training.checkpoints import read
+from lvmlib.vae import VAE
+
+__all__ = ["load", "named_tensors", "owner_of", "recipe_of"]
+
+# Layers that their arguments describe wholly, and the attributes under which they keep them.
+_LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Linear: ("in_features", "out_features"),
+    nn.Conv1d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups"),
+    nn.ConvTranspose2d: (
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "dilation", "groups",
+    ),
+    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine"),
+    nn.Dropout: ("p",),
+    nn.Flatten: ("start_dim", "end_dim"),
+    nn.Unflatten: ("dim", "unflattened_size"),
+    nn.Identity: (),
+    nn.ReLU: (),
+    nn.Tanh: (),
+    nn.Sigmoid: (),
+    nn.SiLU: (),
+    nn.GELU: ("approximate",),
+    nn.ELU: ("alpha",),
+    nn.LeakyReLU: ("negative_slope",),
+    nn.Softplus: ("beta", "threshold"),
+}  # fmt: skip
+_HAVE_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+_LAYERS_BY_NAME = {layer.__name__: layer for layer in _LAYERS}
+_COMPILED = "_orig_mod."
+
+
+def load(
+    checkpoint: str | Path, *, factory: Callable[[], tuple[LatentVariableModel, Guide]] | None = None
+) -> tuple[LatentVariableModel, Guide]:
+    """The model and the q of a run of :func:`fit`, as ``fit`` left them: after early stopping, at the best epoch.
+
+    A :class:`VAE` whose networks are ``nn.Sequential`` of common layers, such as :func:`mlp` makes, and a
+    :class:`LinearGaussian` are built from the checkpoint alone, with an :class:`AmortizedGuide`, a
+    :class:`MeanFieldGuide` or ``model.posterior``. For anything else pass ``factory``, which builds it; the numbers
+    then come from the checkpoint. Nothing is unpickled, and no code comes from the file.
+
+    Args:
+        checkpoint: A file that ``fit(..., checkpoint=...)`` wrote.
+        factory: A function without arguments that returns a new ``(model, q)``.
+
+    Returns:
+        ``(model, q)`` on the CPU.
+
+    Raises:
+        TypeError: If ``factory`` returns something else.
+        ValueError: If the file is no checkpoint of ``fit``, is damaged, cannot be built without ``factory``, or holds
+            the numbers of another model.
+
+    Example:
+        >>> import tempfile
+        >>> from lvmlib import VAE, elbo, fit, mlp
+        >>> vae, x = VAE(mlp(4, 4), mlp(2, 4), latent_dim=2), torch.ones(20, 4)
+        >>> file = Path(tempfile.mkdtemp()) / "run.safetensors"
+        >>> _ = fit(vae, vae.encoder, x, epochs=1, checkpoint=file, progress=False)
+        >>> again, q = load(file)
+        >>> torch.equal(again.encoder(x).mean, vae.encoder(x).mean)
+        True
+    """
+    path = Path(checkpoint)
+    state = read(path)
+    if factory is None:
+        recipe = state.rest["recipe"]
+        if recipe["model"] is None or recipe["q"] is None:
+            unknown = "model" if recipe["model"] is None else "q"
+            raise ValueError(
+                f"checkpoint is {str(path)!r}, whose {unknown} is {state.rest['names'][unknown]}, which load cannot "
+                f"build: expected factory=..., a function without arguments that returns a new (model, q); pass one."
+            )
+        model = _build_model(recipe["model"])
+        q = _build_guide(recipe["q"], model)
+    else:
+        made = factory()
+        if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], LatentVariableModel):
+            raise TypeError(f"factory returned {describe(made)}: expected a tuple (model, q); return the two.")
+        model, q = made
+    best = {name.removeprefix("best."): value for name, value in state.tensors.items() if name.startswith("best.")}
+    saved = {**state.tensors, **best}
+    for place, part in (("model", model), ("q", q)):
+        dtypes = {v.dtype for key, v in saved.items() if key.startswith(f"{place}.") and v.is_floating_point()}
+        owner = owner_of(part)
+        if owner is not None and len(dtypes) == 1:
+            owner.to(dtypes.pop())
+    fill(saved, named_tensors(model, q), path, parts=("model", "q"))
+    return model, q
+
+
+def fill(
+    saved: dict[str, Tensor],
+    held: dict[str, Tensor],
+    path: Path,
+    *,
+    parts: tuple[str, ...] = ("model", "q", "baseline"),
+) -> None:
+    """Copy the numbers of a checkpoint into the tensors of a model and a q, in place.
+
+    Raises:
+        ValueError: If the names, the shapes or the dtypes are not the same; nothing has then been copied.
+    """
+    theirs = {name for name in saved if name.partition(".")[0] in parts}
+    for name in sorted(theirs ^ held.keys()):
+        where = "which the model given lacks" if name in theirs else "which it lacks"
+        raise ValueError(
+            f"checkpoint is {str(path)!r} and differs in {name}, {where}: expected the model, the q and the baseline "
+            f"that it was written with; build them as then, or write to another file."
+        )
+    for name, value in held.items():
+        for what, theirs_is, ours_is in (
+            ("shape", tuple(saved[name].shape), tuple(value.shape)),
+            ("dtype", saved[name].dtype, value.dtype),
+        ):
+            if theirs_is != ours_is:
+                raise ValueError(
+                    f"checkpoint is {str(path)!r}, in which {name} has {what} {theirs_is}: expected {ours_is}, that of "
+                    f"the model given; build it as then, or write to another file."
+                )
+    with torch.no_grad():
+        for name, value in held.items():
+            value.copy_(saved[name])
+
+
+def owner_of(part: Any) -> nn.Module | None:
+    """The module behind a model, a guide, or a method of one."""
+    part = part if isinstance(part, nn.Module) else getattr(part, "__self__", None)
+    return part if isinstance(part, nn.Module) else None
+
+
+def named_tensors(model: Any, q: Any, baseline: Any = None) -> dict[str, Tensor]:
+    """What a run may change, each once and by the name that it has in a checkpoint, compiled or not."""
+    found: dict[str, Tensor] = {}
+    for name, part in (("model", model), ("q", q), ("baseline", baseline)):
+        owner = owner_of(part)
+        if owner is None or (name == "q" and any(owner is module for module in model.modules())):
+            continue
+        for key, value in owner.state_dict().items():
+            found[f"{name}.{key.replace(_COMPILED, '')}"] = value.detach()
+    return found
+
+
+def recipe_of(model: LatentVariableModel, q: Guide) -> dict[str, Any]:
+    """How both are built, as JSON; ``None`` for a part that is not made of what is known here."""
+    return {"model": _model_recipe(model), "q": _guide_recipe(q, model)}
+
+
+def _model_recipe(model: LatentVariableModel) -> dict[str, Any] | None:
+    if type(model) is VAE:
+        likelihood: Any = model._likelihood
+        encoder, decoder = _network_recipe(model.encoder.encoder), _network_recipe(likelihood.network)
+        if encoder is None or decoder is None:
+            return None
+        return {"type": "VAE", "encoder": encoder, "decoder": decoder, "latent_dim": model.prior.event_shape[0]}
+    if type(model) is LinearGaussian:
+        tensors = {name: list(value.shape) for name, value in model.state_dict().items()}
+        return {"type": "LinearGaussian", "shapes": tensors, "learnt": [name for name, _ in model.named_parameters()]}
+    return None
+
+
+def _guide_recipe(q: Guide, model: LatentVariableModel) -> dict[str, Any] | None:
+    if isinstance(model, VAE) and q is model.encoder:
+        return {"type": "encoder of the model"}
+    if isinstance(q, types.MethodType) and q.__self__ is model and q.__name__ == "posterior":
+        return {"type": "posterior of the model"}
+    if type(q) is AmortizedGuide:
+        encoder = _network_recipe(q.encoder)
+        return None if encoder is None else {"type": "AmortizedGuide", "encoder": encoder}
+    if type(q) is MeanFieldGuide:
+        *batch, latent_dim = q.loc.shape
+        return {"type": "MeanFieldGuide", "latent_dim": latent_dim, "batch_shape": batch}
+    return None
+
+
+def _network_recipe(network: nn.Module) -> dict[str, Any] | None:
+    network = getattr(network, "_orig_mod", network)
+    if type(network) is nn.Sequential:
+        layers = [_network_recipe(layer) for layer in network]
+        return None if None in layers else {"type": "Sequential", "layers": layers}
+    names = _LAYERS.get(type(network))
+    if names is None:
+        return None
+    options = {name: getattr(network, name) for name in names}
+    if isinstance(network, _HAVE_BIAS):
+        options["bias"] = network.bias is not None
+        if getattr(network, "padding_mode", "zeros") != "zeros":
+            return None
+    return {"type": type(network).__name__, "options": options}
+
+
+def _build_model(recipe: dict[str, Any]) -> LatentVariableModel:
+    if recipe["type"] == "VAE":
+        return VAE(_build_network(recipe["encoder"]), _build_network(recipe["decoder"]), recipe["latent_dim"])
+    tensors = {name: torch.ones(shape) for name, shape in recipe["shapes"].items()}
+    learnt = {name: nn.Parameter(value) if name in recipe["learnt"] else value for name, value in tensors.items()}
+    return LinearGaussian(learnt["weight"], learnt["bias"], learnt["noise_variance"])
+
+
+def _build_guide(recipe: dict[str, Any], model: Any) -> Guide:
+    if recipe["type"] == "encoder of the model":
+        return model.encoder
+    if recipe["type"] == "posterior of the model":
+        return model.posterior
+    if recipe["type"] == "MeanFieldGuide":
+        return MeanFieldGuide(recipe["latent_dim"], tuple(recipe["batch_shape"]))
+    return AmortizedGuide(_build_network(recipe["encoder"]))
+
+
+def _build_network(recipe: dict[str, Any]) -> nn.Module:
+    if recipe["type"] == "Sequential":
+        return nn.Sequential(*map(_build_network, recipe["layers"]))
+    options = {name: tuple(v) if isinstance(v, list) else v for name, v in recipe["options"].items()}
+    return _LAYERS_BY_NAME[recipe["type"]](**options)
