@@ -23,8 +23,10 @@ AS_FILES = "](../_build/html/"
 class CourseContents(AsyncLargeFileManager):
     """Files on disk, with notebooks that fit the reader's Python and this server."""
 
-    async def get(self, path: str, content: bool = True, **options: Any) -> dict[str, Any]:
-        model: dict[str, Any] = await super().get(path, content, **options)
+    async def get(
+        self, path: Any, content: Any = True, type: Any = None, format: Any = None, require_hash: Any = False
+    ) -> dict[str, Any]:
+        model: dict[str, Any] = await super().get(path, content, type, format, require_hash)
         if model["type"] == "notebook" and content:
             metadata = model["content"]["metadata"]
             if metadata.get("kernelspec", {}).get("name") == kernelspec()["name"]:
@@ -40,7 +42,7 @@ class CourseContents(AsyncLargeFileManager):
 
     @property
     def _as_served(self) -> str:
-        return f"]({self.parent.base_url}static/"
+        return f"]({getattr(self.parent, 'base_url', '/')}static/"
 
     def _move_links(self, model: dict[str, Any], old: str, new: str) -> None:
         for cell in model["content"]["cells"]:
@@ -48,7 +50,7 @@ class CourseContents(AsyncLargeFileManager):
                 cell["source"] = cell["source"].replace(old, new)
 
 
-c = get_config()  # type: ignore[name-defined]
+c = get_config()
 c.ServerApp.contents_manager_class = CourseContents
 c.ServerApp.extra_static_paths = [str(Path("_build", "html").resolve())]
 # The course needs no network, and asks for none.

@@ -32,7 +32,7 @@ def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
     """
     root = importlib.import_module(package)
     groups: dict[str, list[str]] = {module: [] for module in modules}
-    homes = {}
+    homes: dict[str, str] = {}
     for module in modules:
         for name in importlib.import_module(f"{package}.{module}").__all__:
             homes.setdefault(name, module)

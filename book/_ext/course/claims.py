@@ -91,11 +91,12 @@ def _marks(module: ast.Module, path: Path) -> Iterator[tuple[str, str]]:
             is_test = isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
             if not is_test or not path.name.startswith("test_"):
                 raise ValueError(f"{place}: {function.name} vouches for a claim, but pytest does not run it as a test")
-            labels = mark.args if isinstance(mark, ast.Call) else []
-            if not labels or not all(isinstance(x, ast.Constant) and isinstance(x.value, str) for x in labels):
+            written = mark.args if isinstance(mark, ast.Call) else []
+            labels = [x.value for x in written if isinstance(x, ast.Constant) and isinstance(x.value, str)]
+            if not labels or len(labels) != len(written):
                 raise ValueError(f"{place}: write the label of a claim as a string: pytest.mark.vouches('thm-...')")
             for label in labels:
-                yield function.name, label.value
+                yield function.name, label
 
 
 def read_vouchers(app: Sphinx, config: Config) -> None:

@@ -12,7 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -102,7 +102,8 @@ def executed(app: Sphinx, docname: str) -> NotebookNode:
 def _notebook(env: BuildEnvironment, path: Path) -> NotebookNode | None:
     """The chapter as MyST-NB reads it, or nothing for a page without code; or for one that it will refuse to read."""
     text = path.read_text(encoding="utf-8")
-    reader = create_nb_reader(str(path), env.myst_config, env.mystnb_config, text)
+    configured: Any = env  # MyST and MyST-NB keep their settings there
+    reader = create_nb_reader(str(path), configured.myst_config, configured.mystnb_config, text)
     with suppress(MystMetadataParsingError):
         return reader.read(text) if reader is not None else None
     return None

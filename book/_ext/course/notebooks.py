@@ -241,7 +241,7 @@ def _image_url(app: Sphinx, uri: str) -> str:
 
 def _cited_url(app: Sphinx, anchor: str) -> str | None:
     """The publication itself, by DOI where it has one."""
-    domain = app.env.get_domain("cite")
+    domain: Any = app.env.get_domain("cite")
     key = next((citation.key for citation in domain.citations if citation.citation_id == anchor), None)
     if key is None:
         return None
