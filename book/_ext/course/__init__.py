@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from course import addresses, api, citations, claims, derivations, execution, explorers, freshness, notebooks, pages
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
+PARTS = (
+    "addresses",
+    "freshness",
+    "execution",
+    "pages",
+    "citations",
+    "claims",
+    "derivations",
+    "explorers",
+    "api",
+    "notebooks",
+)
+
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for part in (addresses, freshness, execution, pages, citations, claims, derivations, explorers, api, notebooks):
-        part.setup(app)
+    # Imported here, as course.numbers is of use where there is no Sphinx.
+    for part in PARTS:
+        import_module(f"course.{part}").setup(app)
     return {"parallel_read_safe": False, "parallel_write_safe": False}
