@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-# Kernels are spoken to through files where the system can: over TCP each one would print a warning.
-KERNELS = Config({"KernelManager": {"transport": "ipc"}} if os.name == "posix" else {})
+# Encrypted where the kernel can: without it, each kernel would print a warning.
+KERNELS = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
