@@ -58,7 +58,7 @@ class DiagonalNormal(Independent):  # type: ignore[type-arg]
         return _log_standard_normal((value - self.loc) / self.scale) - self.log_scale.sum(-1)
 
     def from_noise(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The draws made from standard normal ``noise``, and their log-density: the noise is their distance in scales."""
+        """The draws made from standard normal ``noise``, which is their distance in scales, and their log-density."""
         z = torch.addcmul(self.loc, noise, self.scale)
         return z, _log_standard_normal(noise) - self.log_scale.sum(-1)
 

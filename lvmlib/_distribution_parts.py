@@ -35,7 +35,7 @@ def _tensors(value: Any, seen: dict[int, Any]) -> Iterator[Tensor]:
 
 def map_tensors(value: T, fn: Callable[[Tensor], Tensor]) -> T:
     """A copy of a Distribution (or a part of one) with ``fn`` applied to every tensor inside it."""
-    return _mapped(value, fn, {})  # type: ignore[no-any-return]
+    return _mapped(value, fn, {})
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor], done: dict[int, Any]) -> Any:

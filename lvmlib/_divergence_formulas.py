@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -36,7 +35,7 @@ __all__ = ["as_multivariate_normal", "before_shared_transforms", "closed_form_kl
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q, p) in nats, at least zero, where a formula is known for the two families or both are Gaussian; else ``None``.
+    """KL(q, p) in nats, at least zero, where a formula is known for the families or both are Gaussian; else ``None``.
 
     Divergences of independent coordinates add up, so ``Independent`` may stand on either side, in any nesting; those
     before and after the same invertible transforms are equal. The terms, which cancel, are taken in float64.

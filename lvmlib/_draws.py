@@ -14,10 +14,10 @@ from torch.distributions import Beta, Dirichlet, Distribution, Gamma, Independen
 from lvmlib._checks import describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in
-from lvmlib._random import derived_seed, forked
+from lvmlib._random import derived_seed, forked, seeded_generator
 from lvmlib.density import log_density, sum_last, support_of, without_independent
 
-__all__ = ["check_draws", "draw", "draw_weighed"]
+__all__ = ["check_draws", "device_of_draws", "draw", "draw_weighed", "noise_is_exact", "rounded_together"]
 
 # torch draws from one global generator; a block that needs it must not be disturbed by another thread's.
 _GLOBAL_GENERATOR = threading.Lock()
@@ -41,63 +41,84 @@ def draw(distribution: Distribution, num_samples: int) -> Tensor:
 
 
 def draw_weighed(
-    distribution: Distribution, num_samples: int, *, seed: tuple[object, ...] | None = None
+    distribution: Distribution,
+    num_samples: int,
+    *,
+    seed: tuple[object, ...] | None = None,
+    by_noise: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Draws, as :func:`draw` makes them, and their log-density, shape ``(K, *batch)``.
 
-    A draw of a normal is its noise stretched and moved; so the density is read from the noise, exactly, also where the
-    dtype cannot tell the draws apart.
+    A draw of a normal is its noise stretched and moved, so its density is read from the noise.
 
     Args:
         distribution: Any Distribution.
         num_samples: K.
         seed: What the draws depend on, as parts for :func:`derived_seed`; ``None`` draws from the global generator.
+        by_noise: False where :func:`noise_is_exact` is not, so that all densities are read at the rounded draw.
     """
-    normal = _noise_formula(distribution)
+    normal = _noise_formula(distribution) if by_noise else None
     if normal is not None:
         like, shape, made = normal
-        generator = None if seed is None else torch.Generator(like.device).manual_seed(derived_seed(*seed))
-        noise = torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device, generator=generator)
-        return made(noise)
+        if seed is None:
+            return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device))
+        generator = seeded_generator(like.device, *seed)
+        return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device, generator=generator))
     if seed is None:
         z = draw(distribution, num_samples)
     else:
-        with _GLOBAL_GENERATOR, forked(derived_seed(*seed), _device_of_draws(distribution)):
+        with _GLOBAL_GENERATOR, forked(derived_seed(*seed), device_of_draws(distribution)):
             z = draw(distribution, num_samples)
     return z, log_density(distribution, z)
 
 
 def check_draws(distribution: Distribution, z: Tensor) -> None:
-    """Refuse draws that are not numbers, and draws of a continuous q that its dtype cannot tell apart.
+    """Refuse draws that are not numbers.
 
     Raises:
-        ValueError: If a draw is NaN, or neighbouring draws coincide.
+        ValueError: If a draw is NaN, which a distribution with parameters gone bad gives.
     """
-    if not z.is_floating_point():
-        return
-    if z.detach().sum().isnan() and z.isnan().any():
+    if z.is_floating_point() and z.detach().sum().isnan() and z.isnan().any():
         raise ValueError(
             f"q is {describe(distribution)} and drew z with NaN: expected numbers; its parameters have gone bad, so "
             f"look at them and at the last step that changed them."
         )
+
+
+def rounded_together(distribution: Distribution) -> Tensor:
+    """For which members of its batch a continuous distribution draws the same number again and again.
+
+    Its dtype cannot tell its draws apart, or they are pushed to an end of the support: a density read at such a draw is
+    not that of the true one, and no average of such densities is right.
+    """
+    absent = torch.zeros(distribution.batch_shape, dtype=torch.bool, device=device_of_draws(distribution))
     base, _ = without_independent(distribution)
-    known = _noise_formula(distribution) is not None or type(base) in (Beta, Dirichlet, Gamma)
-    if len(z) < 2 or known or support_of(distribution).is_discrete:
-        return
-    share = (z[1:] == z[:-1]).double().mean().item()
-    if share > 0.01:
-        raise ValueError(
-            f"q is {describe(distribution)}, and {share:.0%} of its neighbouring draws are the same {z.dtype} number: "
-            f"expected draws of a continuous z that differ; they are rounded together, or pushed to an end of the "
-            f"support, and their density there is not that of the true draw. Work in float64, or with an unconstrained "
-            f"z, such as the logits of a relaxed variable."
-        )
+    if support_of(distribution).is_discrete or type(base) in (Beta, Dirichlet, Gamma):
+        return absent
+    with torch.no_grad(), forked(derived_seed("rounded_together"), absent.device):
+        z = distribution.sample(torch.Size((64,)))
+    share = (z[1:] == z[:-1]).double().mean(0) > 0.05
+    return share.flatten(absent.ndim).any(-1) if distribution.event_shape else share
+
+
+def noise_is_exact(distribution: Distribution) -> bool:
+    """Whether the dtype resolves the draws so well that the noise and the draw made from it have one density."""
+    if isinstance(distribution, DiagonalNormal | Normal):
+        loc, scale = distribution.loc, distribution.scale
+    elif isinstance(distribution, MultivariateNormal):
+        loc, scale = distribution.loc, distribution._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1)
+    else:
+        base, _ = without_independent(distribution)
+        return base is distribution or noise_is_exact(base)
+    return bool((scale > 1e3 * torch.finfo(loc.dtype).eps * loc.abs()).all())
 
 
 def _noise_formula(
     distribution: Any,
 ) -> tuple[Tensor, torch.Size, Callable[[Tensor], tuple[Tensor, Tensor]]] | None:
     """A tensor like the noise, the shape of the noise, and the map from noise to draws and log-densities."""
+    if "log_prob" in distribution.__dict__:  # replaced by somebody's own
+        return None
     if isinstance(distribution, DiagonalNormal):
         return distribution.loc, distribution.loc.shape, distribution.from_noise
     if type(distribution) is MultivariateNormal:
@@ -130,7 +151,7 @@ def _draw_gammas(distribution: Any, shape: torch.Size) -> Tensor:
     keeps_gradient = torch.is_grad_enabled() and distribution.has_rsample
     dirichlet = distribution._dirichlet if isinstance(distribution, Beta) else distribution
     concentration = dirichlet.concentration
-    if keeps_gradient and concentration.requires_grad or not (concentration < 0.5).any():
+    if (keeps_gradient and concentration.requires_grad) or not (concentration < 0.5).any():
         z = distribution.rsample(shape) if keeps_gradient else distribution.sample(shape)
     else:
         with torch.no_grad():
@@ -148,5 +169,6 @@ def _draw_gammas(distribution: Any, shape: torch.Size) -> Tensor:
     return z.clamp(min=limits.tiny, max=1 - limits.eps / 2 if isinstance(distribution, Beta) else None)
 
 
-def _device_of_draws(distribution: Distribution) -> torch.device:
+def device_of_draws(distribution: Distribution) -> torch.device:
+    """Where draws are made, found without drawing so that no random state moves."""
     return next((value.device for value in tensors_in(distribution)), torch.get_default_device())

@@ -36,7 +36,7 @@ def leaves_behind(value: Tensor) -> list[Tensor]:
     """The leaf tensors from which ``value`` was computed and which require a gradient."""
     if value.grad_fn is None:
         return [value] if value.requires_grad else []
-    leaves, seen, waiting = [], set[Any](), [value.grad_fn]
+    leaves, seen, waiting = list[Tensor](), set[Any](), list[Any]([value.grad_fn])
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
@@ -73,12 +73,12 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from value.values()
     elif not isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | Tensor):
         yield from getattr(value, "__dict__", {}).values()
-        method = getattr(type(value), "__call__", None)
+        method = vars(type(value)).get("__call__")
         if isinstance(method, types.FunctionType):
             yield from _read_by(method, value)
 
 
-def _read_by(function: types.FunctionType, owner: Any) -> Iterator[Any]:
+def _read_by(function: Any, owner: Any) -> Iterator[Any]:
     """What the code of a function reads: closed-over values, globals, defaults, and attributes of its owner."""
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
@@ -115,18 +115,15 @@ def _read_by_code(code: types.CodeType, names: dict[str, Any], arguments: dict[s
 
 
 def _attribute(value: Any, name: str, missing: Any) -> Any:
-    if not isinstance(value, nn.Module | nn.Parameter):
-        held = getattr(value, "__dict__", {})
-        if isinstance(value, types.ModuleType) or name in held:
-            return held.get(name, missing)
-        method = getattr(type(value), name, None)
-        return types.MethodType(method, value) if isinstance(method, types.FunctionType) else value
     if isinstance(value, nn.Parameter):
         return value
-    for held in (value._modules, value._parameters, value.__dict__):
-        if name in held and held[name] is not None:
-            part = held[name]
-            return part if isinstance(part, nn.Module | nn.Parameter) else value
+    if isinstance(value, types.ModuleType):
+        return vars(value).get(name, missing)
+    is_module = isinstance(value, nn.Module)
+    for held in (value._modules, value._parameters) if is_module else (getattr(value, "__dict__", {}),):
+        if held.get(name) is not None:
+            return held[name]
     method = getattr(type(value), name, None)
-    own = isinstance(method, types.FunctionType) and not hasattr(nn.Module, name)
-    return types.MethodType(method, value) if own else value
+    if isinstance(method, types.FunctionType) and not (is_module and hasattr(nn.Module, name)):
+        return types.MethodType(method, value)
+    return value

@@ -1,4 +1,4 @@
-"""Seeds: a seed and the name of a public function make a stream of random numbers that leaves the global state alone."""
+"""Seeds: with the name of a public function one makes a stream of numbers that leaves the global state alone."""
 
 from __future__ import annotations
 
@@ -62,8 +62,12 @@ def stream(name: str, seed: int | None, device: torch.device | None = None) -> I
 
 @contextmanager
 def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator[None]:
-    """As :func:`stream`, for callers that have no public name of their own."""
-    with stream("", seed, device):
+    """As :func:`stream`, for callers that have no public name of their own: the draws are those of the bare seed."""
+    if seed is None:
+        yield
+        return
+    _check_seed(seed)
+    with forked(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
         yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-
 from typing import TypeAlias
 
 import torch
@@ -16,7 +15,7 @@ from lvmlib._draws import check_draws
 from lvmlib._random import stream_key
 from lvmlib.problem import Problem
 
-__all__ = ["chunk_length", "num_blocks", "stream_weights"]
+__all__ = ["block_length", "chunk_length", "num_blocks", "stream_weights"]
 
 Chunks: TypeAlias = list[tuple[Tensor, Tensor]]
 
@@ -38,8 +37,8 @@ def stream_weights(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draws from q, shape ``(k, *batch, *z_event)``, and their log-weights, a chunk at a time and without gradients.
 
-    Each block has a random stream of its own, derived from the seed, the name and its number; so the blocks ``first`` to
-    ``last`` are the same in whatever order, thread or process they are made.
+    Each block has a random stream of its own, derived from the seed, the name and its number; so the blocks ``first``
+    to ``last`` are the same in whatever order, thread or process they are made.
 
     Raises:
         TypeError, ValueError: As :func:`lvmlib.summarize_weights`.
@@ -48,7 +47,7 @@ def stream_weights(
     if chunk_size is not None:
         check_sample_count("chunk_size", chunk_size)
     key = stream_key(name, seed)
-    length = _block_length(problem)
+    length = block_length(problem)
     last = num_blocks(problem, num_samples) if last is None else last
 
     def block(index: int) -> Chunks:
@@ -68,7 +67,7 @@ def stream_weights(
 
 def num_blocks(problem: Problem, num_samples: int) -> int:
     """How many blocks a stream of K draws has."""
-    return -(-num_samples // _block_length(problem))
+    return -(-num_samples // block_length(problem))
 
 
 def chunk_length(numbers_per_draw: int, device: torch.device) -> int:
@@ -76,7 +75,8 @@ def chunk_length(numbers_per_draw: int, device: torch.device) -> int:
     return max(1, _NUMBERS_PER_BLOCK.get(device.type, _NUMBERS_PER_BLOCK_ELSEWHERE) // max(1, numbers_per_draw))
 
 
-def _block_length(problem: Problem) -> int:
+def block_length(problem: Problem) -> int:
+    """How many draws one block holds, for every x."""
     numbers_of_z = problem.q.batch_shape.numel() * problem.q.event_shape.numel()
     return chunk_length(problem.x.numel() + numbers_of_z, problem.x.device)
 
@@ -84,9 +84,9 @@ def _block_length(problem: Problem) -> int:
 def _in_threads(work: Callable[[int], Chunks], blocks: range, device: torch.device) -> Iterator[Chunks]:
     """``work(block)`` for every block, in order; at most a few more are made than were asked for.
 
-    On a CPU each worker thread runs torch with one thread inside: many small operations, each split over several threads,
-    take longer than on one. Everything is done in the caller's thread where a worker's would be another world, as with
-    autocast or another default device.
+    On a CPU each worker thread runs torch with one thread inside: many small operations, each split over several
+    threads, take longer than on one. Everything is done in the caller's thread where a worker would not have
+    its settings, as with autocast or another default device.
     """
     threads = min(torch.get_num_threads(), len(blocks))
     alike = device.type == "cpu" and torch.get_default_device().type == "cpu" and not torch.is_autocast_enabled("cpu")

@@ -1,9 +1,10 @@
 r"""One door for every density: prior, likelihood and q are all read through :func:`log_density`.
 
-It agrees with ``distribution.log_prob`` wherever that is right, and is exact where torch's formula is not: a probability
-of zero has the logarithm :math:`-\infty`, not that of torch's machine precision; a value outside the support has density
-zero, with a finite gradient; both ends of a closed interval belong to it; and differences of log-gamma functions are
-taken in float64, so that large parameters keep their digits. The fast forms of common likelihoods stand here too.
+It agrees with ``distribution.log_prob`` wherever that is right, and is exact where torch's formula is not. The
+logarithm of a probability of zero is minus infinity, not that of torch's machine precision. A value outside the support
+has density zero, with a finite gradient, and both ends of a closed interval belong to it. Differences of log-gamma
+functions are taken in float64, so that large parameters keep their digits. The fast forms of common likelihoods are
+here too.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from torch.distributions import (
     constraints,
     transform_to,
 )
-from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import logsigmoid
 
 from lvmlib._distribution_parts import map_tensors, tensors_in
 
@@ -81,8 +82,10 @@ def log_density(distribution: Distribution, value: Tensor) -> Tensor:
     """
     base, num_dims = without_independent(distribution)
     if num_dims and type(base) is Bernoulli and "probs" not in base.__dict__:
-        return bernoulli_log_density(base.logits, value, num_dims)
-    return sum_last(_FORMULAS.get(type(base), _as_torch_has_it)(base, value), num_dims)
+        inside = ((value == 0) | (value == 1)).flatten(-num_dims).all(-1)
+        return torch.where(inside, bernoulli_log_density(base.logits, value, num_dims), -torch.inf)
+    formula = _as_torch_has_it if "log_prob" in base.__dict__ else _FORMULAS.get(type(base), _as_torch_has_it)
+    return sum_last(formula(base, value), num_dims)
 
 
 def support_of(distribution: Distribution) -> constraints.Constraint:
@@ -192,36 +195,28 @@ def _times(count: Tensor, log_probs: Tensor) -> Tensor:
 
 
 def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tensor:
-    r"""The log-probability of binary values, summed over the last ``num_dims`` dimensions.
+    r"""The log-probability of zeros and ones, summed over the last ``num_dims`` dimensions, at least one.
 
-    .. math:: \sum_m x_m l_m - \log(1 + e^{l_m})
+    .. math:: \sum_m \log \operatorname{sigmoid}\big((2 x_m - 1)\, l_m\big) = \sum_m x_m l_m - \log(1 + e^{l_m})
 
-    Without a gradient to keep on a CPU, the logarithms of :math:`1 + e^{-|l|}` are taken of products of sixteen.
+    On a CPU, and without a gradient to keep, the logarithms of :math:`1 + e^{-|l|}` are taken of products of sixteen.
 
     Args:
         logits: Shape ``(*sample, *batch, *event)``.
-        value: Zeros and ones, which broadcast with ``logits``.
-        num_dims: How many dimensions the event has, at least one.
+        value: Zeros and ones, which broadcast with ``logits``; nothing is checked.
+        num_dims: How many dimensions the event has.
     """
-    inside = ((value == 0) | (value == 1)).flatten(-num_dims).all(-1)
-    fast = (
+    if (
         logits.device.type == "cpu"
         and logits.dtype in (torch.float32, torch.float64)
         and logits.dtype == value.dtype
         and logits.shape[-num_dims:] == value.shape[-num_dims:]
         and not (torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad))
-    )
-    if fast:
+    ):
         log_p = _sum_of_coins(logits.flatten(-num_dims), value.flatten(-num_dims))
         if log_p.isfinite().all():
-            return torch.where(inside, log_p, -torch.inf)
-    shape = torch.broadcast_shapes(logits.shape, value.shape)
-    # The inner sum stays finite at infinite logits, where 0 times inf would be NaN.
-    agreeing = torch.where(logits.isinf(), torch.where(value > 0.5, logits, -logits), 0.0).clamp(max=0.0)
-    finite = torch.where(logits.isinf(), 0.0, logits)
-    log_p = -binary_cross_entropy_with_logits(finite.expand(shape), value.to(logits).expand(shape), reduction="none")
-    log_p = torch.where(logits.isinf(), agreeing, log_p)
-    return torch.where(inside, sum_last(log_p, num_dims), -torch.inf)
+            return log_p
+    return sum_last(logsigmoid(logits * (2 * value - 1)), num_dims)
 
 
 def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
@@ -237,8 +232,7 @@ def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
         if width % 2:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
-    agreement = torch.linalg.vecdot(logits, value.expand_as(logits)) if value.ndim else logits * value
-    return agreement - positive.sum(-1) - factors[..., :width].log_().sum(-1)
+    return torch.linalg.vecdot(logits, value.expand_as(logits)) - positive.sum(-1) - factors[..., :width].log_().sum(-1)
 
 
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.

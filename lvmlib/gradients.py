@@ -25,6 +25,7 @@ __all__ = ["Baseline", "Estimator", "RunningMean", "check_surrogate", "surrogate
 
 Estimator = Literal["reparameterized", "score", "stl", "iwae", "dreg", "vimco"]
 
+_OF_THE_ELBO = ("reparameterized", "score", "stl")
 _NEEDS_REPARAMETERIZATION = ("reparameterized", "stl", "iwae", "dreg")
 
 
@@ -177,6 +178,10 @@ def surrogate_of(
             f"expected a q with reparameterised draws; for this q, as for every discrete z, use estimator='score' or "
             f"estimator='vimco'."
         )
+    if not torch.is_grad_enabled():
+        # Nothing to differentiate, and in inference mode nothing that could be: the value of the bound is all there is.
+        log_w = problem.weigh(*problem.draw_weighed(num_samples))
+        return -(log_w.mean(0) if estimator in _OF_THE_ELBO else log_mean_exp(log_w)).sum()
     if estimator == "reparameterized":
         return problem.weigh(*problem.draw_weighed(num_samples)).sum() / -num_samples
     if estimator == "iwae":

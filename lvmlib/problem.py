@@ -1,4 +1,4 @@
-r"""One problem: a model, a q and observations that fit together. Everything is checked once, and q is evaluated once."""
+r"""A model, a q and observations that fit together: everything is checked once, and q is evaluated once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe, observation_advice
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
-from lvmlib._draws import check_draws, draw_weighed
+from lvmlib._draws import check_draws, draw_weighed, noise_is_exact
 from lvmlib._hierarchy import Hierarchy, is_levels
 from lvmlib._types import Float
 from lvmlib.density import support_of
@@ -32,6 +32,7 @@ class Problem:
         q: The distribution of z for each x, with the batch shape of x.
         x: Observations, shape ``(*batch, *x_event)``.
         q_is_prior: Whether q is the prior, so that a weight is the likelihood.
+        by_noise: Whether the density of a draw of a normal may be read from its noise.
     """
 
     model: LatentVariableModel
@@ -39,6 +40,7 @@ class Problem:
     q: Distribution
     x: Tensor
     q_is_prior: bool = False
+    by_noise: bool = True
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -53,7 +55,7 @@ class Problem:
         self, num_samples: int, *, seed: tuple[object, ...] | None = None
     ) -> tuple[Tensor, Float[Tensor, K * batch]]:
         """Draws from q, shape ``(K, *batch, *z_event)``, and their log-density under q."""
-        return draw_weighed(self.q, num_samples, seed=seed)
+        return draw_weighed(self.q, num_samples, seed=seed, by_noise=self.by_noise)
 
     def log_weights(self, num_samples: int) -> Float[Tensor, K * batch]:
         """Log importance weights of draws from q, in nats; see :func:`lvmlib.log_weights`."""
@@ -116,7 +118,8 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
     with nullcontext() if torch.is_grad_enabled() else evaluating(model, q):
         given = _evaluate(model, q, x)
         _check_fits(model, given, x)
-    return Problem(model, q, _one_for_each(given, model.batch_shape(x)), x)
+        exact = noise_is_exact(given)
+    return Problem(model, q, _one_for_each(given, model.batch_shape(x)), x, by_noise=exact)
 
 
 def bind_to_prior(model: LatentVariableModel, x: Tensor) -> Problem:
@@ -189,8 +192,8 @@ def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:
             )
         if layout.z_dtype.is_floating_point and part.is_floating_point() and part.dtype != layout.z_dtype:
             raise TypeError(
-                f"q has dtype {part.dtype}: expected {layout.z_dtype}, that of the model's z; make q of tensors of that "
-                f"dtype, or convert the model with model.to({part.dtype})."
+                f"q has dtype {part.dtype}: expected {layout.z_dtype}, that of the model's z; make q of tensors of "
+                f"that dtype, or convert the model with model.to({part.dtype})."
             )
     if isinstance(q, DiagonalNormal):
         _check_normal(q)
@@ -202,6 +205,6 @@ def _check_normal(q: DiagonalNormal) -> None:
         first = tuple(wrong.nonzero()[0].tolist())
         raise ValueError(
             f"q has mean {q.loc[first].item():.6g} and scale {q.scale[first].item():.6g}, log-scale "
-            f"{q.log_scale[first].item():.6g}, at index {first}: expected a finite mean and a finite scale above 0; its "
-            f"network has gone astray, so look at its last steps, or keep its log-scales within bounds."
+            f"{q.log_scale[first].item():.6g}, at index {first}: expected a finite mean and a finite scale above 0; "
+            f"the network behind it has diverged, so look at its last steps, or keep its log-scales within bounds."
         )
