@@ -36,7 +36,7 @@ from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_sm
 if TYPE_CHECKING:
     from lvmlib import data, explorers, plots
     from lvmlib.derivation import DerivationReport, check_derivation
-    from lvmlib.training import History, NonFiniteLossError, fit
+    from lvmlib.training import History, NonFiniteLossError, fit, load
 
 # Loaded when first asked for, as they need more than torch and NumPy: the module, and the name in it, if any.
 _LOADED_LATER: dict[str, tuple[str, str | None]] = {
@@ -47,6 +47,7 @@ _LOADED_LATER: dict[str, tuple[str, str | None]] = {
     "data": ("lvmlib.data", None),
     "explorers": ("lvmlib.explorers", None),
     "fit": ("lvmlib.training", "fit"),
+    "load": ("lvmlib.training", "load"),
     "plots": ("lvmlib.plots", None),
 }
 
@@ -95,6 +96,7 @@ __all__ = [
     "kl",
     "kl_decomposition",
     "laplace_approximation",
+    "load",
     "log_weights",
     "m_step",
     "mlp",

@@ -186,15 +186,14 @@ def read(path: Path) -> State:
             f"{what}, which holds tensors that fit did not write: expected a checkpoint of fit; correct the name."
         )
     try:
-        rest = json.loads(metadata[_HEADER])
-        written, found = rest.pop(_CHECKSUM, None), rest.get("format", 1)
-    except (ValueError, AttributeError):
-        written, found = "unreadable", FORMAT
-        rest = {}
-    if found != FORMAT:
+        rest = dict(json.loads(metadata[_HEADER]))
+    except (ValueError, TypeError):
+        rest = {"format": FORMAT}
+    written, version = rest.pop(_CHECKSUM, None), rest.get("format", 1)
+    if version != FORMAT:
         raise ValueError(
-            f"{what} of format {found}: expected format {FORMAT}; read it with the version of lvmlib that wrote it, or "
-            f"start again."
+            f"{what} of format {version}: expected format {FORMAT}; read it with the version of lvmlib that wrote it, "
+            f"or start again."
         )
     if written != _checksum(tensors, rest):
         raise ValueError(

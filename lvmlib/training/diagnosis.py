@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmlib._checks import describe
+from lvmlib._distribution_parts import tensors_in
 from lvmlib._learnable import leaves_behind
 from lvmlib.density import log_density
 from lvmlib.guide import Guide
@@ -19,7 +20,15 @@ from lvmlib.problem import Problem, bind
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["History", "NonFiniteLossError", "bad_gradient", "bad_term", "check_nothing_is_missed", "refuses_other_rows"]
+__all__ = [
+    "History",
+    "NonFiniteLossError",
+    "bad_gradient",
+    "bad_rows",
+    "bad_term",
+    "check_nothing_is_missed",
+    "refuses_other_rows",
+]
 
 
 @dataclass(repr=False)
@@ -144,6 +153,16 @@ def bad_term(problem: Problem, num_samples: int) -> tuple[str, Tensor]:
             if bad.any():
                 return name, bad
     return "log w", torch.ones(len(problem.x), dtype=torch.bool, device=problem.x.device)
+
+
+def bad_rows(problem: Problem) -> Tensor | None:
+    """For which observations q has a parameter that is not finite; ``None`` if for none."""
+    count = len(problem.x)
+    bad = torch.zeros(count, dtype=torch.bool, device=problem.x.device)
+    for part in tensors_in(problem.q):
+        if part.is_floating_point() and part.shape[:1] == (count,):
+            bad |= ~part.detach().isfinite().reshape(count, -1).all(1)
+    return bad if bad.any() else None
 
 
 def bad_gradient(named: Iterator[tuple[str, Tensor]]) -> str | None:

@@ -22,8 +22,8 @@ from lvmlib.problem import Problem, bind
 from lvmlib.training.batches import Batches, Transform
 from lvmlib.training.checkpoints import Checkpoint, read
 from lvmlib.training.diagnosis import History, check_nothing_is_missed, refuses_other_rows
-from lvmlib.training.recipes import owner_of
-from lvmlib.training.run import KLWeight, Run, fingerprint
+from lvmlib.training.recipes import fingerprint, owner_of
+from lvmlib.training.run import KLWeight, Run
 
 __all__ = ["fit"]
 

@@ -1,23 +1,33 @@
-"""How a model and its q are built again from a checkpoint: a recipe in plain JSON, made of known parts alone."""
+"""What a model, a q and an optimizer are, in plain JSON: to tell runs apart, and to build both again from a file."""
 
 from __future__ import annotations
 
+import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from lvmlib._checks import describe
 from lvmlib.exact import LinearGaussian
 from lvmlib.guide import AmortizedGuide, Guide, MeanFieldGuide
 from lvmlib.model import LatentVariableModel
-from lvmlib.training.checkpoints import read
+from lvmlib.training.checkpoints import pack, read
 from lvmlib.vae import VAE
 
-__all__ = ["load", "named_tensors", "owner_of", "recipe_of"]
+__all__ = [
+    "differences",
+    "fill",
+    "fingerprint",
+    "load",
+    "named_tensors",
+    "owner_of",
+    "recipe_of",
+    "structure_of",
+]
 
 # Layers that their arguments describe wholly, and the attributes under which they keep them.
 _LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
@@ -46,6 +56,8 @@ _LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
 _HAVE_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 _LAYERS_BY_NAME = {layer.__name__: layer for layer in _LAYERS}
 _COMPILED = "_orig_mod."
+# What changes the speed of an optimizer and not its result.
+_ONLY_SPEED = ("params", "foreach", "fused", "capturable", "differentiable")
 
 
 def load(
@@ -95,7 +107,9 @@ def load(
     else:
         made = factory()
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], LatentVariableModel):
-            raise TypeError(f"factory returned {describe(made)}: expected a tuple (model, q); return the two.")
+            raise TypeError(
+                f"factory returned an object of type {type(made).__name__}: expected a tuple (model, q); return the two."
+            )
         model, q = made
     best = {name.removeprefix("best."): value for name, value in state.tensors.items() if name.startswith("best.")}
     saved = {**state.tensors, **best}
@@ -158,6 +172,45 @@ def named_tensors(model: Any, q: Any, baseline: Any = None) -> dict[str, Tensor]
         for key, value in owner.state_dict().items():
             found[f"{name}.{key.replace(_COMPILED, '')}"] = value.detach()
     return found
+
+
+def fingerprint(maker: Any) -> dict[str, str]:
+    """An optimizer or a scheduler that was just made, in words: its class and its numbers."""
+    if maker is None:
+        return {}
+    found = {"class": f"{type(maker).__module__}.{type(maker).__qualname__}"}
+    groups = maker.param_groups if isinstance(maker, Optimizer) else [maker.state_dict()]
+    for index, group in enumerate(groups):
+        for name, value in group.items():
+            if name not in _ONLY_SPEED:
+                tensors: dict[str, Tensor] = {}
+                packed = json.dumps(pack(value, name, tensors))
+                shown = packed if isinstance(value, dict) else value.tolist() if isinstance(value, Tensor) else value
+                found[name if index == 0 else f"{name} of group {index}"] = str(shown)
+    return found
+
+
+def structure_of(model: Any, q: Any) -> dict[str, str]:
+    """Every module of the model and of q by name, with its class and its arguments; compiled ones as what they wrap."""
+    found = {}
+    for name, part in (("model", model), ("q", q)):
+        owner = owner_of(part)
+        for key, module in () if owner is None else owner.named_modules():
+            if not hasattr(module, "_orig_mod"):
+                place = f"{name}.{key}".replace("._orig_mod", "").rstrip(".")
+                learnt = [key for key, value in module.named_parameters(recurse=False) if value.requires_grad]
+                found[place] = f"{type(module).__name__}({module.extra_repr()}), which learns {learnt or 'nothing'}"
+    return found
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Where two dicts of JSON differ: the name, and both values."""
+    for name in sorted(there.keys() | here.keys(), key=lambda name: (name != "class", name)):
+        one, two = there.get(name), here.get(name)
+        if isinstance(one, dict) and isinstance(two, dict):
+            yield from ((f"{name}'s {key}", a, b) for key, a, b in differences(one, two))
+        elif one != two:
+            yield name, "nothing" if one is None else one, "nothing" if two is None else two
 
 
 def recipe_of(model: LatentVariableModel, q: Guide) -> dict[str, Any]:

@@ -2,12 +2,11 @@ r"""A run of training: its steps, and the state from which it can go on."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +21,12 @@ from lvmlib.model import LatentVariableModel, evaluating
 from lvmlib.problem import Problem
 from lvmlib.training.batches import Batches
 from lvmlib.training.checkpoints import Checkpoint, State, pack, unpack
-from lvmlib.training.diagnosis import History, NonFiniteLossError, bad_gradient, bad_term
-from lvmlib.training.recipes import fill, named_tensors, owner_of, recipe_of
+from lvmlib.training.diagnosis import History, NonFiniteLossError, bad_gradient, bad_rows, bad_term
+from lvmlib.training.recipes import differences, fill, named_tensors, owner_of, recipe_of, structure_of
 
 __all__ = ["KLWeight", "Run"]
 
 KLWeight = float | Callable[[int], float]
-# What changes the speed of an optimizer and not its result.
-_ONLY_SPEED = ("params", "foreach", "fused", "capturable", "differentiable")
 # The ELBO with weight b is b times that of the likelihood to the power 1/b; a weight of zero counts as this.
 _LEAST_KL_WEIGHT = 1e-6
 
@@ -97,6 +94,8 @@ class Run:
             losses, sizes = self._steps(bar, careful=False)
             bounds = self._bounds(losses)
             good = all(map(math.isfinite, bounds[: len(losses)]))
+        except _BadProposalError:
+            good = False
         except Exception:
             # Parameters that went bad may be refused by what they are put into, before a loss shows it. With good
             # ones the error is the caller's own.
@@ -125,7 +124,12 @@ class Run:
         sizes: list[int] = []
         for rows, x in self.batches:
             before = self._snapshot() if careful else None
-            problem, loss = self._differentiate(x, self.history.steps + len(losses))
+            try:
+                problem, loss = self._differentiate(x, self.history.steps + len(losses))
+            except _BadProposalError as error:
+                if before is None:
+                    raise
+                self._stop(error.problem, x.new_tensor(math.nan), rows, before, len(losses), "z", error.bad)
             if before is not None and not loss.isfinite():
                 self._stop(problem, loss, rows, before, len(losses))
             if before is not None and (name := bad_gradient(self._named_parameters())) is not None:
@@ -154,15 +158,25 @@ class Run:
         for parameter in self.parameters:
             # What zero_grad does, without its entry in a profile, which takes longer.
             parameter.grad = None
-        problem, weight = self.problem.at(x), self.kl_weight
-        if weight == 1:
-            loss = self._surrogate(problem) / len(x)
-        else:
-            weight = max(weight(step) if callable(weight) else weight, _LEAST_KL_WEIGHT)
-            tempered: Any = _Tempered(problem.model, 1 / weight)
-            loss = self._surrogate(replace(problem, model=tempered)) * (weight / len(x))
-        loss.backward()
+        problem = self.problem.at(x)
+        weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
+        try:
+            loss = self._loss(problem, weight)
+            loss.backward()
+        except (ValueError, RuntimeError) as error:
+            bad = bad_rows(problem)
+            if bad is None:
+                raise
+            raise _BadProposalError(problem, bad) from error
         return problem, loss.detach()
+
+    def _loss(self, problem: Problem, weight: float) -> Tensor:
+        """The mean loss of a batch."""
+        if weight == 1:
+            return self._surrogate(problem) / len(problem.x)
+        weight = max(weight, _LEAST_KL_WEIGHT)
+        tempered: Any = _Tempered(problem.model, 1 / weight)
+        return self._surrogate(replace(problem, model=tempered)) * (weight / len(problem.x))
 
     def _surrogate(self, problem: Problem) -> Tensor:
         return surrogate_of(problem, self.history.num_samples, estimator=self.estimator, baseline=self.baseline)
@@ -281,12 +295,12 @@ class Run:
             ValueError: If a setting, the data, the optimizer, the model or q is another one.
         """
         ours = structure_of(self.problem.model, self.problem.guide)
-        for name, there, here in _differences(state.rest["structure"], ours):
+        for name, there, here in differences(state.rest["structure"], ours):
             raise ValueError(
                 f"checkpoint is {str(path)!r}, whose {name} is {there}: expected {here}, that of the model given; "
                 f"build the model and q as then, or write to another file."
             )
-        for name, there, here in _differences(state.rest["settings"], self.settings):
+        for name, there, here in differences(state.rest["settings"], self.settings):
             raise ValueError(
                 f"{name} is {here} and the checkpoint {str(path)!r} was written with {there}: expected the same; "
                 f"resume with that, or write to another file. To train the same model in another way, take it from "
@@ -300,17 +314,31 @@ class Run:
             self.history.best_epoch = len(self.history.train)
 
     def _stop(
-        self, problem: Problem, loss: Tensor, rows: Tensor, before: State, steps: int, term: str | None = None
-    ) -> None:
+        self,
+        problem: Problem,
+        loss: Tensor,
+        rows: Tensor,
+        before: State,
+        steps: int,
+        term: str | None = None,
+        bad: Tensor | None = None,
+    ) -> NoReturn:
         """Back to the state before a step that would do harm, and an error that names it."""
         self.restore(before)
         for parameter in self.parameters:
             parameter.grad = None
-        bad = None
         if term is None:
             term, bad = bad_term(problem, self.history.num_samples)
             _set_random_state(before.tensors, self.device)
         raise NonFiniteLossError.at(loss, rows, term, bad, self.history, steps)
+
+
+class _BadProposalError(Exception):
+    """q is not a distribution at some rows of a batch: its parameters are not finite there."""
+
+    def __init__(self, problem: Problem, bad: Tensor) -> None:
+        super().__init__()
+        self.problem, self.bad = problem, bad
 
 
 @dataclass(frozen=True)
@@ -325,45 +353,6 @@ class _Tempered:
         return torch.where(
             log_prior > -torch.inf, log_prior + self.power * self.model._log_likelihood(x, z), -torch.inf
         )
-
-
-def fingerprint(maker: Any) -> dict[str, str]:
-    """An optimizer or a scheduler that was just made, in words: its class and its numbers."""
-    if maker is None:
-        return {}
-    found = {"class": f"{type(maker).__module__}.{type(maker).__qualname__}"}
-    groups = maker.param_groups if isinstance(maker, Optimizer) else [maker.state_dict()]
-    for index, group in enumerate(groups):
-        for name, value in group.items():
-            if name not in _ONLY_SPEED:
-                tensors: dict[str, Tensor] = {}
-                packed = json.dumps(pack(value, name, tensors))
-                shown = packed if isinstance(value, dict) else value.tolist() if isinstance(value, Tensor) else value
-                found[name if index == 0 else f"{name} of group {index}"] = str(shown)
-    return found
-
-
-def structure_of(model: Any, q: Any) -> dict[str, str]:
-    """Every module of the model and of q by name, with its class and its arguments; compiled ones as what they wrap."""
-    found = {}
-    for name, part in (("model", model), ("q", q)):
-        owner = owner_of(part)
-        for key, module in () if owner is None else owner.named_modules():
-            if not hasattr(module, "_orig_mod"):
-                place = f"{name}.{key}".replace("._orig_mod", "").rstrip(".")
-                learnt = [key for key, value in module.named_parameters(recurse=False) if value.requires_grad]
-                found[place] = f"{type(module).__name__}({module.extra_repr()}), which learns {learnt or 'nothing'}"
-    return found
-
-
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Where two dicts of JSON differ: the name, and both values."""
-    for name in sorted(there.keys() | here.keys(), key=lambda name: (name != "class", name)):
-        one, two = there.get(name), here.get(name)
-        if isinstance(one, dict) and isinstance(two, dict):
-            yield from ((f"{name}'s {key}", a, b) for key, a, b in _differences(one, two))
-        elif one != two:
-            yield name, "nothing" if one is None else one, "nothing" if two is None else two
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:

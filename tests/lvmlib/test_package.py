@@ -15,7 +15,11 @@ import pytest
 
 import lvmlib
 
-MODULES = [name for _, name, _ in pkgutil.iter_modules(lvmlib.__path__, "lvmlib.") if not name.endswith("__main__")]
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(lvmlib.__path__, "lvmlib.")
+    if not name.endswith("__main__") and not name.startswith("lvmlib.derivation.")
+]
 # Optional packages that the examples of a module need without importing them by name.
 NEEDED_BY_EXAMPLES = {"lvmlib.derivation": "lark", "lvmlib.explorers": "altair"}
 

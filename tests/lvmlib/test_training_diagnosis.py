@@ -13,6 +13,7 @@ from torch.distributions import Normal
 from torch.utils.data import DataLoader
 
 from lvmlib import VAE, LatentVariableModel, NonFiniteLossError, RunningMean, elbo, fit, mlp
+from lvmlib.training.checkpoints import read
 
 # Numbers that go bad.
 
