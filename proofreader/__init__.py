@@ -1,0 +1,1 @@
+from proofreader.checking import check_derivation
