@@ -577,7 +577,7 @@ class World:
         """A number that moves by itself if a derivative with respect to it is taken."""
         for axis, level in seeds:
             if axis == name:
-                return Tensor(tensor.axes, [Dual(cell, 1.0, level) for cell in tensor.cells])
+                tensor = Tensor(tensor.axes, [cell + Dual(0.0, 1.0, level) for cell in tensor.cells])
         return tensor
 
     def do_value(self, step: Step, seeds: Any) -> Tensor:
@@ -609,16 +609,14 @@ class World:
             source = random.Random(f"{self.seed}/{key}")
             self.drawn[key] = [[source.uniform(-1.2, 1.2) for _ in range(count)] for _ in range(self.models)]
         size = math.prod(self.card(axis) for axis in axes)
-        cells = []
-        for k, point in enumerate(zip(*inputs, strict=True)):
-            cells.append(_smooth(point, self.drawn[key][k // size], shape, positive))
-        return Tensor(axes, cells)
+        points = list(zip(*inputs, strict=True)) if inputs else [()] * self.models
+        return Tensor(axes, [_smooth(point, self.drawn[key][k // size], shape, positive) for k, point in enumerate(points)])
 
     def do_gradient(self, step: Step, seeds: Any) -> Tensor:
         """A derivative with respect to the sum of some names moving together."""
         self.levels += 1
         level = 1 + max((known for _, known in seeds), default=0)
-        moved = tuple(sorted((*(seed for seed in seeds if seed[0] not in step.data), *((axis, level) for axis in step.data))))
+        moved = tuple(sorted((*seeds, *((axis, level) for axis in step.data))))
         inner = self.evaluate(step.arguments[0], moved)
         return Tensor(inner.axes, [slope(cell, level) for cell in inner.cells])
 

@@ -231,15 +231,15 @@ class Judge:
 
     def alternatives(self, base: Attempt) -> Iterator[Attempt]:
         """The other ways to read the names of a line, each with its words."""
-        plan, _, _ = self.plan(base, self.settings[0][1])
-        trees = (base.left, base.right)
-        found: list[Attempt] = []
-        for count in range(1, min(plan.bare, 4)):
-            found.append(replace(base, choices=replace(base.choices, bare=count), words=("the expectation without a density is read as " + self.bare_words(base, count),)))
-        for count in range(1, min(plan.alone, 4)):
-            found.append(replace(base, choices=replace(base.choices, alone=count), words=(self.alone_words(base, count),)))
+        plan = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
+        try:
+            plan.compile(base.left)
+            plan.compile(base.right)
+        except DerivationSyntaxError:
+            pass
+        found = [*self.options(base, "bare", plan.bare), *self.options(base, "alone", plan.alone)]
         found += self.same(base)
-        found += self.families(base, trees, plan)
+        found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
         yield from found
         for at, first in enumerate(found):
@@ -248,18 +248,23 @@ class Judge:
                 if joined is not None:
                     yield replace(base, choices=joined, words=(*first.words, *second.words))
 
-    def bare_words(self, base: Attempt, count: int) -> str:
-        plan, _, _ = self.plan(replace(base, choices=replace(base.choices, bare=count)), self.settings[0][1])
-        note = next((n for n in plan.notes if "names no density" in n), "")
-        return "one " + note.partition("it is read ")[2] if note else "one under another density of the display"
-
-    def alone_words(self, base: Attempt, count: int) -> str:
-        """Which densities the letters that stand alone are, in one reading."""
-        plan, _, _ = self.plan(replace(base, choices=replace(base.choices, alone=count)), self.settings[0][1])
-        tables = [step.data for step in plan.steps if step.kind == "table"]
-        letters = {n.data[0].base for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density" and not n.data[1]}
-        shown_tables = sorted({f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})" for key, left, right, _ in tables if key in letters})
-        return f"a letter alone stands for {' or '.join(shown_tables)}"
+    def options(self, base: Attempt, what: str, count: int) -> Iterator[Attempt]:
+        """The further densities that an expectation without one, or a letter alone, may mean."""
+        for at in range(1, min(count, 4)):
+            attempt = replace(base, choices=replace(base.choices, **{what: at}))
+            try:
+                plan, _, _ = self.plan(attempt, self.settings[0][1])
+            except DerivationSyntaxError:
+                continue
+            if what == "bare":
+                note = next((n for n in plan.notes if "names no density" in n), "")
+                words = f"the expectation without a density is {note.partition('it is read ')[2] or 'under another one of the display'}"
+            else:
+                letters = {n.data[0].base for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density" and not n.data[1]}
+                tables = [step.data for step in plan.steps if step.kind == "table" and step.data[0] in letters]
+                shapes = sorted({f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})" for key, left, right, _ in tables})
+                words = f"a letter alone stands for {' or '.join(shapes)}"
+            yield replace(attempt, words=(words,))
 
     def same(self, base: Attempt) -> list[Attempt]:
         """Capital letters for the laws whose densities have the small one."""
@@ -291,7 +296,7 @@ class Judge:
                 if node.kind == "series" and not self.names.is_variable(node.data[0]) and self.has_copies(node, plan):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
                     found.append(replace(base, choices=replace(base.choices, support=base.choices.support | {node.data[0]}), words=words))
-        return list(dict.fromkeys(found)) if False else found
+        return found
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
         letters = node.data[0]
@@ -313,8 +318,23 @@ class Judge:
         """The verdict on two sides and a relation between them."""
         self.attempts = 0
         readings = self.readings(lefts, rights, relation)
+        assumed = tuple(dict.fromkeys(words for reading in (*lefts[:1], *rights[:1]) for words in reading.assumes))
+        finding = self.judged(readings)
+        if assumed and finding.verdict in ("holds", "holds_if"):
+            return replace(finding, verdict="holds_if", condition="; ".join((*assumed, finding.condition) if finding.condition else assumed))
+        return finding
+
+    def judged(self, readings: Sequence[Attempt]) -> Finding:
+        """The verdict on the readings of a line, the strict one first."""
         base = readings[0]
-        plan, left, right = self.plan(base, self.settings[0][1])
+        relation = base.relation
+        try:
+            plan, left, right = self.plan(base, self.settings[0][1])
+        except DerivationSyntaxError:
+            found = self.saved(base, readings, [])
+            if found is None:
+                raise
+            return found
         notes = list(plan.notes)
         if has_any([base.left, base.right], {"constant"}):
             return self.up_to_constant(base, notes)
@@ -444,7 +464,7 @@ class Judge:
                 text = words.format(what) if words else "; ".join(attempt.words)
                 return Finding("holds_if", text, notes=notes, attempt=attempt)
         for attempt, what in options:
-            for tried in (attempt, *islice(self.alternatives(attempt), 8)):
+            for tried in (attempt, *islice(self.alternatives(attempt), 8)) if not attempt.vary_law else ():
                 found = self.assumed(tried)
                 if found is not None:
                     text = "; ".join((*((words.format(what),) if words else ()), *found.words))

@@ -46,6 +46,7 @@ class Reading:
     tree: Node
     choices: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    assumes: tuple[str, ...] = ()
 
 
 def law_letters(symbols: Iterable[Symbol]) -> set[str]:
@@ -176,6 +177,7 @@ class Parser:
         self.choices = choices
         self.seen: set[str] = set()
         self.notes: list[str] = []
+        self.assumes: list[str] = []
         self.nesting = 0
         self.of_laws = 0
         self.forms: dict[str, Callable[[Operator, Sequence[Symbol], int, _Rest], tuple[Node, int, bool]]] = {
@@ -613,7 +615,7 @@ class Parser:
             body = list(symbols[last:k])
         if not body:
             body = [Symbol("1", sign.start, sign.end)]
-        return _Made(self.sum(body), sign, names, symbols[end - 1].end), end
+        return _Made(self.sum(body), sign, names, symbols[at + 1 : end]), end
 
     def numbers(self, sign: Symbol) -> bool:
         return bool(sign.sub and sign.sup) and all(s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ())))
@@ -1047,6 +1049,7 @@ class Parser:
         if len(part) == 1 and _is_unknown_command(part[0]):
             plain = name_of(replace(part[0], name="x", style=""))
             if plain is not None:
+                self.assumes.append(rf"{part[0].name} is a macro for a variable")
                 return replace(plain, base=part[0].name)
         place = part[0] if part else (around[0] if around else None)
         raise self.error("a density takes variables here, not an expression", place)
@@ -1079,8 +1082,8 @@ class _Made(Symbol):
 
     __slots__ = ("made",)
 
-    def __init__(self, tree: Node, sign: Symbol, names: list[Name], end: int) -> None:
-        super().__init__("{integral}", sign.start, end)
+    def __init__(self, tree: Node, sign: Symbol, names: list[Name], body: Sequence[Symbol]) -> None:
+        super().__init__("{integral}", sign.start, body[-1].end if body else sign.end, (tuple(body),))
         object.__setattr__(self, "made", _MadeFields(tree, tuple(names)))
 
     def node(self) -> Node:
@@ -1192,12 +1195,13 @@ def readings_of(side: Side, latex: str, laws: set[str]) -> list[Reading]:
         raise DerivationSyntaxError("one side of a relation is missing", latex, side.start)
     usual = Parser(latex, laws)
     tree = usual.sum(symbols)
-    found = [Reading(tree, frozenset(), tuple(usual.notes))]
+    assumes = tuple(dict.fromkeys(usual.assumes))
+    found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
     flags = sorted(usual.seen)[:3]
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
         parser = Parser(latex, laws, choices)
         other = parser.sum(symbols)
         if all(other != known.tree for known in found):
-            found.append(Reading(other, choices, tuple(parser.notes)))
+            found.append(Reading(other, choices, tuple(parser.notes), assumes))
     return found
