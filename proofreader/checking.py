@@ -181,16 +181,14 @@ class _Checker:
 
     def scan(self) -> None:
         """Finds what the display defines, chooses or constrains."""
-        earlier: list[Node] = []
         for chain in self.chains:
             self.declare(chain)
             for at, relation in enumerate(chain.relations):
-                reason = self.scan_line(chain, at, relation, earlier)
+                reason = self.scan_line(chain, at, relation)
                 if reason:
                     chain.reasons[at] = reason
-            earlier += [side.tree for side in chain.sides if side.tree is not None]
 
-    def scan_line(self, chain: _Chain, at: int, relation: str, earlier: list[Node]) -> str:
+    def scan_line(self, chain: _Chain, at: int, relation: str) -> str:
         """Why a line claims nothing; empty if it claims something."""
         left, right = chain.sides[at].tree, chain.sides[at + 1].tree
         reason = kind_of_relation(relation)
@@ -208,18 +206,17 @@ class _Checker:
             return condition
         if relation not in ("=", "propto"):
             return ""
-        return self.scan_equation(chain, at, relation, left, right, earlier)
+        return self.scan_equation(chain, at, relation, left, right)
 
-    def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node, earlier: list[Node]) -> str:
-        others = [side.tree for k, side in enumerate(chain.sides) if side.tree is not None and k not in (at, at + 1)]
-        reason = defines(left, right, [*earlier, *(others[:at] if at else [])], first=at == 0)
+    def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
+        reason = defines(left, right, self.definitions, first=at == 0)
         if reason and (left.kind == "density" or relation == "="):
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         last = at + 2 == len(chain.sides)
         if relation == "=" and right.kind == "name" and (right.parts or last or right.data[0].base.startswith(("cal:", "@"))):
-            reason = defines(right, left, [*earlier, *others], first=False)
+            reason = defines(right, left, self.definitions, first=False)
             if reason and self.take(right, left, stated=False):
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
                 return reason

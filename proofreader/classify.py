@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from proofreader.names import law_key, names_in
 from proofreader.syntax import Name, Node
@@ -29,27 +29,29 @@ def letters_of(node: Node) -> set[str]:
     return {n.data[0].base + n.data[0].mark for n in node.walk() if n.kind == "density"}
 
 
-def defines(pattern: Node, body: Node, earlier: Iterable[Node], *, first: bool) -> str:
+def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -> str:
     """Why an equation with this side alone is a definition or a choice; empty if it is a claim.
 
     Args:
         pattern: The side that may be a name.
         body: The other side.
-        earlier: What stands in front of it in the display.
+        known: The names that are defined already.
         first: Whether the pattern is the first side of its chain.
     """
     if pattern.kind == "name":
-        return _defines_name(pattern, body, earlier)
+        return _defines_name(pattern, body, known)
+    if pattern.kind == "log" and first and pattern.parts[0].kind == "density" and (pattern.parts[0].data[0].mark or has_any([body], {"constant"})):
+        pattern = pattern.parts[0]
     if pattern.kind == "density" and first and pattern.data[1] and pattern.data[0].base + pattern.data[0].mark not in letters_of(body):
         letter = law_key(pattern.data[0])
         return f"a choice or definition of {letter}" if body.kind != "number" else ""
     return ""
 
 
-def _defines_name(pattern: Node, body: Node, earlier: Iterable[Node]) -> str:
+def _defines_name(pattern: Node, body: Node, known: Collection[str]) -> str:
     name = pattern.data[0]
     used: set[Name] = set(names_in(body))
-    if name in used or any(name in set(names_in(tree)) for tree in earlier):
+    if name in used or name.base + name.mark in known:
         return ""
     if pattern.parts and any(n.base == name.base and n.mark == name.mark for n in used):
         return ""

@@ -534,7 +534,7 @@ class Plan:
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
         options: list[Node] = []
-        for law in self.names.measures:
+        for law in self.named_measures():
             bases = {n.base for n in law.data[1]}
             fits = {n.base for n in names} <= bases if names else bool(bases & {n.base for n in names_in(body)})
             if law.data[1] and fits and law not in options:
@@ -552,6 +552,17 @@ class Plan:
         atoms = self.expand(names or chosen.data[1], env)
         weight = self.density(chosen, env, atoms if names and len(names) == len(chosen.data[1]) else None)
         return (atoms if names else self.expand(chosen.data[1], env)), weight
+
+    def named_measures(self) -> list[Node]:
+        """The densities under which a display averages: in divergences, expectations and integrals, letters alone with what they are about."""
+        found = []
+        for law in (*self.names.measures, *self.names.weights):
+            letter, left, _, _ = law.data
+            if left:
+                found.append(law)
+                continue
+            found += [density(letter, s.left, s.right, s.parameters) for s in self.unique(self.signatures(law_key(letter)))[:1]]
+        return found
 
     def aligned(self, node: Node, atoms: tuple[str, ...], env: Environment) -> int:
         """A second density, over the atoms of a first one."""
@@ -851,7 +862,7 @@ def _dot(plan: Plan, node: Node, env: Environment) -> int:
 
 def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
     """The coordinates of a vector: of a name, a sum of vectors, or a multiple of one."""
-    if node.kind == "name" and not node.parts:
+    if node.kind == "name" and not node.parts and not node.data[0].base.isupper():
         return [plan.add("scalar", (), (f"{plan.atom(node.data[0], ())} coordinate {k}",)) for k in range(2)]
     if node.kind in ("sum", "negative"):
         parts = [_vector(plan, part, env) for part in node.parts]

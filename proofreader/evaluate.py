@@ -568,10 +568,14 @@ class World:
             drawn = [self.draw(f"scalar {member}", (), self.weight).cells for member in members]
             own = self.draw(f"scalar {label}", (), self.weight).cells
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
-        low, high = self.assumptions.get("ranges", {}).get(label, (0.15, 2.5))
-        if self.setting.simple and (low, high) == (0.15, 2.5):
-            return self.draw(f"scalar {label}", (), lambda s: s.choice((0.5, 2.0, 3.0, 0.25)))
-        return self.seeded(self.draw(f"scalar {label}", (), lambda s: _away_from_one(s.uniform(low, high))), label, seeds)
+        known = self.assumptions.get("ranges", {}).get(label)
+        if known is not None:
+            numbers: Callable[[random.Random], float] = lambda s: s.uniform(*known)  # noqa: E731
+        elif self.setting.simple:
+            numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
+        else:
+            numbers = lambda s: _away_from_one(s.uniform(0.15, 2.5))  # noqa: E731
+        return self.seeded(self.draw(f"scalar {label}", (), numbers), label, seeds)
 
     def seeded(self, tensor: Tensor, name: str, seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """A number that moves by itself if a derivative with respect to it is taken."""

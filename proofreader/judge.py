@@ -17,7 +17,7 @@ from proofreader.classify import has_any, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
-from proofreader.names import Names, Sizes, names_in
+from proofreader.names import Names, Sizes, names_in, renamed
 from proofreader.parse import READINGS, Reading
 from proofreader.syntax import Index, Name, Node, Span, density, in_text
 
@@ -479,7 +479,7 @@ class Judge:
         """What the constant of a line may be free of, the likeliest first."""
         plan, left, right = self.plan(base, self.settings[0][1])
         free = (plan.free(left) | plan.free(right)) - {"#"}
-        outside = {a for tree in (base.left, base.right) for n in _outside(tree) for a in plan.members(n, plan.top)}
+        outside = {a for tree in (base.left, base.right) for n in _outside(tree) if self.has_value(n, plan) for a in plan.members(n, plan.top)}
         parameters = {p for law in plan.laws.values() for p in law.parameters}
         found: list[tuple[Attempt, str]] = []
         moving = tuple(sorted(a for a in free if plan.role(a).partition("|")[0] in parameters or plan.role(a) in parameters))
@@ -497,6 +497,11 @@ class Judge:
             logs = [(replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what) for a, what in found]
             found += logs if base.left.kind in ("log", "negative", "sum") else []
         return found
+
+    def has_value(self, name: Name, plan: Plan) -> bool:
+        """Whether the indices of a name are bound by no sum."""
+        letters = {end.letter for part in name.index for end in ((part.first, part.last) if isinstance(part, Span) else (part if isinstance(part, Index) else part.index,))}
+        return letters <= {"", *plan.top.indices}
 
     def in_front(self, base: Attempt, plan: Plan) -> tuple[str, ...]:
         """The variables in front of the bar of the first density of the line."""
@@ -604,7 +609,10 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
         variable = variables[0]
         law = samples.get(variable.base) or _law_for(series.parts[0], variable, guess)
         found = True
-        expectation = Node("expect", (law, series.parts[0]), (((variable,),),))
+        one = {letter: Index("", 1)}
+        (variable,) = (renamed(Node("name", (), (variable, ())), {}, one).data[:1])
+        law = density(law.data[0], (variable,), law.data[2], law.data[3]) if law.kind == "density" and len(law.data[1]) <= 1 else law
+        expectation = Node("expect", (law, renamed(series.parts[0], {}, one)), (((),),))
         return Node("times", (*rest, expectation)) if rest else expectation
 
     changed = change(node)

@@ -490,6 +490,8 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
     pieces: list[list[Symbol]] = [[]]
     depths = [d + depth for d in _depths(row)]
     for at, symbol in enumerate(row):
+        if depths[at] == 0 and _is_aside(row, at, pieces[-1]):
+            break
         if depths[at] == 0 and _cuts(row, at, pieces[-1]):
             pieces.append([])
             continue
@@ -511,6 +513,13 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
     if symbol.name == "&":
         return _relates(before) and _begins_statement(rest) and not _opens_with_relation(rest) and _complete(before)
     return False
+
+
+def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
+    """Whether prose begins here that belongs to no formula, as ``for every x`` behind a comma."""
+    before = [s for s in before if s.name not in _WIDE]
+    apart = bool(before) and (before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE))
+    return row[at].name == r"\text" and apart and _relates(before) and not _relates(row[at + 1 :])
 
 
 def _complete(before: Sequence[Symbol]) -> bool:

@@ -128,6 +128,7 @@ class Names:
     extremised: set[str] = field(default_factory=set)
     measures: list[Node] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
+    weights: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -136,6 +137,7 @@ class Names:
         for tree in self.trees:
             self.note_positive(tree, False)
         self.settle()
+        self.averaged()
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -145,6 +147,8 @@ class Names:
             self.bounds.setdefault(node.data[0], []).append((node.data[1], node.data[2]))
         elif node.kind == "integral":
             self.variables |= {name.base for name in node.data[0]}
+            factors = node.parts[0].parts if node.parts[0].kind == "times" else node.parts[:1]
+            self.weights += [f for f in factors if f.kind == "density" and f.data[1] and set(f.data[1]) <= set(node.data[0])]
             if node.data[1]:
                 self.summed |= {name.base for name in node.data[0]}
         elif node.kind == "gradient":
@@ -156,6 +160,10 @@ class Names:
             self.variables |= {name.base for names in node.data[0] for name in names}
         elif node.kind in ("kl", "chi2", "renyi", "tv", "js") and node.parts[0].kind == "density":
             self.measures.append(node.parts[0])
+        elif node.kind == "at":
+            self.variables.add(node.data[0].base)
+        elif node.kind == "named":
+            self.variables |= {name.base for name in node.data[1]}
         elif node.kind == "information":
             names = [n for part in node.data[1:] for n in part]
             self.variables |= {name.base for name in names}
@@ -215,6 +223,16 @@ class Names:
         self.free_letters = sorted(letter for letter in letters if letter and letter not in bound and letter not in self.size_letters)
         defined = {letter for pair in self.bounds.values() for first, _ in pair if first is not None for letter in [first.letter] if letter}
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
+
+    def averaged(self) -> None:
+        """What an expectation without a law averages is a variable, although no density speaks of it."""
+        for tree in self.trees:
+            for node in tree.walk():
+                bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
+                if node.kind in ("expect", "variance", "covariance") and len(node.parts) == len(bodies) and not any(node.data[0]):
+                    inside = {n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts}
+                    if not inside & self.variables and not any(n.kind == "density" for body in bodies for n in body.walk()):
+                        self.variables |= {base for base in inside if base not in self.size_letters and not base.startswith(("@", "cal:"))}
 
     def is_variable(self, base: str) -> bool:
         """Whether a letter is a random variable somewhere."""

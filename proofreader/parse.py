@@ -75,7 +75,14 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
             if symbol.is_letter() and ((inside[at + 1 : at + 2] and inside[at + 1].name == "()") or alone):
                 found.add(symbol.key)
     elif sum(n in BARS for n in names) == 1 and previous.is_letter() and bracket.name == "()" and operator_named(previous.key) is None:
-        found.add(previous.key)
+        if not _of_one_family(inside):
+            found.add(previous.key)
+
+
+def _of_one_family(inside: Sequence[Symbol]) -> bool:
+    """Whether the arguments are several values of one parameter, as in EM's ``Q(\\theta \\mid \\theta_t)``."""
+    names = [s for s in inside if s.is_letter()]
+    return len(names) > 1 and len({s.name for s in names}) == 1 and names[0].name in GREEK and len(names) * 2 - 1 == len(inside)
 
 
 def _measure_letters(symbols: Sequence[Symbol]) -> set[str]:
@@ -822,7 +829,7 @@ class Parser:
             return self.absolute(items, at)
         if symbol.key in CONSTANTS and symbol.sup is None and (symbol.name.startswith(("@", "\\")) or (symbol.sub is None and self.alone(items))):
             return Node("constant", (), (symbol.key,)), at + 1
-        if symbol.name == "@e" or (symbol.name == "e" and symbol.sup is not None):
+        if symbol.name == "@e" or (symbol.name == "e" and (symbol.sup is not None or (at and items[at - 1].name == r"\pi"))):
             return Node("exp", (self.sum(symbol.sup or (Symbol("1", 0),)),)), at + 1
         if symbol.name == r"\pi" and not self.is_law_call(items, at) and r"\pi" not in self.laws and symbol.sub is None:
             return self.raised(number(3.141592653589793), symbol), at + 1
@@ -916,6 +923,8 @@ class Parser:
         if bracket.name != "()" or (symbol.style == "cal" and symbol.key not in self.laws and symbol.key not in USUAL_LAWS):
             return False
         content = bracket.arguments[0]
+        if _of_one_family(content) and symbol.key not in ("p", "q"):
+            return False
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
         known = symbol.key in self.laws or symbol.key in USUAL_LAWS or (self.of_laws and symbol.key not in USUAL_FUNCTIONS)
@@ -933,7 +942,7 @@ class Parser:
         content = bracket.arguments[0]
         if not content or (symbol.sup is not None and name_of(symbol, raised=False) is None):
             return False
-        parts = split(content, ",", ";")
+        parts = split(content, ",", ";", *BARS) if _of_one_family(content) else split(content, ",", ";")
         simple = all(len(part) == 1 and name_of(part[0]) is not None for part in parts)
         lawlike = all(self.is_law(part) for part in parts if part)
         if bracket.name == "[]":
@@ -943,7 +952,8 @@ class Parser:
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
         letter, parameters = self.decorated(symbol)
         arguments = []
-        for part in split(bracket.arguments[0], ",", ";"):
+        content = bracket.arguments[0]
+        for part in split(content, ",", ";", *BARS) if _of_one_family(content) else split(content, ",", ";"):
             if not part:
                 raise self.error("an argument is missing", bracket)
             if self.is_law(part):
