@@ -12,22 +12,22 @@ from itertools import combinations, islice, product
 from typing import Any
 
 from proofreader.elaborate import Plan
-from proofreader.names import names_in
 from proofreader.syntax import Name, Node
 
 __all__ = ["Assumption", "candidates"]
 
 Factors = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+Pairs = Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
+Tables = dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]
 MAX_DAGS = 24
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """A change of the models, and its words; ``strength`` orders candidates."""
+    """A change of the models, and its words."""
 
     words: str
     changes: dict[str, Any] = field(default_factory=dict)
-    for_inequalities: bool = True
 
 
 def shown(atom: str) -> str:
@@ -43,9 +43,9 @@ def listed(atoms: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def tables_of(plan: Plan, places: Sequence[int]) -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
+def tables_of(plan: Plan, places: Sequence[int]) -> Tables:
     """For each law the densities of roles that a line uses."""
-    found: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+    found: Tables = {}
     for place in sorted(set().union(*(plan.reached(p) for p in places))):
         step = plan.steps[place]
         if step.kind == "table":
@@ -60,11 +60,14 @@ def tables_of(plan: Plan, places: Sequence[int]) -> dict[str, list[tuple[tuple[s
 def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relation: str) -> Iterator[Assumption]:
     """Assumptions under which a line may hold, from the weakest to the strongest."""
     tables = tables_of(plan, places)
-    single = list(_structures(plan, tables))
+    bound = frozenset(plan.role(a) for place in places for at in plan.reached(place) if plan.steps[at].kind == "integral" for a in plan.steps[at].data)
+    single = list(_structures(plan, [tables_of(plan, [place]) for place in places], bound))
     yield from single
-    yield from _posteriors(plan, tables, trees)
-    yield from _optimal(plan, tables, single)
-    yield from _numbers(plan, trees)
+    if relation == "=":
+        yield from _posteriors(plan, places, tables, trees)
+    if relation in ("propto", "const"):
+        yield from _optimal(plan, tables)
+    yield from _numbers(plan)
     yield from _shapes(plan, trees)
     yield from _pushed(plan, places)
     yield from _several(single)
@@ -81,21 +84,46 @@ def discreteness(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
 # Factorisations
 
 
-def _structures(plan: Plan, tables: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]) -> Iterator[Assumption]:
-    for key, pairs in tables.items():
+def _structures(plan: Plan, sides: Sequence[Tables], bound: frozenset[str]) -> Iterator[Assumption]:
+    """Factorisations that one side of a line spells out, and Markov chains along an index."""
+    for key in dict.fromkeys(key for tables in sides for key in tables):
         roles = plan.laws[key].roles
-        if len(roles) < 2 or len(roles) > 8 or key in plan.densities:
-            continue
-        joint = any(len(left) > 1 for left, _ in pairs)
-        if len(roles) == 2 and not joint:
+        if not 2 <= len(roles) <= 8 or key in plan.densities:
             continue
         found: dict[Factors, str] = {}
-        for factors in islice(_written(roles, pairs), MAX_DAGS):
-            found.setdefault(factors, _words(key, factors))
-        for factors, words in [*_chains(key, roles), *_independent(key, roles, joint), *_pairs(key, roles)]:
+        every = [pair for tables in sides for pair in tables.get(key, [])]
+        for tables in (*sides, {key: every}):
+            for factors in islice(_written(roles, tables.get(key, []), every), MAX_DAGS):
+                found.setdefault(factors, _words(key, factors))
+        for factors, words in _chains(key, roles):
             found.setdefault(factors, words)
         for factors, words in sorted(found.items(), key=lambda item: -_edges(item[0])):
-            yield Assumption(words, {"factors": {key: factors}})
+            if not _is_silly(factors, every, sides, key, bound):
+                yield Assumption(words, {"factors": {key: factors}})
+
+
+def _is_silly(factors: Factors, every: Pairs, sides: Sequence[Tables], key: str, bound: frozenset[str]) -> bool:
+    """Whether a factorisation cuts what the line itself connects: a variable from another behind whose bar it stands, a
+    latent variable from what is observed, or a joint that no other side has in one piece."""
+    group = {role: k for k, part in enumerate(_components(factors)) for role in part}
+    apart = any(group[a] != group[b] for left, right in every for a in left for b in right)
+    if apart or len(set(group.values())) == 1:
+        return apart
+    latent = {role in bound for role in group}
+    if len(group) == 2 and len(latent) == 2:
+        return True
+    joint = [any(len({group[r] for r in left}) > 1 for left, _ in tables.get(key, [])) for tables in sides]
+    return all(joint) or not any(joint)
+
+
+def _components(factors: Factors) -> list[set[str]]:
+    """The groups of variables that a factorisation leaves connected."""
+    groups: list[set[str]] = []
+    for children, parents in factors:
+        mine = {*children, *parents}
+        touching = [group for group in groups if group & mine]
+        groups = [group for group in groups if not group & mine] + [mine.union(*touching)]
+    return groups
 
 
 def _edges(factors: Factors) -> int:
@@ -103,22 +131,27 @@ def _edges(factors: Factors) -> int:
     return sum(len(children) * (len(children) - 1) // 2 + len(children) * len(parents) for children, parents in factors)
 
 
-def _written(roles: Sequence[str], pairs: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> Iterator[Factors]:
-    """The factorisations that the densities of the line spell out: each variable given what stands behind its bar."""
+def _written(roles: Sequence[str], pairs: Pairs, every: Pairs) -> Iterator[Factors]:
+    """The factorisations that densities spell out: each variable given what stands behind its bar.
+
+    A variable that no density has in front comes first if some density is given it, and else last, given all others.
+    """
     options = []
     for role in roles:
         mine = [pair for pair in pairs if role in pair[0] and len(pair[0]) < len(roles)]
         smallest = min((len(pair[0]) for pair in mine), default=0)
         options.append([pair for pair in mine if len(pair[0]) == smallest] or [None])
+    given = {role for _, right in every for role in right}
     for choice in islice(product(*options), 4 * MAX_DAGS):
         chosen = tuple(dict.fromkeys(pair for pair in choice if pair is not None))
         covered = [role for left, _ in chosen for role in left]
-        if len(covered) != len(set(covered)):
+        if not chosen or len(covered) != len(set(covered)):
             continue
-        roots = tuple(role for role in roles if role not in covered)
-        ordered = _ordered((((roots, ()),) if roots else ()) + chosen)
+        roots = tuple(role for role in roles if role not in covered and role in given)
+        last = tuple(role for role in roles if role not in covered and role not in given)
+        ordered = _ordered((*(((roots, ()),) if roots else ()), *chosen))
         if ordered is not None:
-            yield ordered
+            yield (*ordered, *(((last, tuple(r for r in roles if r not in last)),) if last else ()))
 
 
 def _ordered(factors: Factors) -> Factors | None:
@@ -178,60 +211,48 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
         yield given, f"{', '.join(map(shown, chain))} form a Markov chain given {listed(others)} under {key}"
 
 
-def _independent(key: str, roles: Sequence[str], joint: bool) -> Iterator[tuple[Factors, str]]:
-    """All variables independent, or the pairs of equal index, or all given one."""
-    if joint:
-        alone = tuple(((role,), ()) for role in roles)
-        yield alone, f"{listed(roles)} are independent under {key}"
-    groups: dict[tuple[int, ...], list[str]] = {}
-    for role in roles:
-        groups.setdefault(_index(role), []).append(role)
-    members = {index: group for index, group in groups.items() if index}
-    common = tuple(groups.get((), ()))
-    if len(members) > 1 and (common or any(len(group) > 1 for group in members.values())):
-        factors = (*(((common, ()),) if common else ()), *((tuple(group), common) for group in members.values()))
-        what = ", ".join("(" + ", ".join(map(shown, group)) + ")" if len(group) > 1 else shown(group[0]) for group in members.values())
-        yield factors, f"{what} are independent{' given ' + listed(common) if common else ''} under {key}"
-        for centre in common if len(common) > 1 else ():
-            rest = tuple(role for role in common if role != centre)
-            split = ((common, ()), *((tuple(group), (centre,)) for group in members.values()))
-            yield split, f"{what} are independent of each other and of {listed(rest)} given {shown(centre)} under {key}"
-    if len(roles) >= 3:
-        for centre in roles:
-            star = (((centre,), ()), *(((role,), (centre,)) for role in roles if role != centre))
-            yield star, f"{listed([r for r in roles if r != centre])} are independent given {shown(centre)} under {key}"
-
-
-def _pairs(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
-    """Two variables independent given some of the others."""
-    if not 3 <= len(roles) <= 4:
-        return
-    for first, second in combinations(roles, 2):
-        others = [role for role in roles if role not in (first, second)]
-        for size in range(len(others), -1, -1):
-            for given in combinations(others, size):
-                rest = tuple(role for role in others if role not in given)
-                factors: Factors = (*(((given, ()),) if given else ()), ((first,), given), ((second,), given), *(((rest, (*given, first, second)),) if rest else ()))
-                yield factors, f"{shown(first)} and {shown(second)} are independent{' given ' + listed(given) if given else ''} under {key}"
-
-
 # What q may be
 
 
-def _posteriors(plan: Plan, tables: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]], trees: Sequence[Node]) -> Iterator[Assumption]:
-    """q equal to a conditional density of another letter."""
+def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequence[Node]) -> Iterator[Assumption]:
+    """q equal to a conditional density of another letter: where q is what the line averages over, and the other density
+    itself does not occur."""
     kinds = {node.kind for tree in trees for node in tree.walk()}
     if kinds & {"gradient", "max", "min", "argmax", "argmin"} or any(tree.kind == "number" for tree in trees):
         return
     for key, pairs in tables.items():
         left = {role for own, _ in pairs for role in own}
-        for other in tables:
-            known = plan.laws[other].roles
-            given = tuple(role for role in known if role not in left)
-            if other == key or not left <= set(known) or not given or key in plan.densities or _is_part_of(key, other):
+        if len(pairs) != 1 or key in plan.densities or not _weighs_all(plan, places, key, left):
+            continue
+        for other, others in tables.items():
+            given = tuple(role for role in plan.laws[other].roles if role not in left)
+            conditional = any(set(own) & left and right for own, right in others)
+            posterior = any(set(own) == left and right for own, right in others)
+            if other == key or not left <= set(plan.laws[other].roles) or not given or posterior or _is_part_of(key, other):
                 continue
-            words = f"{key}({', '.join(map(shown, sorted(left)))}) = {other}({', '.join(map(shown, sorted(left)))} | {', '.join(map(shown, given))})"
-            yield Assumption(words, {"posterior": {key: (other, given)}}, for_inequalities=False)
+            inside = ", ".join(map(shown, sorted(left)))
+            behind = ", ".join(map(shown, pairs[0][1]))
+            words = f"{key}({inside}{' | ' + behind if behind else ''}) = {other}({inside} | {', '.join(map(shown, given))})"
+            if not conditional:
+                yield Assumption(words, {"posterior": {key: (other, given)}})
+
+
+def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) -> bool:
+    """Whether every average over some variables is taken under one density."""
+    found = False
+    for place in sorted(set().union(*(plan.reached(p) for p in places))):
+        step = plan.steps[place]
+        if step.kind != "integral" or not {plan.role(a) for a in step.data} & roles:
+            continue
+        body = plan.steps[step.arguments[0]]
+        factors = body.arguments if body.kind == "product" else step.arguments
+        if not any(plan.steps[f].kind == "table" and plan.steps[f].data[0] == key for f in factors):
+            tables = [plan.steps[at].data for at in plan.reached(place) if plan.steps[at].kind == "table"]
+            if any(data[0] == key for data in tables):
+                return False
+            continue
+        found = True
+    return found
 
 
 def _is_part_of(key: str, other: str) -> bool:
@@ -239,7 +260,7 @@ def _is_part_of(key: str, other: str) -> bool:
     return key[0] == other[0] or key.lower() == other.lower() or key.startswith(("p", "P"))
 
 
-def _optimal(plan: Plan, tables: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]], structures: Sequence[Assumption]) -> Iterator[Assumption]:
+def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
     """A factor of a mean-field q at its optimum given the others."""
     for key, pairs in tables.items():
         if len(plan.laws[key].roles) < 2 or _is_part_of(key, "p"):
@@ -247,7 +268,7 @@ def _optimal(plan: Plan, tables: dict[str, list[tuple[tuple[str, ...], tuple[str
         for left, right in pairs:
             rest = tuple(role for role in plan.laws[key].roles if role not in left)
             target = next((o for o in tables if o != key and {*left, *rest} <= set(plan.laws[o].roles)), None)
-            if right or not rest or target is None:
+            if right or not rest or target is None or any(behind for _, behind in pairs):
                 continue
             given = tuple(role for role in plan.laws[target].roles if role not in (*left, *rest))
             factors: Factors = ((left, ()), *(((r,), ()) for r in rest))
@@ -258,7 +279,7 @@ def _optimal(plan: Plan, tables: dict[str, list[tuple[tuple[str, ...], tuple[str
 # Numbers and functions
 
 
-def _numbers(plan: Plan, trees: Sequence[Node]) -> Iterator[Assumption]:
+def _numbers(plan: Plan) -> Iterator[Assumption]:
     """Numbers in the unit interval, and weights that sum to one."""
     labels = sorted({step.data[0] for step in plan.steps if step.kind == "scalar"})
     for label in labels:
@@ -315,8 +336,3 @@ def _several(single: Sequence[Assumption]) -> Iterator[Assumption]:
     for first, second in combinations(laws, 2):
         for a, b in islice(product(by_law[first], by_law[second]), 40):
             yield Assumption(f"{a.words}, and {b.words}", {"factors": {**a.changes["factors"], **b.changes["factors"]}})
-
-
-def bases_of(trees: Sequence[Node]) -> set[str]:
-    """The letters of all names in some trees."""
-    return {name.base for tree in trees for name in names_in(tree) if name.base}

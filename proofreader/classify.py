@@ -42,9 +42,11 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         return _defines_name(pattern, body, known)
     if pattern.kind == "log" and first and pattern.parts[0].kind == "density" and (pattern.parts[0].data[0].mark or has_any([body], {"constant"})):
         pattern = pattern.parts[0]
+    if pattern.kind == "density" and law_key(pattern.data[0]) in known:
+        return ""
     if pattern.kind == "density" and first and pattern.data[1] and pattern.data[0].base + pattern.data[0].mark not in letters_of(body):
         letter = law_key(pattern.data[0])
-        return f"a choice or definition of {letter}" if body.kind != "number" else ""
+        return f"a choice or definition of {letter}" if has_any([body], {"density", "name", "named", "argmax", "argmin"}) else ""
     return ""
 
 

@@ -364,7 +364,7 @@ class Plan:
         joint = self.compile(definition.body, inner)
         own_left = tuple(rename.get(a, a) for a in own_left)
         joint = self.moved(joint, rename)
-        extra = [a for a in right if a not in own_left and a not in own_right and a not in self.free(joint)]
+        extra = [a for a in right if a not in own_left and a not in own_right]
         if extra or any(a not in own_left for a in left):
             self.remember(self.law(key), (*own_left, *left), (*own_right, *right), ())
             return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), ()))
@@ -877,7 +877,7 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
 def _name(plan: Plan, node: Node, env: Environment) -> int:
     """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
     name, parameters = node.data
-    if not node.parts and not name.index and not name.mark and name.base in env.indices:
+    if not node.parts and not name.index and not name.mark and name.base in env.indices and name.base not in plan.names.free_letters:
         return plan.number(env.indices[name.base])
     definition = plan.definitions.get(_defined_key(name))
     if definition is not None:

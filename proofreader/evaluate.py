@@ -405,14 +405,16 @@ class World:
         return self.over(weights, total)
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
-        """Weights next to those of another density, which q approximates."""
+        """Weights next to those of another density: its conditional given the rest in half of the models, its marginal in the others."""
         other = self.joint(law.near, ())
         extra = tuple(axis for axis in other.axes if axis not in axes)
-        cut = Tensor(tuple(a for a in other.axes if a not in extra), [])
+        kept = tuple(axis for axis in other.axes if axis not in extra)
         size = math.prod(self.card(axis) for axis in extra)
-        cells = self.spread(other, (*cut.axes, *extra))
-        base = Tensor(cut.axes, cells[::size])
-        noise = self.draw(f"{label} near", axes, lambda s: math.exp(s.uniform(-0.06, 0.06)))
+        cells = self.spread(other, (*kept, *extra))
+        rows = [cells[k : k + size] for k in range(0, len(cells), size)]
+        share = max(1, len(rows) // self.models)
+        base = Tensor(kept, [sum(row) if (k // share) % 2 else row[0] for k, row in enumerate(rows)])
+        noise = self.draw(f"{label} near", axes, lambda s: math.exp(s.uniform(-0.06, 0.06) if s.random() < 0.5 else s.uniform(-0.3, 0.3)))
         return self.times(noise, base)
 
     def mean_field(self, name: str, optimal: tuple[tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]) -> Tensor:

@@ -19,7 +19,7 @@ from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
 from proofreader.names import Names, Sizes, names_in, renamed
 from proofreader.parse import READINGS, Reading
-from proofreader.syntax import Index, Name, Node, Span, density, in_text
+from proofreader.syntax import Index, Name, Node, Span, density, in_text, number
 
 __all__ = ["Attempt", "Finding", "Judge"]
 
@@ -300,14 +300,18 @@ class Judge:
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
         letters = node.data[0]
-        return any(isinstance(i, Index) and i.letter == letters and self.names.is_variable(n.base) and not plan.in_parts(n.base) for n in names_in(node.parts[0]) for i in n.index)
+        drawn = {n.base for tree in self.names.trees for e in tree.walk() if e.kind == "expect" for names in e.data[0] for n in names}
+        drawn |= {n.base for tree in self.names.trees for e in tree.walk() if e.kind == "expect" for law in e.parts[:-1] for n in names_in(law) if n.index}
+        return any(isinstance(i, Index) and i.letter == letters and n.base not in drawn and self.names.is_variable(n.base) and not plan.in_parts(n.base) for n in names_in(node.parts[0]) for i in n.index)
 
     def fixed(self, base: Attempt) -> list[Attempt]:
         """Variables that stand behind bars alone, and not behind every bar."""
         found = []
         for variable in sorted(self.names.variables - self.names.lefts):
-            uses = [variable in {n.base for n in s.right} for signatures in self.names.laws.values() for s in signatures]
-            if any(uses) and not all(uses) and variable not in self.names.extremised | self.names.gradients:
+            sides = [[variable in {n.base for n in node.data[2]} for node in tree.walk() if node.kind == "density" and node.data[1]] for tree in (base.left, base.right)]
+            uses = [use for side in sides for use in side]
+            consistent = all(all(side) or not any(side) for side in sides)
+            if any(uses) and not all(uses) and consistent and variable not in self.names.extremised | self.names.gradients:
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
                 found.append(replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words))
         return found
@@ -389,8 +393,6 @@ class Judge:
                     return assumed
             return None
         for assumption in candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation):
-            if attempt.relation not in ("=", "propto", "const") and not assumption.for_inequalities:
-                continue
             if self.attempts > MAX_ATTEMPTS:
                 return None
             assumed = _with(attempt, assumption)
@@ -592,47 +594,28 @@ def _outside(node: Node) -> Iterator[Name]:
 
 
 def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Node | None:
-    """A tree with each average over draws replaced by the expectation that it tends to; None if there is none."""
+    """A tree with each sum over draws replaced by as many expectations; None if there is no such sum."""
     found = False
 
     def change(inner: Node) -> Node:
         nonlocal found
-        body = _averaged(inner)
-        if body is None:
+        upper = inner.data[2] if inner.kind == "series" else None
+        letter = inner.data[0] if inner.kind == "series" else ""
+        drawn = [n for n in names_in(inner) if any(isinstance(i, Index) and i.letter == letter for i in n.index)] if upper is not None else []
+        if not drawn or upper is None:
             return inner.map(change)
-        series, rest = body
-        letter = series.data[0]
-        drawn = [n for n in names_in(series.parts[0]) if any(isinstance(i, Index) and i.letter == letter for i in n.index)]
-        variables = [n for n in dict.fromkeys(drawn)]
-        if not variables:
-            return inner.map(change)
-        variable = variables[0]
-        law = samples.get(variable.base) or _law_for(series.parts[0], variable, guess)
+        law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess)
         found = True
         one = {letter: Index("", 1)}
-        (variable,) = (renamed(Node("name", (), (variable, ())), {}, one).data[:1])
-        law = density(law.data[0], (variable,), law.data[2], law.data[3]) if law.kind == "density" and len(law.data[1]) <= 1 else law
-        expectation = Node("expect", (law, renamed(series.parts[0], {}, one)), (((),),))
-        return Node("times", (*rest, expectation)) if rest else expectation
+        (variable,) = renamed(Node("name", (), (drawn[0], ())), {}, one).data[:1]
+        if law.kind == "density" and len(law.data[1]) <= 1:
+            law = density(law.data[0], (variable,), law.data[2], law.data[3])
+        expectation = Node("expect", (law, renamed(inner.parts[0], {}, one)), (((),),))
+        count = number(float(upper.offset)) if not upper.letter else Node("name", (), (Name(upper.letter), ()))
+        return Node("times", (count, expectation))
 
     changed = change(node)
     return changed if found else None
-
-
-def _averaged(node: Node) -> tuple[Node, tuple[Node, ...]] | None:
-    """The sum in ``1/K sum_k``, and the other factors."""
-    parts = node.parts if node.kind == "times" else ()
-    for at, part in enumerate(parts):
-        if part.kind == "series" and part.data[2] is not None:
-            rest = [p for k, p in enumerate(parts) if k != at]
-            for k, factor in enumerate(rest):
-                if factor.kind == "quotient" and factor.parts[1].kind == "name" and str(factor.parts[1].data[0]) == str(part.data[2]):
-                    one = factor.parts[0].kind == "number" and factor.parts[0].data[0] == 1
-                    left = [*rest[:k], *([] if one else [factor.parts[0]]), *rest[k + 1 :]]
-                    return part, tuple(left)
-    if node.kind == "quotient" and node.parts[0].kind == "series" and node.parts[0].data[2] is not None and node.parts[1].kind == "name" and str(node.parts[1].data[0]) == str(node.parts[0].data[2]):
-        return node.parts[0], ()
-    return None
 
 
 def _law_for(body: Node, variable: Name, guess: Node | None) -> Node:

@@ -73,7 +73,15 @@ def renamed(node: Node, names: Mapping[Name, Name], indices: Mapping[str, Index]
             letter = letters.get(law_key(letter), name(letter) if letter.index else letter)
             return replace(new, data=(letter, many(left), many(right), many(parameters)))
         if new.kind == "name":
-            return replace(new, data=(name(new.data[0]), many(new.data[1])))
+            own = new.data[0]
+            shift = indices.get(own.base) if not own.index and not own.mark and not new.parts else None
+            if shift is not None:
+                moved = Node("name", (), (Name(shift.letter), ())) if shift.letter else Node("number", (), (0.0,))
+                return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
+            return replace(new, data=(name(own), many(new.data[1])))
+        if new.kind in ("series", "product"):
+            ends = tuple(index(end) if end is not None else None for end in new.data[1:])
+            return replace(new, data=(new.data[0], *ends))
         if new.kind in ("expect", "variance", "covariance"):
             return replace(new, data=(tuple(many(names) for names in new.data[0]),))
         if new.kind == "integral":
