@@ -61,9 +61,15 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
     """Assumptions under which a line may hold, from the weakest to the strongest."""
     tables = tables_of(plan, places)
     bound = frozenset(plan.role(a) for place in places for at in plan.reached(place) if plan.steps[at].kind == "integral" for a in plan.steps[at].data)
-    single = list(_structures(plan, [tables_of(plan, [place]) for place in places], bound))
+    single = []
+    sides = [tables_of(plan, [place]) for place in places]
+    for assumption in _structures(plan, sides, bound, any(map(_is_joint, trees, sides))):
+        (factors,) = assumption.changes["factors"].values()
+        if relation in ("=", "propto", "const") or not _is_vacuous(factors, [pair for pairs in tables.values() for pair in pairs]):
+            single.append(assumption)
     yield from single
     if relation == "=":
+        yield from _shared(plan, tables)
         yield from _posteriors(plan, places, tables, trees)
     if relation in ("propto", "const"):
         yield from _optimal(plan, tables)
@@ -84,7 +90,32 @@ def discreteness(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
 # Factorisations
 
 
-def _structures(plan: Plan, sides: Sequence[Tables], bound: frozenset[str]) -> Iterator[Assumption]:
+def _is_joint(tree: Node, tables: Tables) -> bool:
+    """Whether a side is the joint density of several variables, or its logarithm."""
+    inner = tree.parts[0] if tree.kind in ("log", "negative") else tree
+    return inner.kind == "density" and any(len(left) > 1 for pairs in tables.values() for left, _ in pairs)
+
+
+def _is_vacuous(factors: Factors, every: Pairs) -> bool:
+    """Whether a factorisation leaves out a variable that some density of the line is given, and that does not depend on it."""
+    for children, parents in factors:
+        below = {c for own, behind in factors for c in own if set(behind) & set(children)}
+        if any(set(left) == set(children) and set(parents) < set(right) and not below & set(right) for left, right in every):
+            return True
+    return False
+
+
+def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """A variable behind the bar of q whose own density under q is that under p."""
+    for key, pairs in tables.items():
+        behind = {role for _, right in pairs for role in right}
+        for other, others in tables.items():
+            for left, right in others:
+                if key != other and len(left) == 1 and not right and left[0] in behind and key not in plan.densities and not _is_part_of(key, other):
+                    yield Assumption(f"{shown(left[0])} has the density {other} under {key} too", {"shared": {key: (left, other)}, "far": True})
+
+
+def _structures(plan: Plan, sides: Sequence[Tables], bound: frozenset[str], joint: bool) -> Iterator[Assumption]:
     """Factorisations that one side of a line spells out, and Markov chains along an index."""
     for key in dict.fromkeys(key for tables in sides for key in tables):
         roles = plan.laws[key].roles
@@ -98,7 +129,7 @@ def _structures(plan: Plan, sides: Sequence[Tables], bound: frozenset[str]) -> I
         for factors, words in _chains(key, roles):
             found.setdefault(factors, words)
         for factors, words in sorted(found.items(), key=lambda item: -_edges(item[0])):
-            if not _is_silly(factors, every, sides, key, bound):
+            if not _is_silly(factors, every, sides, key, bound) and (joint or set(roles) <= bound or len(roles) > 2):
                 yield Assumption(words, {"factors": {key: factors}})
 
 
@@ -198,7 +229,7 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
     for family in families:
         chain = sorted((role for role in roles if role.partition("#")[0] == family), key=_index)
         others = [role for role in roles if role not in chain]
-        if len(chain) < 2 or len(chain) + len(others) < 3:
+        if len(chain) < 3:
             continue
         links = (((chain[0],), ()), *(((b,), (a,)) for a, b in zip(chain, chain[1:], strict=False)))
         if not others:
@@ -234,7 +265,7 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
             behind = ", ".join(map(shown, pairs[0][1]))
             words = f"{key}({inside}{' | ' + behind if behind else ''}) = {other}({inside} | {', '.join(map(shown, given))})"
             if not conditional:
-                yield Assumption(words, {"posterior": {key: (other, given)}})
+                yield Assumption(words, {"posterior": {key: (other, given)}, "far": True})
 
 
 def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) -> bool:
@@ -273,7 +304,7 @@ def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
             given = tuple(role for role in plan.laws[target].roles if role not in (*left, *rest))
             factors: Factors = ((left, ()), *(((r,), ()) for r in rest))
             words = f"{key}({', '.join(map(shown, left))}) is the best factor of a mean-field {key} given the others"
-            yield Assumption(words, {"factors": {key: factors}, "optimal": {key: (left, rest, target, given)}})
+            yield Assumption(words, {"factors": {key: factors}, "optimal": {key: (left, rest, target, given)}, "far": True})
 
 
 # Numbers and functions

@@ -67,8 +67,6 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
     simple = {"density", "name", "number"}
     if relation in (">", "<", ">=", "<=", "!=") and left.kind in simple and right.kind in simple and "number" in (left.kind, right.kind):
         return "a condition, not a claim"
-    if relation in (">", "<", ">=", "<=") and {left.kind, right.kind} <= {"name", "number"}:
-        return "a condition, not a claim"
     if relation == "=" and simplex_of(left, right):
         return "a constraint, not a claim"
     return ""

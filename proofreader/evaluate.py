@@ -197,9 +197,7 @@ class Law:
     roles: list[str] = field(default_factory=list)
     parameters: list[str] = field(default_factory=list)
     fixed: frozenset[str] = frozenset()
-    factors: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     near: str = ""
-    uniform: bool = False
 
 
 class World:
@@ -342,7 +340,7 @@ class World:
         if self.setting.simple:
             return float(source.choice((1, 1, 2, 3)))
         value = source.random()
-        return 0.03 + value * value * 2.0
+        return 0.02 + 2.0 * value * value * value
 
     def size(self, atom: str) -> Tensor:
         """The sizes of the cells of a variable."""
@@ -375,8 +373,9 @@ class World:
         assumed = self.assumptions.get("factors", {}).get(name)
         if assumed is not None:
             return assumed
-        if law.factors:
-            return law.factors
+        shared = self.assumptions.get("shared", {}).get(name)
+        if shared is not None:
+            return [(shared[0], ()), (tuple(role for role in law.roles if role not in shared[0]), shared[0])]
         fixed = tuple(role for role in law.roles if role in law.fixed)
         rest = tuple(role for role in law.roles if role not in law.fixed)
         return [part for part in ((fixed, ()), (rest, fixed)) if part[0]]
@@ -386,14 +385,15 @@ class World:
         optimal = self.assumptions.get("optimal", {}).get(name)
         if optimal is not None and set(children) == set(optimal[0]):
             return self.mean_field(name, optimal)
+        shared = self.assumptions.get("shared", {}).get(name)
+        if shared is not None and children == shared[0]:
+            return self.marginal(shared[1], children, (), ())
         moving = () if law.fixed and set(children) <= law.fixed else tuple(law.parameters)
         axes = (*children, *parents, *moving)
         again = self.assumptions.get("again", {}).get(name, "")
         label = f"law{again} {name} {children} {parents}"
         weights = self.draw(label, axes, self.weight)
-        if law.uniform:
-            weights = Tensor(axes, [1.0] * len(weights.cells))
-        if self.setting.near and law.near and law.near in self.laws:
+        if self.setting.near and law.near in self.laws and not self.assumptions.get("far"):
             weights = self.near(law, axes, label)
         if self.setting.holes and law.near and children:
             weights = Tensor(axes, [w if self.indices((children[0],), axes)[k] % self.card(children[0]) else 0.0 for k, w in enumerate(weights.cells)])
@@ -405,15 +405,19 @@ class World:
         return self.over(weights, total)
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
-        """Weights next to those of another density: its conditional given the rest in half of the models, its marginal in the others."""
+        """Weights next to those of another density: its conditional given the rest, and in every fourth model its marginals."""
         other = self.joint(law.near, ())
         extra = tuple(axis for axis in other.axes if axis not in axes)
         kept = tuple(axis for axis in other.axes if axis not in extra)
         size = math.prod(self.card(axis) for axis in extra)
         cells = self.spread(other, (*kept, *extra))
-        rows = [cells[k : k + size] for k in range(0, len(cells), size)]
-        share = max(1, len(rows) // self.models)
-        base = Tensor(kept, [sum(row) if (k // share) % 2 else row[0] for k, row in enumerate(rows)])
+        joint = Tensor(kept, cells[::size])
+        marginals = self.constant(1.0)
+        for axis in kept:
+            marginals = self.times(marginals, self.reduced(other, [a for a in other.axes if a != axis], sum))
+        share = max(1, len(joint.cells) // self.models)
+        rows = zip(joint.cells, self.spread(marginals, kept), strict=True)
+        base = Tensor(kept, [m if (k // share) % 4 == 3 else j for k, (j, m) in enumerate(rows)])
         noise = self.draw(f"{label} near", axes, lambda s: math.exp(s.uniform(-0.06, 0.06) if s.random() < 0.5 else s.uniform(-0.3, 0.3)))
         return self.times(noise, base)
 
@@ -572,7 +576,7 @@ class World:
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
         known = self.assumptions.get("ranges", {}).get(label)
         if known is not None:
-            numbers: Callable[[random.Random], float] = lambda s: s.uniform(*known)  # noqa: E731
+            numbers: Callable[[random.Random], float] = lambda s: known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))  # noqa: E731
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:

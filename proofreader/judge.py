@@ -17,6 +17,7 @@ from proofreader.classify import has_any, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
+from proofreader.layout import GREEK
 from proofreader.names import Names, Sizes, names_in, renamed
 from proofreader.parse import READINGS, Reading
 from proofreader.syntax import Index, Name, Node, Span, density, in_text, number
@@ -134,7 +135,7 @@ class Judge:
         self.attempts = 0
 
     def make_settings(self, models: int) -> list[tuple[Setting, Sizes]]:
-        """Four kinds of worlds: discrete or not, with two or three draws, and one in which q is next to the posterior."""
+        """Four kinds of worlds: discrete or not, with two or three draws, and with q anywhere or next to the posterior."""
         letters = sorted(self.names.size_letters)
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high}
         free = 2 if self.has_offset() else 1
@@ -145,7 +146,7 @@ class Judge:
             (Setting(share, (2, 3), stream=1), one),
             (Setting(share, (3, 2), continuous=True, stream=2), two),
             (Setting(share, (2, 2), continuous=True, near=True, stream=3), one),
-            (Setting(max(1, models - 3 * share), (2, 3), near=False, stream=4), two),
+            (Setting(max(1, models - 3 * share), (2, 3), near=True, stream=4), two),
         ]
 
     def has_offset(self) -> bool:
@@ -189,10 +190,6 @@ class Judge:
         if self.names.extremised:
             bases = {p for law in plan.laws.values() for p in law.parameters}
             changes["cards"] = {base: 4 for base in bases & self.names.extremised}
-        if "posterior" in changes:
-            for own, (other, _) in changes["posterior"].items():
-                plan.laws[other].near = ""
-                plan.laws[own].near = ""
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:
@@ -260,8 +257,10 @@ class Judge:
                 note = next((n for n in plan.notes if "names no density" in n), "")
                 words = f"the expectation without a density is {note.partition('it is read ')[2] or 'under another one of the display'}"
             else:
-                letters = {n.data[0].base for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density" and not n.data[1]}
-                tables = [step.data for step in plan.steps if step.kind == "table" and step.data[0] in letters]
+                usual = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
+                usual.compile(base.left)
+                usual.compile(base.right)
+                tables = [step.data for step in plan.steps if step.kind == "table" and step not in usual.places]
                 shapes = sorted({f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})" for key, left, right, _ in tables})
                 words = f"a letter alone stands for {' or '.join(shapes)}"
             yield replace(attempt, words=(words,))
@@ -310,7 +309,7 @@ class Judge:
         for variable in sorted(self.names.variables - self.names.lefts):
             sides = [[variable in {n.base for n in node.data[2]} for node in tree.walk() if node.kind == "density" and node.data[1]] for tree in (base.left, base.right)]
             uses = [use for side in sides for use in side]
-            consistent = all(all(side) or not any(side) for side in sides)
+            consistent = variable in GREEK or all(all(side) or not any(side) for side in sides)
             if any(uses) and not all(uses) and consistent and variable not in self.names.extremised | self.names.gradients:
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
                 found.append(replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words))

@@ -72,10 +72,10 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
     if double:
         for at, symbol in enumerate(inside):
             alone = at + 1 == len(inside) or inside[at + 1].name in DOUBLE_BARS | BARS
-            if symbol.is_letter() and ((inside[at + 1 : at + 2] and inside[at + 1].name == "()") or alone):
+            if symbol.is_letter() and not named_law(symbol.key) and ((inside[at + 1 : at + 2] and inside[at + 1].name == "()") or alone):
                 found.add(symbol.key)
     elif sum(n in BARS for n in names) == 1 and previous.is_letter() and bracket.name == "()" and operator_named(previous.key) is None:
-        if not _of_one_family(inside):
+        if not _of_one_family(inside) and not named_law(previous.key):
             found.add(previous.key)
 
 
@@ -899,7 +899,7 @@ class Parser:
         symbol = items[at]
         bracket = items[at + 1] if at + 1 < len(items) and items[at + 1].name in ("()", "[]") else None
         named = named_law(symbol.key)
-        if named and bracket is not None and bracket.name == "()" and (symbol.key not in ("N", "@U") or any(s.name == "," for s in bracket.arguments[0])) and symbol.key not in self.laws - {"cal:N"}:
+        if named and bracket is not None and bracket.name == "()" and (symbol.key not in ("N", "@U") or any(s.name == "," for s in bracket.arguments[0])) and symbol.key not in self.laws:
             return self.raised(self.named(named, bracket), bracket), at + 2
         if bracket is not None and bracket.arguments[0] and self.is_density(symbol, bracket):
             return self.density(symbol, bracket), at + 2
