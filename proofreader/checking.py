@@ -117,13 +117,22 @@ class _Checker:
     def chain(self, statement: Statement, latex: str) -> _Chain:
         sides = []
         for side in statement.sides:
-            found = _Side(side)
+            sides.append(self.read(side, latex))
+        return _Chain(sides, list(statement.relations))
+
+    def read(self, side: Side, latex: str) -> _Side:
+        """A side with its readings; one with a bracket that is clearly missing is read as if it were there."""
+        found = _Side(side)
+        for _ in range(4):
             try:
                 found.readings = readings_of(side, latex, self.laws)
+                return found
             except DerivationSyntaxError as error:
-                found.error = error
-            sides.append(found)
-        return _Chain(sides, list(statement.relations))
+                found.error = found.error or error
+                if error.mended is None:
+                    return found
+                side = replace(side, symbols=error.mended)
+        return found
 
     def given(self, text: str) -> None:
         """Takes one entry of ``definitions``."""
@@ -209,7 +218,7 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
-        reason = defines(left, right, {*self.definitions, *self.densities}, first=at == 0)
+        reason = defines(left, self.inlined(right), {*self.definitions, *self.densities}, first=at == 0)
         if reason and (left.kind == "density" or relation == "="):
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
@@ -221,6 +230,11 @@ class _Checker:
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
                 return reason
         return ""
+
+    def inlined(self, tree: Node) -> Node:
+        """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
+        bodies = [self.definitions[n.base + n.mark].body for node in tree.walk() if node.kind == "name" for n in node.data[:1] if n.base + n.mark in self.definitions]
+        return Node("sum", (tree, *bodies)) if bodies else tree
 
     def unread_choice(self, chain: _Chain, at: int, relation: str) -> str:
         """A definition whose other side is not read is one all the same."""
@@ -335,7 +349,7 @@ class _Checker:
             return DerivationLine(text, relation, "no_claim", cause=chain.reasons[at], **place)
         left, right = chain.sides[at], chain.sides[at + 1]
         for number_, side in enumerate((left, right)):
-            if side.error is not None:
+            if side.error is not None and not side.readings:
                 if at == 0 and number_ == 0 and not side.side.symbols:
                     return DerivationLine(text, relation, "no_claim", cause="a continuation of something that is not here", **place)
                 return _unreadable(text, relation, side.error, **place)
@@ -344,7 +358,13 @@ class _Checker:
             finding = self.found(left, right, relation, judge)
         except DerivationSyntaxError as error:
             return _unreadable(text, relation, DerivationSyntaxError(error.message, self.latex, right.side.start), notes=notes, **place)
-        return self.reported(finding, text, relation, notes, judge, place)
+        line = self.reported(finding, text, relation, notes, judge, place)
+        if right.error is not None or (at == 0 and left.error is not None):
+            error = right.error or left.error
+            assert error is not None
+            words = {"holds": "the line holds", "holds_if": f"the line holds if {line.condition}", "false": "the line is false"}.get(line.verdict, "the line claims nothing")
+            return _unreadable(text, relation, error, notes=(f"with the parenthesis closed, {words}", *line.notes), **place)
+        return replace(line, notes=(*line.notes, "the left side is read with its parenthesis closed")) if left.error is not None else line
 
     def found(self, left: _Side, right: _Side, relation: str, judge: Judge) -> Finding:
         if relation != "approx":

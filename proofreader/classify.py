@@ -46,6 +46,8 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         return ""
     if pattern.kind == "density" and first and pattern.data[1] and pattern.data[0].base + pattern.data[0].mark not in letters_of(body):
         letter = law_key(pattern.data[0])
+        if has_any([body], {"expect", "integral"}) and any(n.kind == "name" and n.parts for n in body.walk()):
+            return ""
         return f"a choice or definition of {letter}" if has_any([body], {"density", "name", "named", "argmax", "argmin"}) else ""
     return ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["DerivationSyntaxError", "TooSlowError"]
 
 
@@ -12,6 +14,9 @@ class DerivationSyntaxError(ValueError):
         message: What is wrong, and the likely slip.
         latex: The source that was read.
         position: Where in it, counted in characters from 0.
+
+    Attributes:
+        mended: The symbols of the side with the bracket closed that is clearly missing, if one is.
 
     Example:
         >>> print(DerivationSyntaxError("a bracket opened at column 4 is never closed", "-KL(q", 3))
@@ -25,6 +30,7 @@ class DerivationSyntaxError(ValueError):
         self.message = message
         self.latex = latex
         self.position = max(0, min(position, len(latex)))
+        self.mended: tuple[Any, ...] | None = None
 
     @property
     def column(self) -> int:

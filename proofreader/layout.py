@@ -405,6 +405,7 @@ class _Brackets:
         """The error for a bracket that never closes; it names the density that was left open in a divergence."""
         opened = stack[-1][0]
         hint = ""
+        mended = None
         places = {id(opening): at for at, opening in enumerate(symbols)}
         for opening, _ in reversed(stack):
             at = places.get(id(opening), 0)
@@ -412,9 +413,12 @@ class _Brackets:
             if opening.name == "(" and bar is not None and at and symbols[at - 1].is_letter():
                 opened = opening
                 hint = rf": close {flat(symbols[at - 1 : at])}({flat(symbols[at + 1 : bar])}) before \Vert"
+                mended = (*symbols[:bar], Symbol(")", symbols[bar].start, symbols[bar].start), *symbols[bar:])
                 break
         word = "parenthesis" if opened.name == "(" else "bracket"
-        return DerivationSyntaxError(f"a {word} opened at column {self.column(opened)} is never closed{hint}", self.latex, opened.start)
+        error = DerivationSyntaxError(f"a {word} opened at column {self.column(opened)} is never closed{hint}", self.latex, opened.start)
+        error.mended = mended
+        return error
 
 
 def _typed_words(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:
@@ -478,6 +482,17 @@ def _depths(row: Sequence[Symbol]) -> list[int]:
         if symbol.name in OPENING:
             depth += 1
     return found
+
+
+def _closed_depths(row: Sequence[Symbol]) -> list[int]:
+    """As :func:`_depths`, but a bracket that never closes opens nothing."""
+    stack: list[int] = []
+    for at, symbol in enumerate(row):
+        if symbol.name in OPENING:
+            stack.append(at)
+        elif symbol.name in CLOSING and stack:
+            stack.pop()
+    return [depth - sum(opening < at for opening in stack) for at, depth in enumerate(_depths(row))]
 
 
 def _relates(symbols: Sequence[Symbol]) -> bool:
@@ -603,7 +618,7 @@ class _Statements:
         if not self.found or not self.open:
             return
         statement = self.found[-1]
-        depths = _depths(self.open)
+        depths = _closed_depths(self.open)
         current: list[Symbol] = []
         for symbol, depth in zip(self.open, depths, strict=True):
             if depth == 0 and symbol.name in RELATIONS and symbol.name != ":":
