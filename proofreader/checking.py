@@ -13,7 +13,7 @@ from proofreader.evaluate import Deadline
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge, limit_of
 from proofreader.layout import Side, Statement, grouped, statements_of
-from proofreader.names import Names, law_key
+from proofreader.names import Names, law_key, variant_key
 from proofreader.parse import Reading, law_letters, readings_of
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
@@ -83,8 +83,9 @@ def _listed(definitions: Definitions) -> list[str]:
 class _Checker:
     """One call of :func:`check_derivation`."""
 
-    def __init__(self, latex: str, models: int, seed: int, macros: Mapping[str, Macro] | None, explain: bool) -> None:
+    def __init__(self, latex: str, models: int, seed: int, macros: Mapping[str, Macro] | None, explain: bool, before: str = "") -> None:
         self.latex = latex
+        self.before = before
         self.models = models
         self.seed = seed
         self.macros = macros
@@ -98,6 +99,7 @@ class _Checker:
         self.trees: list[Node] = []
         self.chains: list[_Chain] = []
         self.defined: list[str] = []
+        self.stated: set[str] = set()
         self.notes: list[str] = []
 
     # Reading
@@ -142,7 +144,7 @@ class _Checker:
             return
         statements = self.statements(text)
         self.letters(statements, text)
-        before = len(self.definitions) + len(self.densities) + len(self.samples)
+        before, taken = len(self.samples), False
         for statement in statements:
             chain = self.chain(statement, text)
             for side in chain.sides:
@@ -151,8 +153,8 @@ class _Checker:
             if not chain.relations:
                 raise DerivationSyntaxError("a definition reads name := expression", text, 0)
             self.declare(chain)
-            self.take(chain.sides[0].tree, chain.sides[-1].tree, stated=True)
-        if len(self.definitions) + len(self.densities) + len(self.samples) == before:
+            taken |= self.take(chain.sides[0].tree, chain.sides[-1].tree, stated=True)
+        if not taken and len(self.samples) == before:
             raise DerivationSyntaxError("a definition has a name or a density on its left", text, 0)
 
     def declare(self, chain: _Chain) -> None:
@@ -182,7 +184,7 @@ class _Checker:
         if is_density and (stated or body.kind in ("argmax", "argmin")):
             if not pattern.data[1]:
                 return False
-            self.densities.setdefault(law_key(pattern.data[0]), Definition(pattern, body))
+            self.densities.setdefault(variant_key(law_key(pattern.data[0]), pattern.data[3]), Definition(pattern, body))
             return True
         return False
 
@@ -206,6 +208,7 @@ class _Checker:
                 pattern, body = (chain.sides[at], chain.sides[at + 1]) if relation == ":=" else (chain.sides[at + 1], chain.sides[at])
                 if self.take(pattern.tree, body.tree, stated=True):
                     self.hand_on(pattern, body)
+                    self.stated.add(self.defined[-1])
             return reason
         if left is None or right is None:
             return self.unread_choice(chain, at, relation)
@@ -296,12 +299,26 @@ class _Checker:
         self.chains = [self.chain(statement, self.latex) for statement in statements]
         if not self.chains:
             return DerivationReport(self.latex, ())
+        if self.before and statements[0].continues:
+            self.continued()
         self.scan()
         judge = Judge(self.names(), self.definitions, self.densities, self.ranges, self.samples, self.models, self.seed, self.deadline)
         lines = [line for chain in self.chains for line in self.lines(chain, judge)]
         if self.notes and lines:
             lines[0] = replace(lines[0], notes=(*lines[0].notes, *self.notes))
-        return DerivationReport(self.latex, tuple(lines), tuple(dict.fromkeys(self.defined)))
+        last = self.chains[-1].sides[-1].side
+        return DerivationReport(self.latex, tuple(lines), tuple(dict.fromkeys(self.defined)), self.latex[last.start : last.end])
+
+    def continued(self) -> None:
+        """Puts the last side of the display before in front of a relation that continues it."""
+        try:
+            statements = self.statements(self.before)
+            self.letters(statements, self.before)
+            side = self.chain(statements[-1], self.before).sides[-1]
+        except (DerivationSyntaxError, IndexError):
+            return
+        if side.readings:
+            self.chains[0].sides[0].readings, self.chains[0].sides[0].error = side.readings, None
 
     def names(self) -> Names:
         trees = [*self.trees]
@@ -408,6 +425,7 @@ def check_derivation(
     seed: int = 0,
     macros: Mapping[str, Macro] | None = None,
     explain: bool = True,
+    before: str = "",
 ) -> DerivationReport:
     r"""Reads a derivation in LaTeX and judges every line on random finite models.
 
@@ -419,6 +437,7 @@ def check_derivation(
         seed: Where their numbers come from; the global state is left alone.
         macros: Further macros, as :func:`macros_of` finds them.
         explain: Whether to look for a counterexample, the likely slip and what a true line needs.
+        before: The side that stands in front, for a display that begins with a relation.
 
     Returns:
         One verdict a line: ``"holds"``, ``"holds_if"`` (with its ``condition``), ``"false"``, ``"unreadable"`` or ``"no_claim"``.
@@ -437,4 +456,17 @@ def check_derivation(
         raise TypeError(f"latex is {type(latex).__name__}, expected text: decode it first, or pass one display of a file")
     if not isinstance(num_models, int) or num_models < 1:
         raise ValueError(f"num_models is {num_models}, expected a whole number of at least 1")
-    return _Checker(latex, num_models, seed, macros, explain).run(_listed(definitions))
+    return _Checker(latex, num_models, seed, macros, explain, before).run(_listed(definitions))
+
+
+def definitions_in(latex: str, macros: Mapping[str, Macro] | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a display defines: with a sign that says so, and with a plain equality."""
+    checker = _Checker(latex, 1, 0, macros, explain=False)
+    try:
+        statements = checker.statements(latex)
+        checker.letters(statements, latex)
+        checker.chains = [checker.chain(statement, latex) for statement in statements]
+        checker.scan()
+    except DerivationSyntaxError:
+        return (), ()
+    return tuple(text for text in checker.defined if text in checker.stated), tuple(text for text in checker.defined if text not in checker.stated)

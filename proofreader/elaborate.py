@@ -12,7 +12,7 @@ from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Law, Step
-from proofreader.names import Names, Signature, Sizes, index_value, law_key, names_in, renamed
+from proofreader.names import Names, Signature, Sizes, index_value, law_key, names_in, renamed, variant_key
 from proofreader.syntax import Index, Name, Node, Others, Span, density, in_text, number
 
 __all__ = ["Choices", "Definition", "Plan"]
@@ -299,6 +299,9 @@ class Plan:
 
     def table(self, key: str, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name], env: Environment) -> int:
         """The density of some atoms given others."""
+        variant = variant_key(key, parameters)
+        if variant in self.densities and env.raw != variant:
+            return self.defined(variant, left, right, env)
         law = self.law(key)
         bases = self.parameter_bases(key)
         law.parameters = list(bases)
@@ -311,8 +314,6 @@ class Plan:
         if implied:
             axes = tuple(next((a for a in implied if a.partition("#")[0].partition("|")[0] == base), axis) for base, axis in zip(bases, axes, strict=True))
             right = tuple(a for a in right if a not in implied)
-        if key in self.densities and env.raw != key:
-            return self.defined(key, left, right, env)
         self.remember(law, left, right, parameters)
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
 

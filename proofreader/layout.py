@@ -403,15 +403,11 @@ class _Brackets:
 
     def unclosed(self, symbols: Sequence[Symbol], stack: list[tuple[Symbol, list[Symbol]]]) -> DerivationSyntaxError:
         """The error for a bracket that never closes; it names the density that was left open in a divergence."""
-        opened = stack[-1][0]
-        hint = ""
-        mended = None
-        places = {id(opening): at for at, opening in enumerate(symbols)}
-        for opening, _ in reversed(stack):
-            at = places.get(id(opening), 0)
-            bar = next((k for k in range(at + 1, min(at + 4, len(symbols))) if symbols[k].name in DOUBLE_BARS or (symbols[k].name in BARS and symbols[k + 1 : k + 2] and symbols[k + 1].name in BARS)), None)
-            if opening.name == "(" and bar is not None and at and symbols[at - 1].is_letter():
-                opened = opening
+        opened, hint, mended = stack[-1][0], "", None
+        for at, symbol in enumerate(symbols):
+            bar = _bar_behind(symbols, at) if symbol.name == "(" and at and symbols[at - 1].is_letter() else None
+            if bar is not None and operator_named(symbols[at - 1].key) is None:
+                opened = symbol
                 hint = rf": close {flat(symbols[at - 1 : at])}({flat(symbols[at + 1 : bar])}) before \Vert"
                 mended = (*symbols[:bar], Symbol(")", symbols[bar].start, symbols[bar].start), *symbols[bar:])
                 break
@@ -419,6 +415,17 @@ class _Brackets:
         error = DerivationSyntaxError(f"a {word} opened at column {self.column(opened)} is never closed{hint}", self.latex, opened.start)
         error.mended = mended
         return error
+
+
+def _bar_behind(symbols: Sequence[Symbol], opening: int) -> int | None:
+    """The double bar that stands in a bracket of a density which should have closed before it."""
+    for at in range(opening + 1, min(opening + 8, len(symbols))):
+        double = symbols[at].name in DOUBLE_BARS or (symbols[at].name in BARS and at + 1 < len(symbols) and symbols[at + 1].name in BARS)
+        if double and at > opening + 1:
+            return at
+        if symbols[at].name in CLOSING or symbols[at].name in OPENING:
+            return None
+    return None
 
 
 def _typed_words(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:

@@ -14,12 +14,18 @@ from dataclasses import dataclass, field, replace
 from proofreader.errors import DerivationSyntaxError
 from proofreader.syntax import Index, Name, Node, Others, Part, Span
 
-__all__ = ["Names", "Sizes", "law_key", "names_in", "renamed"]
+__all__ = ["Names", "Sizes", "law_key", "names_in", "renamed", "variant_key"]
 
 
 def law_key(letter: Name) -> str:
     """What tells the letter of one density from that of another."""
     return letter.base + letter.mark + (f"_{{{','.join(map(str, letter.index))}}}" if letter.index else "")
+
+
+def variant_key(key: str, parameters: Iterable[Name]) -> str:
+    """The letter of a density at a decorated value of a parameter, which a definition may give by itself."""
+    decorated = [str(p) for p in parameters if p.mark or p.index]
+    return f"{key};{','.join(decorated)}" if decorated else key
 
 
 def names_in(node: Node) -> Iterator[Name]:

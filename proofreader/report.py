@@ -143,11 +143,13 @@ class DerivationReport:
         latex: The source.
         lines: One entry for each relation.
         defined: The definitions that the display makes, to be handed on to displays that use them.
+        tail: Its last side, which a display after it may continue.
     """
 
     latex: str
     lines: tuple[DerivationLine, ...]
     defined: tuple[str, ...] = ()
+    tail: str = ""
 
     @property
     def verdict(self) -> str:
