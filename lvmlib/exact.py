@@ -36,7 +36,7 @@ from lvmlib._checks import (
     describe,
     support_of,
 )
-from lvmlib._closed_forms import as_multivariate_normal, closed_form_kl
+from lvmlib._divergence_formulas import as_multivariate_normal, closed_form_kl
 from lvmlib._types import Float, Int
 from lvmlib.model import LatentVariableModel
 
