@@ -29,7 +29,11 @@ def _summary(path: str, checked: Sequence[CheckedDisplay]) -> str:
     if not checked:
         return f"{path}: no display was found"
     claims = sum(count for verdict, count in counts.items() if verdict != "no_claim")
-    parts = [f"{counts[verdict]} {word}" for verdict, word in WORDS.items() if counts[verdict] or verdict in ("holds", "false")]
+    parts = [
+        f"{counts[verdict]} {word}"
+        for verdict, word in WORDS.items()
+        if counts[verdict] or verdict in ("holds", "false")
+    ]
     parts += [f"{counts['false on purpose']} false on purpose"] if counts["false on purpose"] else []
     unread = sum(one.report is None for one in checked)
     more = [f"{counts['no_claim']} lines claim nothing"] if counts["no_claim"] else []
@@ -55,7 +59,15 @@ def _data(path: str, checked: Sequence[CheckedDisplay]) -> dict[str, Any]:
     rows = []
     for one, line, verdict in _lines(checked):
         place, column = one.display.place(line.start)
-        rows.append({"line": place, "column": column, **({"cell": one.display.cell} if one.display.cell else {}), **line.as_dict(), "verdict": verdict.replace(" ", "_")})
+        rows.append(
+            {
+                "line": place,
+                "column": column,
+                **({"cell": one.display.cell} if one.display.cell else {}),
+                **line.as_dict(),
+                "verdict": verdict.replace(" ", "_"),
+            }
+        )
     return {"file": path, "displays": len(checked), "summary": _summary(path, checked), "lines": rows}
 
 
@@ -70,10 +82,20 @@ def _sarif(files: Sequence[tuple[str, Sequence[CheckedDisplay]]]) -> dict[str, A
             region = {"startLine": place, "startColumn": column}
             location = {"physicalLocation": {"artifactLocation": {"uri": path}, "region": region}}
             text = "\n".join([f"{verdict.replace('_', ' ')}: {' '.join(line.latex.split())}", *line.remarks()])
-            results.append({"ruleId": verdict, "level": LEVELS[verdict], "message": {"text": text}, "locations": [location]})
-    rules = [{"id": verdict, "shortDescription": {"text": f"a line of a derivation: {word}"}} for verdict, word in WORDS.items() if verdict != "holds"]
+            results.append(
+                {"ruleId": verdict, "level": LEVELS[verdict], "message": {"text": text}, "locations": [location]}
+            )
+    rules = [
+        {"id": verdict, "shortDescription": {"text": f"a line of a derivation: {word}"}}
+        for verdict, word in WORDS.items()
+        if verdict != "holds"
+    ]
     tool = {"driver": {"name": "proofreader", "rules": rules}}
-    return {"version": "2.1.0", "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "runs": [{"tool": tool, "results": results}]}
+    return {
+        "version": "2.1.0",
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "runs": [{"tool": tool, "results": results}],
+    }
 
 
 def _failed(checked: Sequence[CheckedDisplay], strict: bool) -> bool:
@@ -95,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         also if a line cannot be read; 2 if a file cannot be opened, whatever the others say; else 0.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m proofreader", description="Reads the displays of Markdown, notebooks, reStructuredText and LaTeX, and judges every line on finite models."
+        prog="python -m proofreader",
+        description="Reads the displays of Markdown, notebooks, reStructuredText and LaTeX, and judges every line on finite models.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--all", action="store_true", help="print every line, not only those that need attention")

@@ -60,12 +60,20 @@ def tables_of(plan: Plan, places: Sequence[int]) -> Tables:
 def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relation: str) -> Iterator[Assumption]:
     """Assumptions under which a line may hold, from the weakest to the strongest."""
     tables = tables_of(plan, places)
-    bound = frozenset(plan.role(a) for place in places for at in plan.reached(place) if plan.steps[at].kind == "integral" for a in plan.steps[at].data)
+    bound = frozenset(
+        plan.role(a)
+        for place in places
+        for at in plan.reached(place)
+        if plan.steps[at].kind == "integral"
+        for a in plan.steps[at].data
+    )
     single = []
     sides = [tables_of(plan, [place]) for place in places]
     for assumption in _structures(plan, sides, bound, any(map(_is_joint, trees, sides))):
         (factors,) = assumption.changes["factors"].values()
-        if relation in ("=", "propto", "const") or not _is_vacuous(factors, [pair for pairs in tables.values() for pair in pairs]):
+        if relation in ("=", "propto", "const") or not _is_vacuous(
+            factors, [pair for pairs in tables.values() for pair in pairs]
+        ):
             single.append(assumption)
     yield from single
     if relation == "=":
@@ -100,7 +108,9 @@ def _is_vacuous(factors: Factors, every: Pairs) -> bool:
     """Whether a factorisation leaves out a variable that some density of the line is given, and that does not depend on it."""
     for children, parents in factors:
         below = {c for own, behind in factors for c in own if set(behind) & set(children)}
-        if any(set(left) == set(children) and set(parents) < set(right) and not below & set(right) for left, right in every):
+        if any(
+            set(left) == set(children) and set(parents) < set(right) and not below & set(right) for left, right in every
+        ):
             return True
     return False
 
@@ -111,8 +121,18 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
         behind = {role for _, right in pairs for role in right}
         for other, others in tables.items():
             for left, right in others:
-                if key != other and len(left) == 1 and not right and left[0] in behind and key not in plan.densities and not _is_part_of(key, other):
-                    yield Assumption(f"{shown(left[0])} has the density {other} under {key} too", {"shared": {key: (left, other)}, "far": True})
+                if (
+                    key != other
+                    and len(left) == 1
+                    and not right
+                    and left[0] in behind
+                    and key not in plan.densities
+                    and not _is_part_of(key, other)
+                ):
+                    yield Assumption(
+                        f"{shown(left[0])} has the density {other} under {key} too",
+                        {"shared": {key: (left, other)}, "far": True},
+                    )
 
 
 def _structures(plan: Plan, sides: Sequence[Tables], bound: frozenset[str], joint: bool) -> Iterator[Assumption]:
@@ -214,7 +234,9 @@ def _words(key: str, factors: Factors) -> str:
             return f"{', '.join(map(shown, chain))} form a Markov chain under {key}"
         if len(set(behind)) == 1:
             return f"{listed([c[0] for c, _ in named])} are independent given {shown(behind[0])} under {key}"
-    shown_factors = " ".join(f"{key}({', '.join(map(shown, c))}{' | ' + ', '.join(map(shown, p)) if p else ''})" for c, p in factors)
+    shown_factors = " ".join(
+        f"{key}({', '.join(map(shown, c))}{' | ' + ', '.join(map(shown, p)) if p else ''})" for c, p in factors
+    )
     return f"{key} factorises as {shown_factors}"
 
 
@@ -237,8 +259,15 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
             continue
         for end in (chain[0], chain[-1]):
             hung = (*links, *(((other,), (end,)) for other in others))
-            yield hung, f"{', '.join(map(shown, chain))} form a Markov chain under {key}, and {listed(others)} depends on {shown(end)} alone"
-        given = ((tuple(others), ()), ((chain[0],), tuple(others)), *(((b,), (a, *others)) for a, b in zip(chain, chain[1:], strict=False)))
+            yield (
+                hung,
+                f"{', '.join(map(shown, chain))} form a Markov chain under {key}, and {listed(others)} depends on {shown(end)} alone",
+            )
+        given = (
+            (tuple(others), ()),
+            ((chain[0],), tuple(others)),
+            *(((b,), (a, *others)) for a, b in zip(chain, chain[1:], strict=False)),
+        )
         yield given, f"{', '.join(map(shown, chain))} form a Markov chain given {listed(others)} under {key}"
 
 
@@ -259,7 +288,13 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
             given = tuple(role for role in plan.laws[other].roles if role not in left)
             conditional = any(set(own) & left and right for own, right in others)
             posterior = any(set(own) == left and right for own, right in others)
-            if other == key or not left <= set(plan.laws[other].roles) or not given or posterior or _is_part_of(key, other):
+            if (
+                other == key
+                or not left <= set(plan.laws[other].roles)
+                or not given
+                or posterior
+                or _is_part_of(key, other)
+            ):
                 continue
             inside = ", ".join(map(shown, sorted(left)))
             behind = ", ".join(map(shown, pairs[0][1]))
@@ -304,7 +339,9 @@ def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
             given = tuple(role for role in plan.laws[target].roles if role not in (*left, *rest))
             factors: Factors = ((left, ()), *(((r,), ()) for r in rest))
             words = f"{key}({', '.join(map(shown, left))}) is the best factor of a mean-field {key} given the others"
-            yield Assumption(words, {"factors": {key: factors}, "optimal": {key: (left, rest, target, given)}, "far": True})
+            yield Assumption(
+                words, {"factors": {key: factors}, "optimal": {key: (left, rest, target, given)}, "far": True}
+            )
 
 
 # Numbers and functions
@@ -326,13 +363,23 @@ def _numbers(plan: Plan) -> Iterator[Assumption]:
             yield Assumption(f"{shown(family)}_i ≥ 0, and they sum to 1", {"simplex": {family: tuple(members)}})
     if len([label for label in labels if "#" not in label]) == 2:
         first, second = (label for label in labels if "#" not in label)
-        yield Assumption(f"{shown(first)}, {shown(second)} ≥ 0, and they sum to 1", {"simplex": {first: (first, second), second: (first, second)}})
+        yield Assumption(
+            f"{shown(first)}, {shown(second)} ≥ 0, and they sum to 1",
+            {"simplex": {first: (first, second), second: (first, second)}},
+        )
 
 
 def _shapes(plan: Plan, trees: Sequence[Node]) -> Iterator[Assumption]:
     """Functions of one argument that are convex or concave."""
-    labels = sorted({step.data[0].split("#")[0] for step in plan.steps if step.kind == "function" and len(step.arguments) == 1})
-    applied = {n.data[0].base for tree in trees for n in tree.walk() if n.kind == "name" and n.parts and n.parts[0].kind not in ("name", "density")}
+    labels = sorted(
+        {step.data[0].split("#")[0] for step in plan.steps if step.kind == "function" and len(step.arguments) == 1}
+    )
+    applied = {
+        n.data[0].base
+        for tree in trees
+        for n in tree.walk()
+        if n.kind == "name" and n.parts and n.parts[0].kind not in ("name", "density")
+    }
     for label in labels:
         if label.split("(")[0] in applied:
             for shape in ("convex", "concave"):
@@ -354,7 +401,11 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
                     if noise is None or len(left) != 1 or left[0] == role or right and role in right:
                         continue
                     words = f"{shown(left[0])} = {step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))}) has the density {key} when {shown(source)} is drawn from {noise}"
-                    changes = {"pushed": {left[0]: (place, source)}, "like": {left[0]: role}, "posterior_of_noise": {key: (noise, left[0], role)}}
+                    changes = {
+                        "pushed": {left[0]: (place, source)},
+                        "like": {left[0]: role},
+                        "posterior_of_noise": {key: (noise, left[0], role)},
+                    }
                     yield Assumption(words, changes)
 
 

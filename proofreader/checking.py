@@ -26,7 +26,10 @@ _NAME = r"(\\?[A-Za-z]+)"
 _NUMBER = r"(-?[\d.]+)"
 _RANGES = (
     (re.compile(rf"^\s*{_NAME}\s*\\in\s*[(\[]\s*{_NUMBER}\s*,\s*(-?[\d.]+|\\infty)\s*[)\]]\s*$"), (0, 1, 2)),
-    (re.compile(rf"^\s*{_NUMBER}\s*(?:<|\\le|\\leq|\\lt)\s*{_NAME}\s*(?:<|\\le|\\leq|\\lt)\s*{_NUMBER}\s*$"), (1, 0, 2)),
+    (
+        re.compile(rf"^\s*{_NUMBER}\s*(?:<|\\le|\\leq|\\lt)\s*{_NAME}\s*(?:<|\\le|\\leq|\\lt)\s*{_NUMBER}\s*$"),
+        (1, 0, 2),
+    ),
 )
 _BOUND = re.compile(rf"^\s*{_NAME}\s*(<|>|\\ge|\\le|\\geq|\\leq|\\gt|\\lt)\s*{_NUMBER}\s*$")
 Definitions = str | Sequence[str] | Mapping[str, str] | None
@@ -83,7 +86,9 @@ def _listed(definitions: Definitions) -> list[str]:
 class _Checker:
     """One call of :func:`check_derivation`."""
 
-    def __init__(self, latex: str, models: int, seed: int, macros: Mapping[str, Macro] | None, explain: bool, before: str = "") -> None:
+    def __init__(
+        self, latex: str, models: int, seed: int, macros: Mapping[str, Macro] | None, explain: bool, before: str = ""
+    ) -> None:
         self.latex = latex
         self.before = before
         self.models = models
@@ -174,7 +179,9 @@ class _Checker:
             return False
         if pattern.kind == "name":
             name: Name = pattern.data[0]
-            if any(n.kind == "name" and n.data[0].base == name.base and n.data[0].mark == name.mark for n in body.walk()):
+            if any(
+                n.kind == "name" and n.data[0].base == name.base and n.data[0].mark == name.mark for n in body.walk()
+            ):
                 return False
             if body.kind == "number" and not pattern.parts and not name.index:
                 self.ranges[name.base] = (body.data[0], body.data[0])
@@ -205,7 +212,11 @@ class _Checker:
         reason = kind_of_relation(relation)
         if reason:
             if relation in (":=", "=:"):
-                pattern, body = (chain.sides[at], chain.sides[at + 1]) if relation == ":=" else (chain.sides[at + 1], chain.sides[at])
+                pattern, body = (
+                    (chain.sides[at], chain.sides[at + 1])
+                    if relation == ":="
+                    else (chain.sides[at + 1], chain.sides[at])
+                )
                 if self.take(pattern.tree, body.tree, stated=True):
                     self.hand_on(pattern, body)
                     self.stated.add(self.defined[-1])
@@ -227,7 +238,11 @@ class _Checker:
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         last = at + 2 == len(chain.sides)
-        if relation == "=" and right.kind == "name" and (right.parts or last or right.data[0].base.startswith(("cal:", "@"))):
+        if (
+            relation == "="
+            and right.kind == "name"
+            and (right.parts or last or right.data[0].base.startswith(("cal:", "@")))
+        ):
             reason = defines(right, left, self.definitions, first=False)
             if reason and self.take(right, left, stated=False):
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
@@ -236,7 +251,13 @@ class _Checker:
 
     def inlined(self, tree: Node) -> Node:
         """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
-        bodies = [self.definitions[n.base + n.mark].body for node in tree.walk() if node.kind == "name" for n in node.data[:1] if n.base + n.mark in self.definitions]
+        bodies = [
+            self.definitions[n.base + n.mark].body
+            for node in tree.walk()
+            if node.kind == "name"
+            for n in node.data[:1]
+            if n.base + n.mark in self.definitions
+        ]
         return Node("sum", (tree, *bodies)) if bodies else tree
 
     def unread_choice(self, chain: _Chain, at: int, relation: str) -> str:
@@ -269,7 +290,11 @@ class _Checker:
         name, bound = left.data[0].base, right.data[0]
         low, high = self.ranges.get(name, (bound - 3.0, bound + 3.0))
         above = relation in (">", ">=")
-        self.ranges[name] = (max(low, bound), max(high, bound + 1.0)) if above else (min(low, 0.0 if bound > 0 else bound - 3.0), min(high, bound))
+        self.ranges[name] = (
+            (max(low, bound), max(high, bound + 1.0))
+            if above
+            else (min(low, 0.0 if bound > 0 else bound - 3.0), min(high, bound))
+        )
 
     # Running
 
@@ -277,7 +302,14 @@ class _Checker:
         """All verdicts."""
         for text in definitions:
             self.given(text)
-        given = (dict(self.definitions), dict(self.densities), dict(self.samples), dict(self.ranges), list(self.trees), set(self.laws))
+        given = (
+            dict(self.definitions),
+            dict(self.densities),
+            dict(self.samples),
+            dict(self.ranges),
+            list(self.trees),
+            set(self.laws),
+        )
         try:
             first = self.segmented(signs_begin=True)
         except DerivationSyntaxError as error:
@@ -291,7 +323,12 @@ class _Checker:
         return second if bad[1] < bad[0] else first
 
     def signed_rows(self) -> bool:
-        return re.search(r"(?:\\\\|\\cr)(?:\[[^\]]*\])?[\s&]*(?:\\quad|\\qquad|\\hspace\{[^}]*\}|\\,|\\;|[\s&])*[-+]", self.latex) is not None
+        return (
+            re.search(
+                r"(?:\\\\|\\cr)(?:\[[^\]]*\])?[\s&]*(?:\\quad|\\qquad|\\hspace\{[^}]*\}|\\,|\\;|[\s&])*[-+]", self.latex
+            )
+            is not None
+        )
 
     def segmented(self, *, signs_begin: bool) -> DerivationReport:
         statements = self.statements(self.latex, signs_begin=signs_begin)
@@ -302,12 +339,23 @@ class _Checker:
         if self.before and statements[0].continues:
             self.continued()
         self.scan()
-        judge = Judge(self.names(), self.definitions, self.densities, self.ranges, self.samples, self.models, self.seed, self.deadline)
+        judge = Judge(
+            self.names(),
+            self.definitions,
+            self.densities,
+            self.ranges,
+            self.samples,
+            self.models,
+            self.seed,
+            self.deadline,
+        )
         lines = [line for chain in self.chains for line in self.lines(chain, judge)]
         if self.notes and lines:
             lines[0] = replace(lines[0], notes=(*lines[0].notes, *self.notes))
         last = self.chains[-1].sides[-1].side
-        return DerivationReport(self.latex, tuple(lines), tuple(dict.fromkeys(self.defined)), self.latex[last.start : last.end])
+        return DerivationReport(
+            self.latex, tuple(lines), tuple(dict.fromkeys(self.defined)), self.latex[last.start : last.end]
+        )
 
     def continued(self) -> None:
         """Puts the last side of the display before in front of a relation that continues it."""
@@ -331,7 +379,11 @@ class _Checker:
 
     def lines(self, chain: _Chain, judge: Judge) -> list[DerivationLine]:
         if not chain.relations:
-            return [DerivationLine(*self.shown(chain, 0), "no_claim", cause="no relation: nothing is claimed", **self.place(chain, 0))]
+            return [
+                DerivationLine(
+                    *self.shown(chain, 0), "no_claim", cause="no relation: nothing is claimed", **self.place(chain, 0)
+                )
+            ]
         found = []
         for at in range(len(chain.relations)):
             try:
@@ -339,7 +391,14 @@ class _Checker:
             except TooSlowError:
                 text, relation = self.shown(chain, at)
                 message = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
-                found.append(_unreadable(text, relation, DerivationSyntaxError(message, self.latex, chain.sides[at].side.start), **self.place(chain, at)))
+                found.append(
+                    _unreadable(
+                        text,
+                        relation,
+                        DerivationSyntaxError(message, self.latex, chain.sides[at].side.start),
+                        **self.place(chain, at),
+                    )
+                )
         return found
 
     def shown(self, chain: _Chain, at: int) -> tuple[str, str]:
@@ -354,7 +413,17 @@ class _Checker:
         if not chain.relations:
             return {"start": chain.sides[0].side.start, "end": chain.sides[0].side.end}
         start = chain.sides[at].side.start if at == 0 else chain.sides[at].side.end
-        while at and start < len(self.latex) and (self.latex[start].isspace() or self.latex[start] in "&\\" and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\") and self.latex[start] in "&\\" and not self.latex[start + 1 : start + 2].isalpha()):
+        while (
+            at
+            and start < len(self.latex)
+            and (
+                self.latex[start].isspace()
+                or self.latex[start] in "&\\"
+                and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
+                and self.latex[start] in "&\\"
+                and not self.latex[start + 1 : start + 2].isalpha()
+            )
+        ):
             start += 2 if self.latex.startswith("\\\\", start) else 1
         return {"start": start, "end": max(chain.sides[at + 1].side.end, start)}
 
@@ -368,20 +437,34 @@ class _Checker:
         for number_, side in enumerate((left, right)):
             if side.error is not None and not side.readings:
                 if at == 0 and number_ == 0 and not side.side.symbols:
-                    return DerivationLine(text, relation, "no_claim", cause="a continuation of something that is not here", **place)
+                    return DerivationLine(
+                        text, relation, "no_claim", cause="a continuation of something that is not here", **place
+                    )
                 return _unreadable(text, relation, side.error, **place)
         notes = tuple(dict.fromkeys(note for side in (left, right) for note in side.readings[0].notes))
         try:
             finding = self.found(left, right, relation, judge)
         except DerivationSyntaxError as error:
-            return _unreadable(text, relation, DerivationSyntaxError(error.message, self.latex, right.side.start), notes=notes, **place)
+            return _unreadable(
+                text, relation, DerivationSyntaxError(error.message, self.latex, right.side.start), notes=notes, **place
+            )
         line = self.reported(finding, text, relation, notes, judge, place)
         if right.error is not None or (at == 0 and left.error is not None):
             error = right.error or left.error
             assert error is not None
-            words = {"holds": "the line holds", "holds_if": f"the line holds if {line.condition}", "false": "the line is false"}.get(line.verdict, "the line claims nothing")
-            return _unreadable(text, relation, error, notes=(f"with the parenthesis closed, {words}", *line.notes), **place)
-        return replace(line, notes=(*line.notes, "the left side is read with its parenthesis closed")) if left.error is not None else line
+            words = {
+                "holds": "the line holds",
+                "holds_if": f"the line holds if {line.condition}",
+                "false": "the line is false",
+            }.get(line.verdict, "the line claims nothing")
+            return _unreadable(
+                text, relation, error, notes=(f"with the parenthesis closed, {words}", *line.notes), **place
+            )
+        return (
+            replace(line, notes=(*line.notes, "the left side is read with its parenthesis closed"))
+            if left.error is not None
+            else line
+        )
 
     def found(self, left: _Side, right: _Side, relation: str, judge: Judge) -> Finding:
         if relation != "approx":
@@ -392,17 +475,36 @@ class _Checker:
         """An approximation by an average over draws is judged in the limit of many draws."""
         assert left.tree is not None
         assert right.tree is not None
-        law = next((tree for node in left.tree.walk() if node.kind == "expect" and len(node.parts) == 2 for tree in [node.parts[0]]), None)
+        law = next(
+            (
+                tree
+                for node in left.tree.walk()
+                if node.kind == "expect" and len(node.parts) == 2
+                for tree in [node.parts[0]]
+            ),
+            None,
+        )
         limits = [limit_of(side.tree, self.samples, law) for side in (left, right) if side.tree is not None]
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]
-        judge = Judge(Names([*judge.names.trees, *(t for t in trees if t)]), self.definitions, self.densities, self.ranges, self.samples, self.models, self.seed, self.deadline)
+        judge = Judge(
+            Names([*judge.names.trees, *(t for t in trees if t)]),
+            self.definitions,
+            self.densities,
+            self.ranges,
+            self.samples,
+            self.models,
+            self.seed,
+            self.deadline,
+        )
         finding = judge.claim([Reading(trees[0])] if trees[0] else [], [Reading(trees[1])] if trees[1] else [], "=")
         finding.notes.append("not an identity: judged in the limit of many draws")
         return finding
 
-    def reported(self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: dict[str, int]) -> DerivationLine:
+    def reported(
+        self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: dict[str, int]
+    ) -> DerivationLine:
         notes = (*notes, *dict.fromkeys(note for note in finding.notes if note not in notes))
         if finding.verdict == "unreadable":
             error = DerivationSyntaxError(finding.reason, self.latex, place["start"])
@@ -413,8 +515,12 @@ class _Checker:
         return explained(line, finding, judge) if self.explain else line
 
 
-def _unreadable(text: str, relation: str, error: DerivationSyntaxError, notes: tuple[str, ...] = (), start: int = 0, end: int = 0) -> DerivationLine:
-    return DerivationLine(text, relation, "unreadable", cause=error.message, error=error, notes=notes, start=start, end=end)
+def _unreadable(
+    text: str, relation: str, error: DerivationSyntaxError, notes: tuple[str, ...] = (), start: int = 0, end: int = 0
+) -> DerivationLine:
+    return DerivationLine(
+        text, relation, "unreadable", cause=error.message, error=error, notes=notes, start=start, end=end
+    )
 
 
 def check_derivation(
@@ -453,7 +559,9 @@ def check_derivation(
             equality when q(z) = p(z | x)
     """
     if not isinstance(latex, str):
-        raise TypeError(f"latex is {type(latex).__name__}, expected text: decode it first, or pass one display of a file")
+        raise TypeError(
+            f"latex is {type(latex).__name__}, expected text: decode it first, or pass one display of a file"
+        )
     if not isinstance(num_models, int) or num_models < 1:
         raise ValueError(f"num_models is {num_models}, expected a whole number of at least 1")
     return _Checker(latex, num_models, seed, macros, explain, before).run(_listed(definitions))
@@ -469,4 +577,6 @@ def definitions_in(latex: str, macros: Mapping[str, Macro] | None = None) -> tup
         checker.scan()
     except DerivationSyntaxError:
         return (), ()
-    return tuple(text for text in checker.defined if text in checker.stated), tuple(text for text in checker.defined if text not in checker.stated)
+    return tuple(text for text in checker.defined if text in checker.stated), tuple(
+        text for text in checker.defined if text not in checker.stated
+    )

@@ -40,15 +40,29 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
     """
     if pattern.kind == "name":
         return _defines_name(pattern, body, known)
-    if pattern.kind == "log" and first and pattern.parts[0].kind == "density" and (pattern.parts[0].data[0].mark or has_any([body], {"constant"})):
+    if (
+        pattern.kind == "log"
+        and first
+        and pattern.parts[0].kind == "density"
+        and (pattern.parts[0].data[0].mark or has_any([body], {"constant"}))
+    ):
         pattern = pattern.parts[0]
     if pattern.kind == "density" and law_key(pattern.data[0]) in known:
         return ""
-    if pattern.kind == "density" and first and pattern.data[1] and pattern.data[0].base + pattern.data[0].mark not in letters_of(body):
+    if (
+        pattern.kind == "density"
+        and first
+        and pattern.data[1]
+        and pattern.data[0].base + pattern.data[0].mark not in letters_of(body)
+    ):
         letter = law_key(pattern.data[0])
         if has_any([body], {"expect", "integral"}) and any(n.kind == "name" and n.parts for n in body.walk()):
             return ""
-        return f"a choice or definition of {letter}" if has_any([body], {"density", "name", "named", "argmax", "argmin"}) else ""
+        return (
+            f"a choice or definition of {letter}"
+            if has_any([body], {"density", "name", "named", "argmax", "argmin"})
+            else ""
+        )
     return ""
 
 
@@ -67,7 +81,12 @@ def _defines_name(pattern: Node, body: Node, known: Collection[str]) -> str:
 def is_condition(relation: str, left: Node, right: Node) -> str:
     """Why a comparison is a condition on a density or a number, as ``q(x) > 0`` is; empty if it is a claim."""
     simple = {"density", "name", "number"}
-    if relation in (">", "<", ">=", "<=", "!=") and left.kind in simple and right.kind in simple and "number" in (left.kind, right.kind):
+    if (
+        relation in (">", "<", ">=", "<=", "!=")
+        and left.kind in simple
+        and right.kind in simple
+        and "number" in (left.kind, right.kind)
+    ):
         return "a condition, not a claim"
     if relation == "=" and simplex_of(left, right):
         return "a constraint, not a claim"
@@ -76,7 +95,13 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
 
 def simplex_of(left: Node, right: Node) -> str:
     """The name in a constraint such as that some weights sum to one; empty for anything else."""
-    if right.kind == "number" and right.data[0] == 1 and left.kind == "series" and left.parts[0].kind == "name" and not left.parts[0].parts:
+    if (
+        right.kind == "number"
+        and right.data[0] == 1
+        and left.kind == "series"
+        and left.parts[0].kind == "name"
+        and not left.parts[0].parts
+    ):
         name: Name = left.parts[0].data[0]
         return name.base
     return ""

@@ -16,7 +16,9 @@ from proofreader.source import Macro, macros_of, without_comments
 __all__ = ["CheckedDisplay", "Display", "check_file", "displays_in"]
 
 SUFFIXES = (".md", ".markdown", ".mdx", ".qmd", ".Rmd", ".rmd", ".txt", ".tex", ".ltx", ".ipynb", ".rst")
-_ENVIRONMENTS = "equation|align|gather|multline|eqnarray|alignat|flalign|displaymath|dmath|dgroup|IEEEeqnarray|math|split|aligned"
+_ENVIRONMENTS = (
+    "equation|align|gather|multline|eqnarray|alignat|flalign|displaymath|dmath|dgroup|IEEEeqnarray|math|split|aligned"
+)
 _DISPLAY = re.compile(
     r"(?<!\\)\$\$(?P<dollars>.+?)(?<!\\)\$\$"
     r"|\\\\\[(?P<escaped>.+?)\\\\\]"
@@ -25,12 +27,21 @@ _DISPLAY = re.compile(
     r"|\{%\s*(?:math|katex|latex)[^%]*%\}(?P<tag>.+?)\{%\s*end\w+\s*%\}",
     re.DOTALL,
 )
-_FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,}|:{3,})[ \t]*(?:\{([\w:+-]+)[^}\n]*\}|(\w[\w+-]*))?[ \t]*([^\n]*)$", re.MULTILINE)
+_FENCE = re.compile(
+    r"^[ \t>]*(`{3,}|~{3,}|:{3,})[ \t]*(?:\{([\w:+-]+)[^}\n]*\}|(\w[\w+-]*))?[ \t]*([^\n]*)$", re.MULTILINE
+)
 _MARK = re.compile(r"^[ \t]*(?:%|<!--)[ \t]*derivation:[ \t]*(.*?)[ \t]*(?:-->)?[ \t]*$", re.MULTILINE)
-_VERBATIM = re.compile(r"\\begin\{(verbatim|lstlisting|minted|comment|Verbatim|alltt)\*?\}.*?\\end\{\1\*?\}|\\(?:verb|lstinline)\*?([|!+/]).*?\2", re.DOTALL)
+_VERBATIM = re.compile(
+    r"\\begin\{(verbatim|lstlisting|minted|comment|Verbatim|alltt)\*?\}.*?\\end\{\1\*?\}|\\(?:verb|lstinline)\*?([|!+/]).*?\2",
+    re.DOTALL,
+)
 _DIRECTIVE = re.compile(r"^([ \t]*)\.\.[ \t]+math::[ \t]*(.*)$", re.MULTILINE)
-_INPUT = re.compile(r"\\(?:input|include|subfile)\s*\{([^}]+)\}|\\(?:usepackage|RequirePackage)(?:\[[^\]]*\])?\{([^}]+)\}")
-_BEGINS = re.compile(r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)")
+_INPUT = re.compile(
+    r"\\(?:input|include|subfile)\s*\{([^}]+)\}|\\(?:usepackage|RequirePackage)(?:\[[^\]]*\])?\{([^}]+)\}"
+)
+_BEGINS = re.compile(
+    r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)"
+)
 _PROSE = frozenset(["math", "latex"])
 
 
@@ -122,7 +133,15 @@ class _Marks:
 
     def display(self, path: str, line: int, column: int, latex: str, label: str, cell: int) -> Display:
         found = Display(
-            path, line, column, latex, self.others.get("label", label), (*self.throughout, *self.definitions), self.others.get("unread", ""), self.others.get("false", ""), cell
+            path,
+            line,
+            column,
+            latex,
+            self.others.get("label", label),
+            (*self.throughout, *self.definitions),
+            self.others.get("unread", ""),
+            self.others.get("false", ""),
+            cell,
         )
         self.definitions, self.others = [], {}
         return found
@@ -141,7 +160,12 @@ def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
         at = match.end()
         if ticks[0] == ":" and directive != "math" or not (directive or word or ticks[0] != ":"):
             continue
-        if directive and directive not in ("math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst") and ticks[0] != ":":
+        if (
+            directive
+            and directive
+            not in ("math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst")
+            and ticks[0] != ":"
+        ):
             continue
         close = re.compile(rf"^[ \t>]*{re.escape(ticks[0])}{{{len(ticks)},}}[ \t]*$", re.MULTILINE).search(text, at)
         end = close.start() if close else len(text)
@@ -194,7 +218,11 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         if re.search(r"\n[ \t]*\n[ \t]*\w+ \w+ \w+", body) or len(body) > 12_000:
             at = match.start() + 2
             continue
-        label = re.match(r"\s*\(([\w:-]+)\)", text[match.end() :]) if group == "dollars" else re.search(r"\\label\{([^}]*)\}", body)
+        label = (
+            re.match(r"\s*\(([\w:-]+)\)", text[match.end() :])
+            if group == "dollars"
+            else re.search(r"\\label\{([^}]*)\}", body)
+        )
         spans.append((*match.span(group), label.group(1) if label else ""))
         at = match.end()
     return sorted(spans)
@@ -202,13 +230,21 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
 
 def _unescaped(latex: str) -> str:
     r"""Markdown's doubled backslashes as TeX has them, every other character in its place."""
-    if not re.search(r"\\\\[A-Za-z{}|,;!]", latex) or not re.search(r"(?:^|[^\\])\\\\(?:[a-zA-Z]{2,}|[{}|_])", latex) or re.search(r"(?<!\\)\\[A-Za-z]", latex):
+    if (
+        not re.search(r"\\\\[A-Za-z{}|,;!]", latex)
+        or not re.search(r"(?:^|[^\\])\\\\(?:[a-zA-Z]{2,}|[{}|_])", latex)
+        or re.search(r"(?<!\\)\\[A-Za-z]", latex)
+    ):
         return latex
     return latex.replace("\\\\\\\\", "\0\0  ").replace("\\\\", " \\").replace("\0\0", "\\\\")
 
 
 def _of_text(text: str, path: str, suffix: str, marks: _Marks, cell: int = 0) -> Iterator[Display]:
-    pending = sorted([(m.start(), None, m) for m in _MARK.finditer(text)] + [(s, (s, e, label), None) for s, e, label in _spans(text, suffix)], key=lambda p: p[0])
+    pending = sorted(
+        [(m.start(), None, m) for m in _MARK.finditer(text)]
+        + [(s, (s, e, label), None) for s, e, label in _spans(text, suffix)],
+        key=lambda p: p[0],
+    )
     for _, span, mark in pending:
         if mark is not None:
             marks.read(mark.group(1), f"{path}:{text.count(chr(10), 0, mark.start()) + 1}")
@@ -218,7 +254,9 @@ def _of_text(text: str, path: str, suffix: str, marks: _Marks, cell: int = 0) ->
         latex = text[start:end]
         start += len(latex) - len(latex.lstrip())
         line_start = text.rfind("\n", 0, start) + 1
-        yield marks.display(path, text.count("\n", 0, start) + 1, start - line_start + 1, _unescaped(latex.strip()), label, cell)
+        yield marks.display(
+            path, text.count("\n", 0, start) + 1, start - line_start + 1, _unescaped(latex.strip()), label, cell
+        )
 
 
 def read_text(path: Path) -> str:
@@ -279,7 +317,14 @@ def _macros(file: Path, seen: set[Path]) -> tuple[dict[str, Macro], list[Path]]:
     return {**found, **macros_of(text)}, inputs
 
 
-def check_file(path: str | Path, *, num_models: int = 40, seed: int = 0, macros: Mapping[str, Macro] | None = None, explain: bool = True) -> list[CheckedDisplay]:
+def check_file(
+    path: str | Path,
+    *,
+    num_models: int = 40,
+    seed: int = 0,
+    macros: Mapping[str, Macro] | None = None,
+    explain: bool = True,
+) -> list[CheckedDisplay]:
     """Checks every display of a file, and of the local files that it inputs, but for those marked as unread.
 
     A name that another display of the file defines, before or after, is known; a display that begins with a relation
@@ -298,7 +343,9 @@ def check_file(path: str | Path, *, num_models: int = 40, seed: int = 0, macros:
     """
     found, inputs = _macros(Path(path), set())
     known = {**(macros or {}), **found}
-    displays = [display for file in (Path(path), *inputs) for display in displays_in(path if file == Path(path) else file)]
+    displays = [
+        display for file in (Path(path), *inputs) for display in displays_in(path if file == Path(path) else file)
+    ]
     stated = [definitions_in(display.latex, known) if not display.unread else ((), ()) for display in displays]
     checked = []
     before = ""
@@ -307,18 +354,42 @@ def check_file(path: str | Path, *, num_models: int = 40, seed: int = 0, macros:
             checked.append(CheckedDisplay(display, None))
             before = ""
             continue
-        report = _checked(display, _known_names(display, at, stated), before if _BEGINS.match(display.latex) else "", known, num_models, seed, explain)
+        report = _checked(
+            display,
+            _known_names(display, at, stated),
+            before if _BEGINS.match(display.latex) else "",
+            known,
+            num_models,
+            seed,
+            explain,
+        )
         before = report.tail
         checked.append(CheckedDisplay(display, report))
     return checked
 
 
-def _checked(display: Display, given: tuple[list[str], list[str]], before: str, macros: Mapping[str, Macro], models: int, seed: int, explain: bool) -> DerivationReport:
+def _checked(
+    display: Display,
+    given: tuple[list[str], list[str]],
+    before: str,
+    macros: Mapping[str, Macro],
+    models: int,
+    seed: int,
+    explain: bool,
+) -> DerivationReport:
     """The report on one display, with what the rest of the file defines; what it defines in passing is left out where that helps."""
     best: DerivationReport | None = None
     for more in (*(given[:1] if not given[1] else ([*given[0], *given[1]], given[0])), []):
         try:
-            report = check_derivation(display.latex, definitions=[*more, *display.definitions], num_models=models, seed=seed, macros=macros, explain=explain, before=before)
+            report = check_derivation(
+                display.latex,
+                definitions=[*more, *display.definitions],
+                num_models=models,
+                seed=seed,
+                macros=macros,
+                explain=explain,
+                before=before,
+            )
         except DerivationSyntaxError as error:
             if more:
                 continue
@@ -337,7 +408,9 @@ def _badness(report: DerivationReport) -> tuple[int, int]:
     return counts["false"], counts["unreadable"]
 
 
-def _known_names(display: Display, at: int, stated: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> tuple[list[str], list[str]]:
+def _known_names(
+    display: Display, at: int, stated: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
+) -> tuple[list[str], list[str]]:
     """The definitions of other displays that a display uses and does not make itself, nearest before first: those said to
     be definitions, and those made in passing."""
     own = {_head(text) for kind in stated[at] for text in kind} | {_head(text) for text in display.definitions}

@@ -57,11 +57,17 @@ def _logs(node: Node) -> Iterator[Edit]:
         inner = node.parts[0]
         yield Edit(f"without the logarithm in front of {in_text(inner)}", inner)
         if inner.kind == "expect":
-            yield Edit("with the logarithm inside the expectation", replace(inner, parts=(*inner.parts[:-1], _log(inner.parts[-1]))))
+            yield Edit(
+                "with the logarithm inside the expectation",
+                replace(inner, parts=(*inner.parts[:-1], _log(inner.parts[-1]))),
+            )
     if node.kind == "expect":
         body = node.parts[-1]
         if body.kind == "log":
-            yield Edit("with the logarithm outside the expectation", _log(replace(node, parts=(*node.parts[:-1], body.parts[0]))))
+            yield Edit(
+                "with the logarithm outside the expectation",
+                _log(replace(node, parts=(*node.parts[:-1], body.parts[0]))),
+            )
         else:
             yield Edit("with a logarithm inside the expectation", replace(node, parts=(*node.parts[:-1], _log(body))))
     if node.kind in ("expect", "integral", "density", "quotient", "times", "series"):
@@ -116,9 +122,19 @@ def _exchanged(densities: Sequence[Node]) -> Local:
         behind = tuple(dict.fromkeys(n for d in densities for n in d.data[1] if n not in left and n not in right))
         options += [replace(node, data=(letter, left, (name,), parameters)) for name in behind[:2] if not right]
         if right:
-            options += [replace(node, data=data) for data in ((letter, left, (), parameters), (letter, right, left, parameters), (letter, (*left, *right), (), parameters))]
+            options += [
+                replace(node, data=data)
+                for data in (
+                    (letter, left, (), parameters),
+                    (letter, right, left, parameters),
+                    (letter, (*left, *right), (), parameters),
+                )
+            ]
         elif len(left) > 1:
-            options += [replace(node, data=(letter, left[:1], left[1:], parameters)), replace(node, data=(letter, left[1:], left[:1], parameters))]
+            options += [
+                replace(node, data=(letter, left[:1], left[1:], parameters)),
+                replace(node, data=(letter, left[1:], left[:1], parameters)),
+            ]
         for option in dict.fromkeys(options):
             yield Edit(f"with {in_text(option)} for {in_text(node)}", option)
 
@@ -160,7 +176,13 @@ def _conditioned(tree: Node, behind: Sequence[Name]) -> Iterator[Edit]:
             shown: list[str] = []
 
             def change(node: Node, letter: Name = letter, name: Name = name, shown: list[str] = shown) -> Node:
-                if node.kind == "density" and node.data[0] == letter and node.data[1] and not node.data[2] and name not in node.data[1]:
+                if (
+                    node.kind == "density"
+                    and node.data[0] == letter
+                    and node.data[1]
+                    and not node.data[2]
+                    and name not in node.data[1]
+                ):
                     changed = replace(node, data=(*node.data[:2], (name,), *node.data[3:]))
                     shown.append(f"with {in_text(changed)} for {in_text(node)}")
                     return changed
@@ -181,7 +203,10 @@ def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[st
         sizes: The sizes, such as ``K``, that occur in it.
     """
     known = list(dict.fromkeys(d for d in densities if d.data[1] and d.data[1][0].base))
-    ratios = [Node("quotient", (number(1), Node("name", (), (Name(size), ())))) for size in sizes] + [number(2), number(0.5)]
+    ratios = [Node("quotient", (number(1), Node("name", (), (Name(size), ())))) for size in sizes] + [
+        number(2),
+        number(0.5),
+    ]
     variables = list(dict.fromkeys(n for d in known for n in names_in(d)))
     if tree.kind not in ("sum", "negative", "number"):
         yield Edit("with a logarithm in front", _log(tree))

@@ -83,7 +83,14 @@ def _case(*kinds: str) -> Callable[[Case], Case]:
 class Plan:
     """The steps of a display under one choice of readings and one choice of sizes."""
 
-    def __init__(self, names: Names, definitions: Mapping[str, Definition], densities: Mapping[str, Definition], choices: Choices, sizes: Sizes) -> None:
+    def __init__(
+        self,
+        names: Names,
+        definitions: Mapping[str, Definition],
+        densities: Mapping[str, Definition],
+        choices: Choices,
+        sizes: Sizes,
+    ) -> None:
         self.names = names
         self.definitions = definitions
         self.densities = densities
@@ -150,7 +157,9 @@ class Plan:
         found = self.free_cache.get(place)
         if found is None:
             step = self.steps[place]
-            inner: frozenset[str] = frozenset().union(*(self.free(a) for a in step.arguments)) if step.arguments else frozenset()
+            inner: frozenset[str] = (
+                frozenset().union(*(self.free(a) for a in step.arguments)) if step.arguments else frozenset()
+            )
             if step.kind == "table":
                 found = frozenset((*step.data[1], *step.data[2], *step.data[3]))
             elif step.kind == "value":
@@ -237,7 +246,13 @@ class Plan:
             raise DerivationSyntaxError(f"what {name} leaves out is clear, but not what there is")
         first, last = self.extents[name.base]
         at = self.index(part.index, env)
-        keep: dict[str, Callable[[int], bool]] = {"-": lambda k: k != at, ">": lambda k: k > at, "<": lambda k: k < at, ">=": lambda k: k >= at, "<=": lambda k: k <= at}
+        keep: dict[str, Callable[[int], bool]] = {
+            "-": lambda k: k != at,
+            ">": lambda k: k > at,
+            "<": lambda k: k < at,
+            ">=": lambda k: k >= at,
+            "<=": lambda k: k <= at,
+        }
         return [k for k in range(first, last + 1) if keep[part.how](k)]
 
     def extent(self, base: str) -> bool:
@@ -259,7 +274,13 @@ class Plan:
         for name in names_in(own):
             if name.base == base and len(name.index) == 1 and not name.mark:
                 part = name.index[0]
-                ends = (part.first, part.last) if isinstance(part, Span) else (part,) if isinstance(part, Index) else (part.index,)
+                ends = (
+                    (part.first, part.last)
+                    if isinstance(part, Span)
+                    else (part,)
+                    if isinstance(part, Index)
+                    else (part.index,)
+                )
                 found |= {self.index(end, env) for end in ends if not end.letter or end.letter in env.indices}
         for part in node.parts:
             self.occurrences(part, base, env, found)
@@ -290,14 +311,21 @@ class Plan:
         if "_{" in key and key not in self.laws:
             letter = self.names.letters.get(key)
             if letter is not None and letter.index:
-                values = ",".join(str(self.index(i, env)) if isinstance(i, Index) and (not i.letter or i.letter in env.indices) else str(i) for i in letter.index)
+                values = ",".join(
+                    str(self.index(i, env))
+                    if isinstance(i, Index) and (not i.letter or i.letter in env.indices)
+                    else str(i)
+                    for i in letter.index
+                )
                 return f"{letter.base}{letter.mark}_{{{values}}}"
         return key
 
     def law(self, key: str) -> Law:
         return self.laws.setdefault(key, Law())
 
-    def table(self, key: str, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name], env: Environment) -> int:
+    def table(
+        self, key: str, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name], env: Environment
+    ) -> int:
         """The density of some atoms given others."""
         variant = variant_key(key, parameters)
         if variant in self.densities and env.raw != variant:
@@ -309,10 +337,17 @@ class Plan:
         axes = tuple(given.get(base, self.default_parameter(key, base, env)) for base in bases)
         for fixed in self.choices.fixed:
             atoms = self.expand((Name(fixed),), env)
-            right = (*right, *(a for a in atoms if a not in left and a not in right)) if self.conditioned(key, fixed) else right
+            right = (
+                (*right, *(a for a in atoms if a not in left and a not in right))
+                if self.conditioned(key, fixed)
+                else right
+            )
         implied = [a for a in right if a.partition("#")[0].partition("|")[0] in bases]
         if implied:
-            axes = tuple(next((a for a in implied if a.partition("#")[0].partition("|")[0] == base), axis) for base, axis in zip(bases, axes, strict=True))
+            axes = tuple(
+                next((a for a in implied if a.partition("#")[0].partition("|")[0] == base), axis)
+                for base, axis in zip(bases, axes, strict=True)
+            )
             right = tuple(a for a in right if a not in implied)
         self.remember(law, left, right, parameters)
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
@@ -335,7 +370,14 @@ class Plan:
 
     def default_parameter(self, key: str, base: str, env: Environment) -> str:
         """The value of a parameter that a density does not name: the undecorated one, or the only one that occurs."""
-        used = {p for k, signatures in self.names.laws.items() if dict(self.choices.same).get(k, k) == key for s in signatures for p in s.parameters if p.base == base}
+        used = {
+            p
+            for k, signatures in self.names.laws.items()
+            if dict(self.choices.same).get(k, k) == key
+            for s in signatures
+            for p in s.parameters
+            if p.base == base
+        }
         plain = Name(base)
         if plain not in used and len(used) == 1:
             return self.expand((used.pop(),), env)[0]
@@ -346,12 +388,16 @@ class Plan:
         for key, law in self.laws.items():
             if not law.parameters:
                 continue
-            signatures = [s for k, found in self.names.laws.items() if dict(self.choices.same).get(k, k) == key for s in found]
+            signatures = [
+                s for k, found in self.names.laws.items() if dict(self.choices.same).get(k, k) == key for s in found
+            ]
             without = {n.base for s in signatures if not s.parameters and not s.right for n in s.left}
             behind = {n.base for s in signatures if s.parameters for n in s.right}
             alone = {n.base for s in signatures if s.parameters and not s.right and len(s.left) == 1 for n in s.left}
             found = (without & behind) - alone
-            law.fixed = frozenset(r for r in law.roles if r.partition("#")[0] in found) if len(found) == 1 else frozenset()
+            law.fixed = (
+                frozenset(r for r in law.roles if r.partition("#")[0] in found) if len(found) == 1 else frozenset()
+            )
 
     def defined(self, key: str, left: tuple[str, ...], right: tuple[str, ...], env: Environment) -> int:
         """A density that a definition gives: its joint is integrated and divided as any other."""
@@ -376,13 +422,22 @@ class Plan:
             return above
         return self.ratio(above, self.add("integral", (above,), tuple(a for a in own_left if a in left)))
 
-    def matched(self, own_left: tuple[str, ...], own_right: tuple[str, ...], left: tuple[str, ...], right: tuple[str, ...]) -> dict[str, str]:
+    def matched(
+        self, own_left: tuple[str, ...], own_right: tuple[str, ...], left: tuple[str, ...], right: tuple[str, ...]
+    ) -> dict[str, str]:
         """Which atoms of a definition are which atoms of its use: the same, or copies of the same variable."""
         rename = {}
         for mine in (*own_left, *own_right):
             if mine in left or mine in right:
                 continue
-            copy = next((a for a in (*left, *right) if self.role(a) == self.role(mine) and a not in own_left and a not in own_right), None)
+            copy = next(
+                (
+                    a
+                    for a in (*left, *right)
+                    if self.role(a) == self.role(mine) and a not in own_left and a not in own_right
+                ),
+                None,
+            )
             if copy is not None:
                 rename[mine] = copy
         return rename
@@ -424,19 +479,27 @@ class Plan:
                 weights.append(weight)
         return tuple(atoms), self.product(*weights) if len(weights) > 1 else weights[0]
 
-    def drawn(self, law: Node, names: tuple[Name, ...], body: Node, env: Environment) -> list[tuple[tuple[str, ...], int]]:
+    def drawn(
+        self, law: Node, names: tuple[Name, ...], body: Node, env: Environment
+    ) -> list[tuple[tuple[str, ...], int]]:
         """The factors of one law of an expectation."""
         if law.kind == "stop":
-            return [(atoms, self.add("stop", (weight,))) for atoms, weight in self.drawn(law.parts[0], names, body, env)]
+            return [
+                (atoms, self.add("stop", (weight,))) for atoms, weight in self.drawn(law.parts[0], names, body, env)
+            ]
         if law.kind == "product":
             return [pair for inner in self.unrolled(law, env) for pair in self.drawn(law.parts[0], names, body, inner)]
         if law.kind == "named":
             left = self.expand(law.data[1] or names, env)
             if not left:
-                raise DerivationSyntaxError(f"an expectation under {in_text(law)} that does not say over which variable")
+                raise DerivationSyntaxError(
+                    f"an expectation under {in_text(law)} that does not say over which variable"
+                )
             return [(left, self.table(f"named {in_text(law)}", left, (), (), env))]
         if law.kind != "density":
-            left = tuple(dict.fromkeys(a for n in law.walk() if n.kind == "density" for a in self.expand(n.data[1], env)))
+            left = tuple(
+                dict.fromkeys(a for n in law.walk() if n.kind == "density" for a in self.expand(n.data[1], env))
+            )
             return [(self.expand(names, env) or left, self.compile(law, env))]
         letter, own, _, _ = law.data
         if not own or (len(own) == 1 and not own[0].base):
@@ -447,7 +510,11 @@ class Plan:
         if set(wanted) <= set(atoms) or len(wanted) == len(atoms) and not names:
             return [(wanted if names else atoms, self.density(law, env))]
         if len(atoms) == 1 or not self.in_parts(wanted[0].partition("#")[0]):
-            return [((atom,), self.density(law, env, (atom,))) for atom in wanted] if len(atoms) == 1 else [(wanted, self.density(law, env, wanted))]
+            return (
+                [((atom,), self.density(law, env, (atom,))) for atom in wanted]
+                if len(atoms) == 1
+                else [(wanted, self.density(law, env, wanted))]
+            )
         return [(wanted, self.density(law, env, wanted))]
 
     def with_arguments(self, law: Node, names: tuple[Name, ...], body: Node, env: Environment) -> Node:
@@ -492,7 +559,11 @@ class Plan:
             left += [Name(n.base) if n.index and self.in_parts(n.base) else n for n in s.left]
         bases = tuple(dict.fromkeys(left))
         behind = [n for s in signatures for n in s.right]
-        never = [n for n in dict.fromkeys(behind) if all(n not in s.left for s in signatures) and all(not i.letter for i in n.index if isinstance(i, Index))]
+        never = [
+            n
+            for n in dict.fromkeys(behind)
+            if all(n not in s.left for s in signatures) and all(not i.letter for i in n.index if isinstance(i, Index))
+        ]
         spans = tuple(self.without(name, [n for n in never if n.base == name.base]) for name in bases)
         return [Signature(spans, tuple(never), signatures[0].parameters)]
 
@@ -530,7 +601,9 @@ class Plan:
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
-        return tuple(several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base][:1])
+        return tuple(
+            several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base][:1]
+        )
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
@@ -542,9 +615,13 @@ class Plan:
                 options.append(law)
         if names and all(set(law.data[1]) != set(names) or law.data[2] for law in options):
             prior = density(Name("p"), names)
-            options = [prior, *options] if not any(set(law.data[1]) == set(names) for law in options) else [*options, prior]
+            options = (
+                [prior, *options] if not any(set(law.data[1]) == set(names) for law in options) else [*options, prior]
+            )
         if not names:
-            latent = self.latent(body) or tuple(dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base)))
+            latent = self.latent(body) or tuple(
+                dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
+            )
             options += [density(Name("p"), latent)] if latent else []
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
@@ -562,7 +639,10 @@ class Plan:
             if left:
                 found.append(law)
                 continue
-            found += [density(letter, s.left, s.right, s.parameters) for s in self.unique(self.signatures(law_key(letter)))[:1]]
+            found += [
+                density(letter, s.left, s.right, s.parameters)
+                for s in self.unique(self.signatures(law_key(letter)))[:1]
+            ]
         return found
 
     def aligned(self, node: Node, atoms: tuple[str, ...], env: Environment) -> int:
@@ -576,7 +656,9 @@ class Plan:
         for s in self.signatures(law_key(letter)):
             if {self.role(a) for a in self.expand(s.left, env)} == roles:
                 options.append((self.expand(s.right, env), s.parameters))
-        joint = [s for s in self.signatures(law_key(letter)) if {self.role(a) for a in self.expand(s.left, env)} > roles]
+        joint = [
+            s for s in self.signatures(law_key(letter)) if {self.role(a) for a in self.expand(s.left, env)} > roles
+        ]
         observed = tuple(dict.fromkeys(a for s in joint for a in self.expand(s.left, env) if self.role(a) not in roles))
         if observed:
             options.append((observed, joint[0].parameters))
@@ -594,7 +676,11 @@ class Plan:
             atoms = self.expand(node.data[1], env)
             return atoms, self.density(node, env)
         if node.kind == "product":
-            pairs = [(self.expand(node.parts[0].data[1], inner), self.density(node.parts[0], inner)) for inner in self.unrolled(node, env) if node.parts[0].kind == "density"]
+            pairs = [
+                (self.expand(node.parts[0].data[1], inner), self.density(node.parts[0], inner))
+                for inner in self.unrolled(node, env)
+                if node.parts[0].kind == "density"
+            ]
             if pairs:
                 return tuple(a for atoms, _ in pairs for a in atoms), self.product(*(p for _, p in pairs))
         atoms = tuple(dict.fromkeys(a for n in node.walk() if n.kind == "density" for a in self.expand(n.data[1], env)))
@@ -810,14 +896,22 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
     if not moved & set(names):
-        plan.note(f"{in_text(node.parts[0])} does not depend on {', '.join(map(str, node.data[0]))}: its gradient is zero")
+        plan.note(
+            f"{in_text(node.parts[0])} does not depend on {', '.join(map(str, node.data[0]))}: its gradient is zero"
+        )
     return plan.add("gradient", (body,), names)
 
 
 @_case("max", "min", "argmax", "argmin")
 def _extremum(plan: Plan, node: Node, env: Environment) -> int:
     value = plan.compile(node.parts[0], env)
-    letters = [n for n in node.data[0] if plan.key(n) in plan.laws and not plan.names.is_variable(n.base) and n.base not in {p for law in plan.laws.values() for p in law.parameters}]
+    letters = [
+        n
+        for n in node.data[0]
+        if plan.key(n) in plan.laws
+        and not plan.names.is_variable(n.base)
+        and n.base not in {p for law in plan.laws.values() for p in law.parameters}
+    ]
     if len(letters) > 1:
         raise DerivationSyntaxError("an extremum over two densities at once is not read")
     for letter in letters:
@@ -835,11 +929,17 @@ def _extremum(plan: Plan, node: Node, env: Environment) -> int:
 
 def _over_law(plan: Plan, node: Node, key: str, value: int) -> int:
     """An extremum over all densities of a letter."""
-    tables = [plan.steps[at].data for at in plan.reached(value) if plan.steps[at].kind == "table" and plan.steps[at].data[0] == key]
+    tables = [
+        plan.steps[at].data
+        for at in plan.reached(value)
+        if plan.steps[at].kind == "table" and plan.steps[at].data[0] == key
+    ]
     left = tuple(sorted({a for data in tables for a in data[1]}))
     given = plan.free(value) | {a for data in tables for a in data[2]}
     if not left or any(data[3] for data in tables):
-        raise DerivationSyntaxError(f"a maximum over {key} of what does not depend on it, or of a family with parameters")
+        raise DerivationSyntaxError(
+            f"a maximum over {key} of what does not depend on it, or of a family with parameters"
+        )
     return plan.add("optimum", (value,), (node.kind, key, left, tuple(sorted(given - set(left)))))
 
 
@@ -867,7 +967,10 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
         return [plan.add("scalar", (), (f"{plan.atom(node.data[0], ())} coordinate {k}",)) for k in range(2)]
     if node.kind in ("sum", "negative"):
         parts = [_vector(plan, part, env) for part in node.parts]
-        return [plan.total(*column) if node.kind == "sum" else plan.negative(column[0]) for column in zip(*parts, strict=True)]
+        return [
+            plan.total(*column) if node.kind == "sum" else plan.negative(column[0])
+            for column in zip(*parts, strict=True)
+        ]
     if node.kind == "times":
         scale = plan.product(*(plan.compile(part, env) for part in node.parts[:-1]))
         return [plan.product(scale, v) for v in _vector(plan, node.parts[-1], env)]
@@ -878,21 +981,35 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
 def _name(plan: Plan, node: Node, env: Environment) -> int:
     """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
     name, parameters = node.data
-    if not node.parts and not name.index and not name.mark and name.base in env.indices and name.base not in plan.names.free_letters:
+    if (
+        not node.parts
+        and not name.index
+        and not name.mark
+        and name.base in env.indices
+        and name.base not in plan.names.free_letters
+    ):
         return plan.number(env.indices[name.base])
     definition = plan.definitions.get(_defined_key(name))
     if definition is not None:
         return _inlined(plan, node, definition, env)
     atoms = plan.expand((name,), env) if not node.parts else ()
-    axis = {p for law in plan.laws.values() for p in law.parameters} | {p for ps in plan.names.parameters.values() for p in ps}
+    axis = {p for law in plan.laws.values() for p in law.parameters} | {
+        p for ps in plan.names.parameters.values() for p in ps
+    }
     if not node.parts and (plan.names.is_variable(name.base) or name.base in axis) and name.base:
         if len(atoms) != 1:
             raise DerivationSyntaxError(f"{in_text(node)} is not a single number")
         return plan.add("value", (), atoms)
-    label = atoms[0] if len(atoms) == 1 else plan.atom(name, tuple(plan.index(i, env) for i in name.index if isinstance(i, Index)))
+    label = (
+        atoms[0]
+        if len(atoms) == 1
+        else plan.atom(name, tuple(plan.index(i, env) for i in name.index if isinstance(i, Index)))
+    )
     if name.base.startswith(("@", "cal:")) and name.base not in ("@ELBO",):
         plan.undefined[_defined_key(name)] = in_text(replace(node, parts=()))
-    if name.base == "@ELBO" or (not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1):
+    if name.base == "@ELBO" or (
+        not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1
+    ):
         return _bound(plan, env) if name.base == "@ELBO" else _scalar(plan, name, label, node)
     return _function(plan, node, label, env)
 
@@ -1022,14 +1139,22 @@ def _log_gamma_density(plan: Plan, x: int, parameters: list[int]) -> int:
     """a log b - log Gamma(a) + (a - 1) log x - b x."""
     a, b = parameters
     power = plan.product(plan.total(a, plan.number(-1.0)), plan.log(x))
-    return plan.total(plan.product(a, plan.log(b)), plan.negative(plan.add("log_gamma", (a,))), power, plan.negative(plan.product(b, x)))
+    return plan.total(
+        plan.product(a, plan.log(b)),
+        plan.negative(plan.add("log_gamma", (a,))),
+        power,
+        plan.negative(plan.product(b, x)),
+    )
 
 
 def _log_beta_density(plan: Plan, x: int, parameters: list[int]) -> int:
     """(a - 1) log x + (b - 1) log(1 - x) - log B(a, b)."""
     a, b = parameters
     rest = plan.log(plan.total(plan.number(1.0), plan.negative(x)))
-    powers = plan.total(plan.product(plan.total(a, plan.number(-1.0)), plan.log(x)), plan.product(plan.total(b, plan.number(-1.0)), rest))
+    powers = plan.total(
+        plan.product(plan.total(a, plan.number(-1.0)), plan.log(x)),
+        plan.product(plan.total(b, plan.number(-1.0)), rest),
+    )
     gammas = [plan.add("log_gamma", (p,)) for p in (a, b, plan.total(a, b))]
     return plan.total(powers, plan.negative(gammas[0]), plan.negative(gammas[1]), gammas[2])
 
@@ -1049,7 +1174,11 @@ def _one_dimensional(plan: Plan, node: Node, env: Environment) -> list[int]:
         raise DerivationSyntaxError("a divergence between these two is not read in numbers")
     found = []
     for part in node.parts:
-        matrix = any(n.kind == "opaque" or (n.kind == "name" and n.data[0].base in ("@diag", r"\Sigma", r"\Lambda", r"\operatorname")) for n in part.walk())
+        matrix = any(
+            n.kind == "opaque"
+            or (n.kind == "name" and n.data[0].base in ("@diag", r"\Sigma", r"\Lambda", r"\operatorname"))
+            for n in part.walk()
+        )
         if matrix:
             raise DerivationSyntaxError("matrices are not read: write the divergence for one coordinate")
         found.append(number(1.0) if part.kind == "name" and part.data[0].base in ("I", "@I", "bb:I") else part)

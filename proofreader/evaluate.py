@@ -380,7 +380,14 @@ class World:
         rest = tuple(role for role in law.roles if role not in law.fixed)
         return [part for part in ((fixed, ()), (rest, fixed)) if part[0]]
 
-    def factor(self, name: str, law: Law, children: tuple[str, ...], parents: tuple[str, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
+    def factor(
+        self,
+        name: str,
+        law: Law,
+        children: tuple[str, ...],
+        parents: tuple[str, ...],
+        seeds: tuple[tuple[str, int], ...],
+    ) -> Tensor:
         """A random conditional table, normalised over its children."""
         optimal = self.assumptions.get("optimal", {}).get(name)
         if optimal is not None and set(children) == set(optimal[0]):
@@ -396,11 +403,20 @@ class World:
         if self.setting.near and law.near in self.laws and not self.assumptions.get("far"):
             weights = self.near(law, axes, label)
         if self.setting.holes and law.near and children:
-            weights = Tensor(axes, [w if self.indices((children[0],), axes)[k] % self.card(children[0]) else 0.0 for k, w in enumerate(weights.cells)])
+            weights = Tensor(
+                axes,
+                [
+                    w if self.indices((children[0],), axes)[k] % self.card(children[0]) else 0.0
+                    for k, w in enumerate(weights.cells)
+                ],
+            )
         for axis, level in seeds:
             if axis in axes:
                 steps = self.draw(f"{label} along {axis}", axes, lambda s: s.uniform(-1.0, 1.0))
-                weights = Tensor(axes, [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)])
+                weights = Tensor(
+                    axes,
+                    [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)],
+                )
         total = self.reduced(weights, children, sum)
         return self.over(weights, total)
 
@@ -418,7 +434,11 @@ class World:
         share = max(1, len(joint.cells) // self.models)
         rows = zip(joint.cells, self.spread(marginals, kept), strict=True)
         base = Tensor(kept, [m if (k // share) % 4 == 3 else j for k, (j, m) in enumerate(rows)])
-        noise = self.draw(f"{label} near", axes, lambda s: math.exp(s.uniform(-0.06, 0.06) if s.random() < 0.5 else s.uniform(-0.3, 0.3)))
+        noise = self.draw(
+            f"{label} near",
+            axes,
+            lambda s: math.exp(s.uniform(-0.06, 0.06) if s.random() < 0.5 else s.uniform(-0.3, 0.3)),
+        )
         return self.times(noise, base)
 
     def mean_field(self, name: str, optimal: tuple[tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]) -> Tensor:
@@ -430,11 +450,15 @@ class World:
                 others = self.times(others, self.factor(name, self.laws[name], children, parents, ()))
         others = self.reduced(others, tuple(a for a in others.axes if a not in rest), sum)
         density = self.marginal(target, (*own, *rest), given, ())
-        energy = self.reduced(self.times(others, Tensor(density.axes, [logarithm(c) for c in density.cells])), rest, sum)
+        energy = self.reduced(
+            self.times(others, Tensor(density.axes, [logarithm(c) for c in density.cells])), rest, sum
+        )
         weights = Tensor(energy.axes, [exponential(c) for c in energy.cells])
         return self.over(weights, self.reduced(weights, own, sum))
 
-    def marginal(self, name: str, left: tuple[str, ...], right: tuple[str, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
+    def marginal(
+        self, name: str, left: tuple[str, ...], right: tuple[str, ...], seeds: tuple[tuple[str, int], ...]
+    ) -> Tensor:
         """Probabilities of some roles given others."""
         kept = {*left, *right}
         joint = self.joint(name, seeds)
@@ -469,7 +493,9 @@ class World:
         renamed = Tensor(tuple(axes_of.get(axis, axis) for axis in found.axes), found.cells)
         return self.per_size(renamed, left)
 
-    def substituted(self, name: str, left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    def substituted(
+        self, name: str, left: tuple[str, ...], right: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """The density that stands for another one under the assumption that q is a posterior."""
         target = self.assumptions.get("posterior", {}).get(name)
         if target is None:
@@ -576,7 +602,9 @@ class World:
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
         known = self.assumptions.get("ranges", {}).get(label)
         if known is not None:
-            numbers: Callable[[random.Random], float] = lambda s: known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))  # noqa: E731
+            numbers: Callable[[random.Random], float] = lambda s: (
+                known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
+            )  # noqa: E731
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:
@@ -620,7 +648,9 @@ class World:
             self.drawn[key] = [[source.uniform(-1.2, 1.2) for _ in range(count)] for _ in range(self.models)]
         size = math.prod(self.card(axis) for axis in axes)
         points = list(zip(*inputs, strict=True)) if inputs else [()] * self.models
-        return Tensor(axes, [_smooth(point, self.drawn[key][k // size], shape, positive) for k, point in enumerate(points)])
+        return Tensor(
+            axes, [_smooth(point, self.drawn[key][k // size], shape, positive) for k, point in enumerate(points)]
+        )
 
     def do_gradient(self, step: Step, seeds: Any) -> Tensor:
         """A derivative with respect to the sum of some names moving together."""
@@ -649,10 +679,18 @@ class World:
         return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: min(cells, key=plain))
 
     def do_argmax(self, step: Step, seeds: Any) -> Tensor:
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda c: float(max(range(len(c)), key=lambda k: plain(c[k]))))
+        return self.reduced(
+            self.evaluate(step.arguments[0], seeds),
+            step.data,
+            lambda c: float(max(range(len(c)), key=lambda k: plain(c[k]))),
+        )
 
     def do_argmin(self, step: Step, seeds: Any) -> Tensor:
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda c: float(min(range(len(c)), key=lambda k: plain(c[k]))))
+        return self.reduced(
+            self.evaluate(step.arguments[0], seeds),
+            step.data,
+            lambda c: float(min(range(len(c)), key=lambda k: plain(c[k]))),
+        )
 
     def do_optimum(self, step: Step, seeds: Any) -> Tensor:
         """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for an entropy."""
@@ -691,21 +729,37 @@ class World:
         found: list[Cells] = []
         value = self.with_table(place, name, table, left)
         for cell in range(size):
-            moved = Tensor(table.axes, [Dual(c, 1.0 if k % size == cell else 0.0, 1) for k, c in enumerate(table.cells)])
+            moved = Tensor(
+                table.axes, [Dual(c, 1.0 if k % size == cell else 0.0, 1) for k, c in enumerate(table.cells)]
+            )
             inner = self.with_table(place, name, moved, left)
-            kept = self.spread(inner, tuple(a for a in table.axes if a not in left)) if set(inner.axes) <= set(table.axes) else None
+            kept = (
+                self.spread(inner, tuple(a for a in table.axes if a not in left))
+                if set(inner.axes) <= set(table.axes)
+                else None
+            )
             if kept is None:
                 raise DerivationSyntaxError("an extremum that depends on variables of which its density does not know")
             found.append([slope(c, 1) for c in kept])
         cells = [found[k % size][k // size] for k in range(len(table.cells))]
         return value, Tensor(table.axes, cells)
 
-    def stepped(self, table: Tensor, slopes: Tensor, left: tuple[str, ...], update: Callable[[float, float], float]) -> Tensor:
+    def stepped(
+        self, table: Tensor, slopes: Tensor, left: tuple[str, ...], update: Callable[[float, float], float]
+    ) -> Tensor:
         cells = [update(c, d) for c, d in zip(table.cells, slopes.cells, strict=True)]
         weights = Tensor(table.axes, cells)
         return self.over(weights, self.reduced(weights, left, sum))
 
-    def better(self, best: Tensor, current: Tensor, candidates: list[Tensor], values: list[Tensor], sign: float, left: tuple[str, ...]) -> Tensor | None:
+    def better(
+        self,
+        best: Tensor,
+        current: Tensor,
+        candidates: list[Tensor],
+        values: list[Tensor],
+        sign: float,
+        left: tuple[str, ...],
+    ) -> Tensor | None:
         """For each model and condition the better of several tables; None if nothing gets better."""
         given = tuple(axis for axis in best.axes if axis not in left)
         size = len(best.cells) // max(1, len(self.spread(current, given)))

@@ -34,7 +34,10 @@ def explained(line: DerivationLine, finding: Finding, judge: Judge) -> Derivatio
         cause = _tried(lambda: cause_of(judge, attempt), "")
         notes = line.notes
         if example is not None and (example.left != example.left or example.right != example.right):
-            notes = (*notes, f"the {'left' if example.left != example.left else 'right'} side is not a real number there")
+            notes = (
+                *notes,
+                f"the {'left' if example.left != example.left else 'right'} side is not a real number there",
+            )
         left, right = (example.left, example.right) if example is not None else (None, None)
         return replace(line, counterexample=example, cause=cause, left=left, right=right, notes=notes)
     if line.verdict == "holds":
@@ -70,7 +73,9 @@ def counterexample(judge: Judge, attempt: Attempt, *, continuous: bool) -> Count
     return None
 
 
-def _worst(world: World, left: Tensor, right: Tensor, attempt: Attempt) -> tuple[int, dict[str, int], float, float] | None:
+def _worst(
+    world: World, left: Tensor, right: Tensor, attempt: Attempt
+) -> tuple[int, dict[str, int], float, float] | None:
     """The model and the cell in which the sides differ most."""
     axes, a, b = world.together(left, right)
     size = math.prod(world.card(axis) for axis in axes)
@@ -92,7 +97,16 @@ def _worst(world: World, left: Tensor, right: Tensor, attempt: Attempt) -> tuple
     return k // size, dict(reversed(at.items())), plain(a[k]), plain(b[k])
 
 
-def _shown_model(world: World, model: int, at: dict[str, int], left: float, right: float, judge: Judge, attempt: Attempt, places: Sequence[int]) -> Counterexample:
+def _shown_model(
+    world: World,
+    model: int,
+    at: dict[str, int],
+    left: float,
+    right: float,
+    judge: Judge,
+    attempt: Attempt,
+    places: Sequence[int],
+) -> Counterexample:
     """The tables of one model."""
     tables: dict[str, Any] = {}
     sizes: dict[str, list[float]] = {}
@@ -107,12 +121,19 @@ def _shown_model(world: World, model: int, at: dict[str, int], left: float, righ
             name = f"{key}({', '.join(map(shown, roles))}{'; ' + ', '.join(map(shown, law.parameters)) if law.parameters else ''})"
             tables[name] = _nested(world, joint, axes, model)
             if world.setting.continuous:
-                sizes.update({shown(role): [plain(c) for c in _row(world, world.size(role), (role,), model)] for role in roles})
+                sizes.update(
+                    {shown(role): [plain(c) for c in _row(world, world.size(role), (role,), model)] for role in roles}
+                )
         elif step.kind in ("scalar", "value", "function"):
             value = world.evaluate(place)
             if step.kind != "value" or value.axes:
-                name = shown(step.data[0]) + (f"({', '.join(map(shown, value.axes))})" if value.axes and step.kind == "function" else "")
-                tables.setdefault(name if step.kind != "value" else f"values of {shown(step.data[0])}", _nested(world, value, value.axes, model))
+                name = shown(step.data[0]) + (
+                    f"({', '.join(map(shown, value.axes))})" if value.axes and step.kind == "function" else ""
+                )
+                tables.setdefault(
+                    name if step.kind != "value" else f"values of {shown(step.data[0])}",
+                    _nested(world, value, value.axes, model),
+                )
     return Counterexample(tables, at, left, right, sizes)
 
 
@@ -156,7 +177,11 @@ def _repairs(judge: Judge, attempt: Attempt) -> Iterator[str]:
             if _says_something(repaired) and judge.holds(repaired):
                 side = " on the left" if is_left else ""
                 yield f"holds {words}{side}: {in_text(changed)}"
-        if is_left is False and attempt.relation == "=" and any(judge.holds(replace(attempt, relation=r)) for r in ("<=", ">=")):
+        if (
+            is_left is False
+            and attempt.relation == "="
+            and any(judge.holds(replace(attempt, relation=r)) for r in ("<=", ">="))
+        ):
             return
 
 
@@ -195,13 +220,19 @@ def _special(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, dict[str, An
         own = {role for lefts, _ in pairs for role in lefts}
         behind = sorted({role for _, rights in pairs for role in rights} - own)
         for other in tables:
-            if other == key or key.startswith(("p", "P")) or not own <= set(plan.laws[other].roles) or key in plan.densities:
+            if (
+                other == key
+                or key.startswith(("p", "P"))
+                or not own <= set(plan.laws[other].roles)
+                or key in plan.densities
+            ):
                 continue
             rest = tuple(role for role in plan.laws[other].roles if role not in own)
             inside = ", ".join(map(shown, sorted(own)))
             head = f"{key}({inside}{' | ' + ', '.join(map(shown, behind)) if behind else ''})"
             if rest:
-                yield f"{head} = {other}({inside} | {', '.join(map(shown, rest))})", {"posterior": {key: (other, rest)}, "far": True}
+                yield (
+                    f"{head} = {other}({inside} | {', '.join(map(shown, rest))})",
+                    {"posterior": {key: (other, rest)}, "far": True},
+                )
             yield f"{head} = {other}({inside})", {"posterior": {key: (other, ())}, "far": True}
-
-

@@ -55,7 +55,9 @@ class Finding:
     failed_only_continuous: bool = False
 
 
-def agrees(world: World, left: Tensor, right: Tensor, relation: str, tolerance: float, vary: tuple[str, ...] = ()) -> bool:
+def agrees(
+    world: World, left: Tensor, right: Tensor, relation: str, tolerance: float, vary: tuple[str, ...] = ()
+) -> bool:
     """Whether a relation holds in every cell of every model, up to rounding."""
     axes, a, b = world.together(left, right)
     pairs = [(plain(x), plain(y)) for x, y in zip(a, b, strict=True)]
@@ -80,7 +82,14 @@ def _related(x: float, y: float, relation: str, tolerance: float) -> bool:
     return gap > slack if relation == ">" else gap < -slack
 
 
-def _constant_along(world: World, axes: tuple[str, ...], pairs: list[tuple[float, float]], relation: str, tolerance: float, vary: tuple[str, ...]) -> bool:
+def _constant_along(
+    world: World,
+    axes: tuple[str, ...],
+    pairs: list[tuple[float, float]],
+    relation: str,
+    tolerance: float,
+    vary: tuple[str, ...],
+) -> bool:
     """Whether the ratio, or the difference, of two sides is the same along some axes."""
     if relation == "propto":
         if any(y == 0 for _, y in pairs):
@@ -139,7 +148,10 @@ class Judge:
         letters = sorted(self.names.size_letters)
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high}
         free = 2 if self.has_offset() else 1
-        one = Sizes(tuple((letter, fixed.get(letter, 2 + at % 2 if free == 1 else 3)) for at, letter in enumerate(letters)), free)
+        one = Sizes(
+            tuple((letter, fixed.get(letter, 2 + at % 2 if free == 1 else 3)) for at, letter in enumerate(letters)),
+            free,
+        )
         two = Sizes(tuple((letter, fixed.get(letter, 3 - at % 2)) for at, letter in enumerate(letters)), free)
         share = max(1, models // 4)
         return [
@@ -155,7 +167,13 @@ class Judge:
         for tree in self.names.trees:
             for name in names_in(tree):
                 for part in name.index:
-                    ends = (part.first, part.last) if isinstance(part, Span) else (part,) if isinstance(part, Index) else ()
+                    ends = (
+                        (part.first, part.last)
+                        if isinstance(part, Span)
+                        else (part,)
+                        if isinstance(part, Index)
+                        else ()
+                    )
                     if any(end.letter in free and end.offset < 0 for end in ends):
                         return True
         return False
@@ -178,14 +196,21 @@ class Judge:
         """Which density each q approximates in the worlds where q is next to the posterior."""
         for key, law in plan.laws.items():
             for other, target in plan.laws.items():
-                if other != key and not key.startswith("p") and other.startswith(("p", "P")) and set(law.roles) <= set(target.roles):
+                if (
+                    other != key
+                    and not key.startswith("p")
+                    and other.startswith(("p", "P"))
+                    and set(law.roles) <= set(target.roles)
+                ):
                     law.near = other
 
     def world(self, attempt: Attempt, plan: Plan, setting: Setting) -> World:
         """The models for an attempt."""
         changes = dict(attempt.changes)
         changes["ranges"] = {**self.ranges, **changes.get("ranges", {})}
-        summed = {role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed}
+        summed = {
+            role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
+        }
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed})
         if self.names.extremised:
             bases = {p for law in plan.laws.values() for p in law.parameters}
@@ -200,7 +225,9 @@ class Judge:
         values = world.evaluate(left), world.evaluate(right)
         tolerance = self.tolerance(attempt)
         if attempt.vary_law:
-            again = self.world(replace(attempt, changes={**attempt.changes, "again": {attempt.vary_law: " again"}}), plan, setting)
+            again = self.world(
+                replace(attempt, changes={**attempt.changes, "again": {attempt.vary_law: " again"}}), plan, setting
+            )
             first = self.difference(world, *values)
             second = self.difference(again, again.evaluate(left), again.evaluate(right))
             return agrees(world, first, second, "=", tolerance)
@@ -212,7 +239,12 @@ class Judge:
 
     def tolerance(self, attempt: Attempt) -> float:
         """Rounding, and what an optimiser leaves."""
-        trees = [attempt.left, attempt.right, *(d.body for d in self.densities.values()), *(d.body for d in self.definitions.values())]
+        trees = [
+            attempt.left,
+            attempt.right,
+            *(d.body for d in self.densities.values()),
+            *(d.body for d in self.definitions.values()),
+        ]
         letters = any(n.kind in ("max", "min", "argmax", "argmin") for tree in trees for n in tree.walk())
         return 1e-6 if letters else 1e-9
 
@@ -261,15 +293,26 @@ class Judge:
                 usual.compile(base.left)
                 usual.compile(base.right)
                 tables = [step.data for step in plan.steps if step.kind == "table" and step not in usual.places]
-                shapes = sorted({f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})" for key, left, right, _ in tables})
+                shapes = sorted(
+                    {
+                        f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})"
+                        for key, left, right, _ in tables
+                    }
+                )
                 words = f"a letter alone stands for {' or '.join(shapes)}"
             yield replace(attempt, words=(words,))
 
     def same(self, base: Attempt) -> list[Attempt]:
         """Capital letters for the laws whose densities have the small one."""
         pairs = [(key, key.lower()) for key in self.names.laws if key[:1].isupper() and key.lower() in self.names.laws]
-        pairs += [(key, "p") for key in self.names.laws if key in ("@Pr", r"\Pr", "bb:P", "cal:P") and "p" in self.names.laws]
-        pairs += [(key, key[-1:].lower()) for key in self.names.laws if key.startswith(("cal:", "bb:")) and key[-1:].lower() in self.names.laws]
+        pairs += [
+            (key, "p") for key in self.names.laws if key in ("@Pr", r"\Pr", "bb:P", "cal:P") and "p" in self.names.laws
+        ]
+        pairs += [
+            (key, key[-1:].lower())
+            for key in self.names.laws
+            if key.startswith(("cal:", "bb:")) and key[-1:].lower() in self.names.laws
+        ]
         words = tuple(f"{Name(big)} is the law with the density {small}" for big, small in pairs)
         return [replace(base, choices=replace(base.choices, same=tuple(pairs)), words=words)] if pairs else []
 
@@ -277,42 +320,100 @@ class Judge:
         """Vectors for their parts, data for their rows, draws for parts, and indices that run over all values."""
         found: list[Attempt] = []
         indexed = {n.base for tree in trees for n in names_in(tree) if n.index and self.names.is_variable(n.base)}
-        plain_names = {n.base for tree in trees for n in names_in(tree) if not n.index and not n.mark and self.names.is_variable(n.base)}
+        plain_names = {
+            n.base
+            for tree in trees
+            for n in names_in(tree)
+            if not n.index and not n.mark and self.names.is_variable(n.base)
+        }
         collections = _collections(plain_names - indexed, indexed)
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
-            found.append(replace(base, choices=replace(base.choices, collections=collections, parts=base.choices.parts | parts), words=words))
+            found.append(
+                replace(
+                    base,
+                    choices=replace(base.choices, collections=collections, parts=base.choices.parts | parts),
+                    words=words,
+                )
+            )
         for family in sorted(indexed):
             if family in plain_names and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
-                found.append(replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words))
+                found.append(
+                    replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
+                )
             elif plan.in_parts(family):
                 words = (f"{shown(family)}_1, … are independent draws",)
-                found.append(replace(base, choices=replace(base.choices, copies=base.choices.copies | {family}), words=words))
+                found.append(
+                    replace(base, choices=replace(base.choices, copies=base.choices.copies | {family}), words=words)
+                )
         for tree in trees:
             for node in tree.walk():
                 if node.kind == "series" and not self.names.is_variable(node.data[0]) and self.has_copies(node, plan):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
-                    found.append(replace(base, choices=replace(base.choices, support=base.choices.support | {node.data[0]}), words=words))
+                    found.append(
+                        replace(
+                            base,
+                            choices=replace(base.choices, support=base.choices.support | {node.data[0]}),
+                            words=words,
+                        )
+                    )
         return found
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
         letters = node.data[0]
-        drawn = {n.base for tree in self.names.trees for e in tree.walk() if e.kind == "expect" for names in e.data[0] for n in names}
-        drawn |= {n.base for tree in self.names.trees for e in tree.walk() if e.kind == "expect" for law in e.parts[:-1] for n in names_in(law) if n.index}
-        return any(isinstance(i, Index) and i.letter == letters and n.base not in drawn and self.names.is_variable(n.base) and not plan.in_parts(n.base) for n in names_in(node.parts[0]) for i in n.index)
+        drawn = {
+            n.base
+            for tree in self.names.trees
+            for e in tree.walk()
+            if e.kind == "expect"
+            for names in e.data[0]
+            for n in names
+        }
+        drawn |= {
+            n.base
+            for tree in self.names.trees
+            for e in tree.walk()
+            if e.kind == "expect"
+            for law in e.parts[:-1]
+            for n in names_in(law)
+            if n.index
+        }
+        return any(
+            isinstance(i, Index)
+            and i.letter == letters
+            and n.base not in drawn
+            and self.names.is_variable(n.base)
+            and not plan.in_parts(n.base)
+            for n in names_in(node.parts[0])
+            for i in n.index
+        )
 
     def fixed(self, base: Attempt) -> list[Attempt]:
         """Variables that stand behind bars alone, and not behind every bar."""
         found = []
         for variable in sorted(self.names.variables - self.names.lefts):
-            sides = [[variable in {n.base for n in node.data[2]} for node in tree.walk() if node.kind == "density" and node.data[1]] for tree in (base.left, base.right)]
+            sides = [
+                [
+                    variable in {n.base for n in node.data[2]}
+                    for node in tree.walk()
+                    if node.kind == "density" and node.data[1]
+                ]
+                for tree in (base.left, base.right)
+            ]
             uses = [use for side in sides for use in side]
             consistent = variable in GREEK or all(all(side) or not any(side) for side in sides)
-            if any(uses) and not all(uses) and consistent and variable not in self.names.extremised | self.names.gradients:
+            if (
+                any(uses)
+                and not all(uses)
+                and consistent
+                and variable not in self.names.extremised | self.names.gradients
+            ):
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
-                found.append(replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words))
+                found.append(
+                    replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words)
+                )
         return found
 
     # Judging
@@ -324,7 +425,11 @@ class Judge:
         assumed = tuple(dict.fromkeys(words for reading in (*lefts[:1], *rights[:1]) for words in reading.assumes))
         finding = self.judged(readings)
         if assumed and finding.verdict in ("holds", "holds_if"):
-            return replace(finding, verdict="holds_if", condition="; ".join((*assumed, finding.condition) if finding.condition else assumed))
+            return replace(
+                finding,
+                verdict="holds_if",
+                condition="; ".join((*assumed, finding.condition) if finding.condition else assumed),
+            )
         return finding
 
     def judged(self, readings: Sequence[Attempt]) -> Finding:
@@ -353,7 +458,10 @@ class Judge:
         for a in lefts:
             for b in rights:
                 choices = sorted(a.choices | b.choices)
-                words = tuple(f"{READINGS[c]}: read as {' and '.join(in_text(r.tree) for r in (a, b) if c in r.choices)}" for c in choices)
+                words = tuple(
+                    f"{READINGS[c]}: read as {' and '.join(in_text(r.tree) for r in (a, b) if c in r.choices)}"
+                    for c in choices
+                )
                 found.append(Attempt(a.tree, b.tree, relation, words=words))
         return found[:12]
 
@@ -418,9 +526,18 @@ class Judge:
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined:
-            return Finding("unreadable", reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions", undefined=undefined, notes=notes)
+            return Finding(
+                "unreadable",
+                reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions",
+                undefined=undefined,
+                notes=notes,
+            )
         if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
-            return Finding("unreadable", reason="it depends on the form of a distribution by name, which is not read under an expectation", notes=notes)
+            return Finding(
+                "unreadable",
+                reason="it depends on the form of a distribution by name, which is not read under an expectation",
+                notes=notes,
+            )
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))
 
     def is_condition_on_q(self, base: Attempt) -> bool:
@@ -473,35 +590,63 @@ class Judge:
         plan, left, right = self.plan(base, self.settings[0][1])
         undefined = self.undefined(base, plan, left, right)
         if undefined:
-            return Finding("unreadable", reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions", undefined=undefined, notes=notes)
+            return Finding(
+                "unreadable",
+                reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions",
+                undefined=undefined,
+                notes=notes,
+            )
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)
 
     def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
         """What the constant of a line may be free of, the likeliest first."""
         plan, left, right = self.plan(base, self.settings[0][1])
         free = (plan.free(left) | plan.free(right)) - {"#"}
-        outside = {a for tree in (base.left, base.right) for n in _outside(tree) if self.has_value(n, plan) for a in plan.members(n, plan.top)}
+        outside = {
+            a
+            for tree in (base.left, base.right)
+            for n in _outside(tree)
+            if self.has_value(n, plan)
+            for a in plan.members(n, plan.top)
+        }
         parameters = {p for law in plan.laws.values() for p in law.parameters}
         found: list[tuple[Attempt, str]] = []
-        moving = tuple(sorted(a for a in free if plan.role(a).partition("|")[0] in parameters or plan.role(a) in parameters))
+        moving = tuple(
+            sorted(a for a in free if plan.role(a).partition("|")[0] in parameters or plan.role(a) in parameters)
+        )
         if base.relation == "const" and moving:
             found.append((replace(base, vary=moving), ", ".join(map(shown, moving))))
         front = self.in_front(base, plan)
         for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
             if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
                 found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))
-        if base.relation == "const" and has_any([base.left, base.right], {"expect", "kl", "entropy", "integral"}) and not moving:
+        if (
+            base.relation == "const"
+            and has_any([base.left, base.right], {"expect", "kl", "entropy", "integral"})
+            and not moving
+        ):
             for key in tables_of(plan, (left, right)):
                 if not key.startswith(("p", "P")):
                     found.append((replace(base, vary_law=key), f"{key}"))
         if base.relation == "propto":
-            logs = [(replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what) for a, what in found]
+            logs = [
+                (replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what)
+                for a, what in found
+            ]
             found += logs if base.left.kind in ("log", "negative", "sum") else []
         return found
 
     def has_value(self, name: Name, plan: Plan) -> bool:
         """Whether the indices of a name are bound by no sum."""
-        letters = {end.letter for part in name.index for end in ((part.first, part.last) if isinstance(part, Span) else (part if isinstance(part, Index) else part.index,))}
+        letters = {
+            end.letter
+            for part in name.index
+            for end in (
+                (part.first, part.last)
+                if isinstance(part, Span)
+                else (part if isinstance(part, Index) else part.index,)
+            )
+        }
         return letters <= {"", *plan.top.indices}
 
     def in_front(self, base: Attempt, plan: Plan) -> tuple[str, ...]:
@@ -528,7 +673,12 @@ class Judge:
         except DerivationSyntaxError:
             return ""
         defined = [(x, y) for x, y in pairs if x == x and y == y and (math.isfinite(x) or math.isfinite(y))]
-        if not defined or attempt.vary or attempt.vary_law or all(_related(x, y, attempt.relation, 1e-9) for x, y in defined):
+        if (
+            not defined
+            or attempt.vary
+            or attempt.vary_law
+            or all(_related(x, y, attempt.relation, 1e-9) for x, y in defined)
+        ):
             return ""
         key = guides[0]
         own = next((left for left, right in tables_of(plan, (left, right)).get(key, []) if left), ())
@@ -600,7 +750,11 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
         nonlocal found
         upper = inner.data[2] if inner.kind == "series" else None
         letter = inner.data[0] if inner.kind == "series" else ""
-        drawn = [n for n in names_in(inner) if any(isinstance(i, Index) and i.letter == letter for i in n.index)] if upper is not None else []
+        drawn = (
+            [n for n in names_in(inner) if any(isinstance(i, Index) and i.letter == letter for i in n.index)]
+            if upper is not None
+            else []
+        )
         if not drawn or upper is None:
             return inner.map(change)
         law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess)

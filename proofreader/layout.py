@@ -42,17 +42,27 @@ _DROPPED = {
     *_words(r"\mathord \mathopen \mathclose \mathinner \protect \bm@ \mathpunct \null \unskip \ignorespaces \hline \smallskip \medskip \bigskip"),
 }  # fmt: skip
 _DROPPED_WITH_ARGUMENT = set(
-    _words(r"\tag \label \phantom \hphantom \vphantom \hspace \vspace \color \eqref \ref \cref \Cref \cite \citep \citet \footnote \mspace \kern \require \eqnum \index \textcolor@")
+    _words(
+        r"\tag \label \phantom \hphantom \vphantom \hspace \vspace \color \eqref \ref \cref \Cref \cite \citep \citet \footnote \mspace \kern \require \eqnum \index \textcolor@"
+    )
 )
 _STYLES = {
-    **dict.fromkeys(_words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""),
+    **dict.fromkeys(
+        _words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""
+    ),
     **dict.fromkeys(_words(r"\mathcal \mathscr \mathfrak \euscr"), "cal"),
     **dict.fromkeys(_words(r"\mathbb \mathds \mathbbm"), "bb"),
 }
-_TEXT = set(_words(r"\text \textrm \textit \textbf \mbox \textsf \textsc \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"))
+_TEXT = set(
+    _words(
+        r"\text \textrm \textit \textbf \mbox \textsf \textsc \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
+    )
+)
 _UPRIGHT = set(_words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop"))
 _TRANSPARENT = set(
-    _words(r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@")
+    _words(
+        r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@"
+    )
 )
 _SECOND = set(_words(r"\textcolor \colorbox \colorlet"))
 _ARGUMENTS = {
@@ -60,7 +70,11 @@ _ARGUMENTS = {
     **dict.fromkeys(_words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 _MARKS = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
-_JOINING = frozenset(_words("and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"))
+_JOINING = frozenset(
+    _words(
+        "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,11 @@ class Symbol:
 
     def is_letter(self) -> bool:
         """Whether it may be a name."""
-        return (len(self.name) == 1 and self.name.isalpha()) or self.name in GREEK or (self.name.startswith("@") and self.name[1:2].isalpha())
+        return (
+            (len(self.name) == 1 and self.name.isalpha())
+            or self.name in GREEK
+            or (self.name.startswith("@") and self.name[1:2].isalpha())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +175,9 @@ class _Reader:
     def sequence(self, depth: int, opened: int | None) -> tuple[Symbol, ...]:
         """Symbols up to the brace that closes this level."""
         if depth > MAX_DEPTH:
-            raise self.error(f"nested deeper than {MAX_DEPTH} levels", self.tokens[min(self.at, len(self.tokens) - 1)].start)
+            raise self.error(
+                f"nested deeper than {MAX_DEPTH} levels", self.tokens[min(self.at, len(self.tokens) - 1)].start
+            )
         symbols: list[Symbol] = []
         while text := self.peek():
             token = self.tokens[self.at]
@@ -232,7 +252,11 @@ class _Reader:
             return ()
         if text == "{":
             inner = self.sequence(depth + 1, token.start)
-            return inner if len(inner) <= 1 or self.peek() not in ("_", "^", "'") else (Symbol("{}", token.start, self.tokens[self.at - 1].end, (inner,)),)
+            return (
+                inner
+                if len(inner) <= 1 or self.peek() not in ("_", "^", "'")
+                else (Symbol("{}", token.start, self.tokens[self.at - 1].end, (inner,)),)
+            )
         if text in _DROPPED_WITH_ARGUMENT:
             self.words(token)
             return ()
@@ -302,13 +326,26 @@ class _Reader:
         """A word in upright type: an operator, a letter, or a remark."""
         is_text = token.text in _TEXT
         text, end = self.words(token)
-        bare = "".join(text.replace(r"\,", "").replace(r"\ ", " ").replace("*", "").replace("$", "").split()) if not is_text else text.strip()
+        bare = (
+            "".join(text.replace(r"\,", "").replace(r"\ ", " ").replace("*", "").replace("$", "").split())
+            if not is_text
+            else text.strip()
+        )
         bare = bare.replace("\\", "").replace("~", " ").strip().rstrip(":") if bare not in ("\\",) else ""
         if token.text in (r"\intertext", r"\shortintertext"):
-            return (Symbol(r"\\", token.start, end), Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))), Symbol(r"\\", token.start, end))
+            return (
+                Symbol(r"\\", token.start, end),
+                Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),
+                Symbol(r"\\", token.start, end),
+            )
         if len(bare) == 1 and bare.isalpha():
             return (Symbol("@" + bare if bare in "EHIND" and not is_text else bare, token.start, end),)
-        if bare and all(c.isalnum() or c in "_-." for c in bare) and bare.lower() not in _JOINING and not (is_text and _is_remark(bare)):
+        if (
+            bare
+            and all(c.isalnum() or c in "_-." for c in bare)
+            and bare.lower() not in _JOINING
+            and not (is_text and _is_remark(bare))
+        ):
             return (Symbol("@" + bare.rstrip("."), token.start, end),)
         return (Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),)
 
@@ -339,7 +376,11 @@ class _Reader:
                     self.at += 1
                 self.words(token)
             return (Symbol(token.text + name, token.start, end),) if name in ("array", "tabular") else ()
-        if name in ("cases", "dcases", "rcases") or "matrix" in name or name in ("tikzpicture", "algorithm", "algorithmic", "CD"):
+        if (
+            name in ("cases", "dcases", "rcases")
+            or "matrix" in name
+            or name in ("tikzpicture", "algorithm", "algorithmic", "CD")
+        ):
             return (Symbol(token.text + name, token.start, end),)
         if token.text == r"\begin" and self.peek() == "[":
             while self.peek() not in ("]", ""):
@@ -350,7 +391,12 @@ class _Reader:
 
 def _is_remark(word: str) -> bool:
     """Whether a word in text type is prose and not the name of something."""
-    return word.islower() and len(word) > 2 and operator_named("@" + word) is None and word not in ("const", "old", "new", "data", "model", "prior", "cst", "constant", "opt")
+    return (
+        word.islower()
+        and len(word) > 2
+        and operator_named("@" + word) is None
+        and word not in ("const", "old", "new", "data", "model", "prior", "cst", "constant", "opt")
+    )
 
 
 class _Brackets:
@@ -370,18 +416,24 @@ class _Brackets:
             symbol = self.inside(symbol)
             if symbol.name in OPENING and symbol.sub is None and symbol.sup is None:
                 if len(stack) > MAX_DEPTH:
-                    raise DerivationSyntaxError(f"brackets nested deeper than {MAX_DEPTH} levels", self.latex, symbol.start)
+                    raise DerivationSyntaxError(
+                        f"brackets nested deeper than {MAX_DEPTH} levels", self.latex, symbol.start
+                    )
                 stack.append((symbol, current))
                 current = []
             elif symbol.name in CLOSING:
                 word = "parenthesis" if symbol.name == ")" else "bracket"
                 if not stack:
-                    raise DerivationSyntaxError(f"a {word} closed at column {self.column(symbol)} was never opened", self.latex, symbol.start)
+                    raise DerivationSyntaxError(
+                        f"a {word} closed at column {self.column(symbol)} was never opened", self.latex, symbol.start
+                    )
                 opened, outer = stack.pop()
                 if OPENING[opened.name] != symbol.name:
                     message = f"{opened.name} opened at column {self.column(opened)} is closed by {symbol.name} at column {self.column(symbol)}"
                     raise DerivationSyntaxError(message, self.latex, symbol.start)
-                name = {"(": "()", "[": "[]", r"\langle": "<>"}.get(opened.name, "{}" if opened.name != r"\lbrack" else "[]")
+                name = {"(": "()", "[": "[]", r"\langle": "<>"}.get(
+                    opened.name, "{}" if opened.name != r"\lbrack" else "[]"
+                )
                 outer.append(Symbol(name, opened.start, symbol.end, (tuple(current),), symbol.sub, symbol.sup))
                 current = outer
             else:
@@ -396,7 +448,9 @@ class _Brackets:
             return symbol
         return replace(
             symbol,
-            arguments=tuple(self.grouped(argument) for argument in symbol.arguments) if symbol.name != r"\text" else symbol.arguments,
+            arguments=tuple(self.grouped(argument) for argument in symbol.arguments)
+            if symbol.name != r"\text"
+            else symbol.arguments,
             sub=self.grouped(symbol.sub) if symbol.sub else symbol.sub,
             sup=self.grouped(symbol.sup) if symbol.sup else symbol.sup,
         )
@@ -412,7 +466,9 @@ class _Brackets:
                 mended = (*symbols[:bar], Symbol(")", symbols[bar].start, symbols[bar].start), *symbols[bar:])
                 break
         word = "parenthesis" if opened.name == "(" else "bracket"
-        error = DerivationSyntaxError(f"a {word} opened at column {self.column(opened)} is never closed{hint}", self.latex, opened.start)
+        error = DerivationSyntaxError(
+            f"a {word} opened at column {self.column(opened)} is never closed{hint}", self.latex, opened.start
+        )
         error.mended = mended
         return error
 
@@ -420,7 +476,9 @@ class _Brackets:
 def _bar_behind(symbols: Sequence[Symbol], opening: int) -> int | None:
     """The double bar that stands in a bracket of a density which should have closed before it."""
     for at in range(opening + 1, min(opening + 8, len(symbols))):
-        double = symbols[at].name in DOUBLE_BARS or (symbols[at].name in BARS and at + 1 < len(symbols) and symbols[at + 1].name in BARS)
+        double = symbols[at].name in DOUBLE_BARS or (
+            symbols[at].name in BARS and at + 1 < len(symbols) and symbols[at + 1].name in BARS
+        )
         if double and at > opening + 1:
             return at
         if symbols[at].name in CLOSING or symbols[at].name in OPENING:
@@ -440,7 +498,9 @@ def _typed_words(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol,
                 at += 2
                 continue
             symbol = symbols[at]
-            inner = tuple(_typed_words(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
+            inner = (
+                tuple(_typed_words(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
+            )
             output.append(replace(symbol, arguments=inner) if inner != symbol.arguments else symbol)
             at += 1
             continue
@@ -504,7 +564,9 @@ def _closed_depths(row: Sequence[Symbol]) -> list[int]:
 
 def _relates(symbols: Sequence[Symbol]) -> bool:
     depths = _depths(symbols)
-    return any(depth == 0 and (s.name in RELATIONS or s.name in IMPLIES) for s, depth in zip(symbols, depths, strict=True))
+    return any(
+        depth == 0 and (s.name in RELATIONS or s.name in IMPLIES) for s, depth in zip(symbols, depths, strict=True)
+    )
 
 
 def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
@@ -615,7 +677,9 @@ class _Statements:
 
     def waiting(self) -> bool:
         """Whether the last row ended with something that needs more."""
-        return bool(self.open) and (self.open[-1].name in RELATIONS or self.open[-1].name in ("+", "-", r"\cdot", r"\times", "/"))
+        return bool(self.open) and (
+            self.open[-1].name in RELATIONS or self.open[-1].name in ("+", "-", r"\cdot", r"\times", "/")
+        )
 
     def ended(self) -> bool:
         return bool(self.open) and self.open[-1].name in (".", ",", ";")
@@ -649,7 +713,9 @@ def symbols_of(tokens: Sequence[Token], latex: str) -> tuple[Symbol, ...]:
     return _Reader(tokens, latex).sequence(0, None)
 
 
-def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], *, signs_begin: bool = True) -> list[Statement]:
+def statements_of(
+    tokens: Sequence[Token], latex: str, notes: list[str], *, signs_begin: bool = True
+) -> list[Statement]:
     """Cuts a display into statements.
 
     Args:

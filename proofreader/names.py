@@ -49,7 +49,12 @@ def names_in(node: Node) -> Iterator[Name]:
             yield from found.data[1]
 
 
-def renamed(node: Node, names: Mapping[Name, Name], indices: Mapping[str, Index] | None = None, letters: Mapping[str, Name] | None = None) -> Node:
+def renamed(
+    node: Node,
+    names: Mapping[Name, Name],
+    indices: Mapping[str, Index] | None = None,
+    letters: Mapping[str, Name] | None = None,
+) -> Node:
     """A tree with other variables, indices and letters of densities put in."""
     indices = indices or {}
     letters = letters or {}
@@ -162,7 +167,9 @@ class Names:
         elif node.kind == "integral":
             self.variables |= {name.base for name in node.data[0]}
             factors = node.parts[0].parts if node.parts[0].kind == "times" else node.parts[:1]
-            self.weights += [f for f in factors if f.kind == "density" and f.data[1] and set(f.data[1]) <= set(node.data[0])]
+            self.weights += [
+                f for f in factors if f.kind == "density" and f.data[1] and set(f.data[1]) <= set(node.data[0])
+            ]
             if node.data[1]:
                 self.summed |= {name.base for name in node.data[0]}
         elif node.kind == "gradient":
@@ -170,7 +177,9 @@ class Names:
         elif node.kind in ("max", "min", "argmax", "argmin"):
             self.extremised |= {name.base for name in node.data[0]}
         elif node.kind in ("expect", "variance", "covariance"):
-            self.measures += [part for part in node.parts[: -2 if node.kind == "covariance" else -1] if part.kind == "density"]
+            self.measures += [
+                part for part in node.parts[: -2 if node.kind == "covariance" else -1] if part.kind == "density"
+            ]
             self.variables |= {name.base for names in node.data[0] for name in names}
         elif node.kind in ("kl", "chi2", "renyi", "tv", "js") and node.parts[0].kind == "density":
             self.measures.append(node.parts[0])
@@ -211,7 +220,9 @@ class Names:
         """Functions and numbers of which a logarithm or a root is taken must be positive."""
         if node.kind == "name" and positive:
             self.positive.add(node.data[0].base)
-        below = node.kind in ("log", "power") or (positive and node.kind in ("sum", "times", "quotient", "series", "product", "integral", "expect", "name"))
+        below = node.kind in ("log", "power") or (
+            positive and node.kind in ("sum", "times", "quotient", "series", "product", "integral", "expect", "name")
+        )
         for part in node.parts:
             self.note_positive(part, below)
 
@@ -229,13 +240,30 @@ class Names:
                 if node.kind == "density":
                     for part in node.data[0].index:
                         letters.update(_letters(part))
-        ends = {index.letter for pairs in self.bounds.values() for pair in pairs for index in pair if index is not None and index.letter}
+        ends = {
+            index.letter
+            for pairs in self.bounds.values()
+            for pair in pairs
+            for index in pair
+            if index is not None and index.letter
+        }
         self.size_letters |= ends
         self.size_letters -= bound
         spans_from = {p.first.letter for t in self.trees for n in names_in(t) for p in n.index if isinstance(p, Span)}
-        self.size_letters -= {letter for letter in self.size_letters if letter.islower() and letter in letters and letter in spans_from}
-        self.free_letters = sorted(letter for letter in letters if letter and letter not in bound and letter not in self.size_letters)
-        defined = {letter for pair in self.bounds.values() for first, _ in pair if first is not None for letter in [first.letter] if letter}
+        self.size_letters -= {
+            letter for letter in self.size_letters if letter.islower() and letter in letters and letter in spans_from
+        }
+        self.free_letters = sorted(
+            letter for letter in letters if letter and letter not in bound and letter not in self.size_letters
+        )
+        defined = {
+            letter
+            for pair in self.bounds.values()
+            for first, _ in pair
+            if first is not None
+            for letter in [first.letter]
+            if letter
+        }
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
 
     def averaged(self) -> None:
@@ -243,10 +271,22 @@ class Names:
         for tree in self.trees:
             for node in tree.walk():
                 bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
-                if node.kind in ("expect", "variance", "covariance") and len(node.parts) == len(bodies) and not any(node.data[0]):
-                    inside = {n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts}
-                    if not inside & self.variables and not any(n.kind == "density" for body in bodies for n in body.walk()):
-                        self.variables |= {base for base in inside if base not in self.size_letters and not base.startswith(("@", "cal:"))}
+                if (
+                    node.kind in ("expect", "variance", "covariance")
+                    and len(node.parts) == len(bodies)
+                    and not any(node.data[0])
+                ):
+                    inside = {
+                        n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
+                    }
+                    if not inside & self.variables and not any(
+                        n.kind == "density" for body in bodies for n in body.walk()
+                    ):
+                        self.variables |= {
+                            base
+                            for base in inside
+                            if base not in self.size_letters and not base.startswith(("@", "cal:"))
+                        }
 
     def is_variable(self, base: str) -> bool:
         """Whether a letter is a random variable somewhere."""

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ACCENTS", "CONSTANTS", "NAMED", "OPERATORS", "PREAMBLE", "RELATIONS", "SHORTHANDS", "Operator", "operator_named"]
+__all__ = [
+    "ACCENTS",
+    "CONSTANTS",
+    "NAMED",
+    "OPERATORS",
+    "PREAMBLE",
+    "RELATIONS",
+    "SHORTHANDS",
+    "Operator",
+    "operator_named",
+]
 
 
 class Operator(NamedTuple):
@@ -26,15 +36,30 @@ OPERATORS = (
     Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
     Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
     Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
-    Operator("expect", r"\E \EE \Ex \Exp \expect \expectation \mean bb:E cal:E @E @Ex E", "average", r"\mathbb{{E}}_{{{laws}}}[{0}]"),
+    Operator(
+        "expect",
+        r"\E \EE \Ex \Exp \expect \expectation \mean bb:E cal:E @E @Ex E",
+        "average",
+        r"\mathbb{{E}}_{{{laws}}}[{0}]",
+    ),
     Operator("variance", r"\Var \V \var bb:V @Var @var \variance", "average", r"\operatorname{{Var}}_{{{laws}}}[{0}]"),
     Operator("covariance", r"\Cov \cov @Cov @cov", "average", r"\operatorname{{Cov}}_{{{laws}}}({0}, {1})"),
-    Operator("kl", r"\KL \kl \Dkl \DKL \KLD \kld @KL @KLD @Dkl @DKL @kl @D_KL bb:KL", "divergence", r"\mathrm{{KL}}({0} \Vert {1})"),
+    Operator(
+        "kl",
+        r"\KL \kl \Dkl \DKL \KLD \kld @KL @KLD @Dkl @DKL @kl @D_KL bb:KL",
+        "divergence",
+        r"\mathrm{{KL}}({0} \Vert {1})",
+    ),
     Operator("chi2", r"\chi \chisq", "divergence", r"\chi^2({0} \Vert {1})"),
     Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
     Operator("tv", r"\TV \tv @TV", "divergence", r"\mathrm{{TV}}({0}, {1})"),
     Operator("js", r"\JS \JSD @JS @JSD", "divergence", r"\mathrm{{JS}}({0} \Vert {1})"),
-    Operator("entropy", r"\H \Ent \Entropy \entropy bb:H cal:H @H @Ent @Entropy h H S bb:S cal:S", "entropy", r"\mathrm{{H}}({0})"),
+    Operator(
+        "entropy",
+        r"\H \Ent \Entropy \entropy bb:H cal:H @H @Ent @Entropy h H S bb:S cal:S",
+        "entropy",
+        r"\mathrm{{H}}({0})",
+    ),
     Operator("information", r"\I \MI \mi bb:I cal:I @I @MI I", "information", r"I({0})"),
     Operator("gradient", r"\nabla", "gradient", r"\nabla_{{{names}}} {0}"),
     Operator("integral", r"\int \iint \iiint \oint", "integral", r"\int {0}\, d{names}"),
@@ -44,13 +69,34 @@ OPERATORS = (
     Operator("min", r"\min \inf @min @inf @minimize", "extremum", r"\min_{{{names}}} {0}"),
     Operator("argmax", r"\argmax @argmax @Argmax @arg\,max", "extremum", r"\arg\max_{{{names}}} {0}"),
     Operator("argmin", r"\argmin @argmin @Argmin", "extremum", r"\arg\min_{{{names}}} {0}"),
-    Operator("stop", r"\sg \stopgrad \stopgradient \detach @sg @stopgrad @SG @StopGradient @stop_gradient @detach @stopgradient", "function", r"\mathrm{{sg}}({0})"),
+    Operator(
+        "stop",
+        r"\sg \stopgrad \stopgradient \detach @sg @stopgrad @SG @StopGradient @stop_gradient @detach @stopgradient",
+        "function",
+        r"\mathrm{{sg}}({0})",
+    ),
 )
 _BY_SPELLING = {spelling: row for row in OPERATORS for spelling in row.spellings.split()}
 # Letters that stand for an operator only where their arguments look like it.
 SHY = frozenset(["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I"])
 # Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = ("argmax", "argmin", "stopgrad", "softmax", "const", "log", "exp", "Log", "max", "min", "KL", "Var", "ln", "sg", "Pr")
+TYPED = (
+    "argmax",
+    "argmin",
+    "stopgrad",
+    "softmax",
+    "const",
+    "log",
+    "exp",
+    "Log",
+    "max",
+    "min",
+    "KL",
+    "Var",
+    "ln",
+    "sg",
+    "Pr",
+)
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -60,18 +106,77 @@ RELATIONS = {
     **dict.fromkeys(["<", r"\lt", r"\ll"], "<"),
     **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
     **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
-    **dict.fromkeys([r"\triangleq", r"\equiv", r"\coloneqq", r"\coloneq", r"\colonequals", r"\doteq", "≡", "≜", ":=", r"\defeq", r"\eqdef"], ":="),
+    **dict.fromkeys(
+        [
+            r"\triangleq",
+            r"\equiv",
+            r"\coloneqq",
+            r"\coloneq",
+            r"\colonequals",
+            r"\doteq",
+            "≡",
+            "≜",
+            ":=",
+            r"\defeq",
+            r"\eqdef",
+        ],
+        ":=",
+    ),
     **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
     **dict.fromkeys([r"\neq", r"\ne", "≠"], "!="),
     **dict.fromkeys([r"\sim", "∼", r"\overset{iid}{\sim}", r"\thicksim"], "~"),
     **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
     **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
-    **dict.fromkeys([r"\to", r"\rightarrow", r"\longrightarrow", r"\mapsto", r"\xrightarrow", "→", r"\perp", r"\indep", r"\rightsquigarrow"], "->"),
+    **dict.fromkeys(
+        [
+            r"\to",
+            r"\rightarrow",
+            r"\longrightarrow",
+            r"\mapsto",
+            r"\xrightarrow",
+            "→",
+            r"\perp",
+            r"\indep",
+            r"\rightsquigarrow",
+        ],
+        "->",
+    ),
 }
-IMPLIES = frozenset([r"\Rightarrow", r"\implies", r"\Longrightarrow", r"\Leftrightarrow", r"\iff", r"\Longleftrightarrow", r"\therefore", r"\because", r"\impliedby", r"\Longleftarrow", "⇒", "⇔"])
-SHOWN = {"=": "=", ":=": ":=", ">=": "≥", "<=": "≤", ">": ">", "<": "<", "propto": "∝", "approx": "≈", "!=": "≠", "~": "∼", "<-": "←", "in": "∈", "->": "→"}
+IMPLIES = frozenset(
+    [
+        r"\Rightarrow",
+        r"\implies",
+        r"\Longrightarrow",
+        r"\Leftrightarrow",
+        r"\iff",
+        r"\Longleftrightarrow",
+        r"\therefore",
+        r"\because",
+        r"\impliedby",
+        r"\Longleftarrow",
+        "⇒",
+        "⇔",
+    ]
+)
+SHOWN = {
+    "=": "=",
+    ":=": ":=",
+    ">=": "≥",
+    "<=": "≤",
+    ">": ">",
+    "<": "<",
+    "propto": "∝",
+    "approx": "≈",
+    "!=": "≠",
+    "~": "∼",
+    "<-": "←",
+    "in": "∈",
+    "->": "→",
+}
 # Words and letters for a constant that nobody names.
-CONSTANTS = frozenset(["@const", "@constant", "@Const", "@cst", "@cste", "@constants", "@terms", "@C", r"\const", "c", "C"])
+CONSTANTS = frozenset(
+    ["@const", "@constant", "@Const", "@cst", "@cste", "@constants", "@terms", "@C", r"\const", "c", "C"]
+)
 NAMED = {
     "normal": r"cal:N @N \Normal \N @Normal bb:N @Gaussian \Gauss N",
     "bernoulli": r"@Bern @Bernoulli @Ber cal:B \Bern \Bernoulli \Ber",

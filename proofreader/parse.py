@@ -33,7 +33,33 @@ READINGS = {
 MAX_NESTING = 60
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
 USUAL_LAWS = frozenset(["p", "q", "r", "P", "Q", "@Pr", r"\Pr", r"\pi", r"\rho", "cal:P", "cal:Q", "bb:P", "@p", "@q"])
-USUAL_FUNCTIONS = frozenset(["f", "g", "h", "F", "G", "T", "u", r"\psi", r"\varphi", r"\phi", r"\sigma", r"\mu", "cal:F", "cal:L", "L", "J", "V", "U", "E", "cal:E", "cal:G", "cal:J", "s"])
+USUAL_FUNCTIONS = frozenset(
+    [
+        "f",
+        "g",
+        "h",
+        "F",
+        "G",
+        "T",
+        "u",
+        r"\psi",
+        r"\varphi",
+        r"\phi",
+        r"\sigma",
+        r"\mu",
+        "cal:F",
+        "cal:L",
+        "L",
+        "J",
+        "V",
+        "U",
+        "E",
+        "cal:E",
+        "cal:G",
+        "cal:J",
+        "s",
+    ]
+)
 TIMES = frozenset([r"\cdot", r"\times", "*", r"\ast", r"\odot", "·", "×", r"\circ@"])
 MINUS = frozenset(["-", "−", "–"])
 BRACKETS = frozenset(["()", "[]", "{}"])
@@ -68,13 +94,24 @@ def law_letters(symbols: Iterable[Symbol]) -> set[str]:
 def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
     inside = bracket.arguments[0]
     names = [s.name for s in inside]
-    double = any(n in DOUBLE_BARS for n in names) or any(a in BARS and b in BARS for a, b in zip(names, names[1:], strict=False))
+    double = any(n in DOUBLE_BARS for n in names) or any(
+        a in BARS and b in BARS for a, b in zip(names, names[1:], strict=False)
+    )
     if double:
         for at, symbol in enumerate(inside):
             alone = at + 1 == len(inside) or inside[at + 1].name in DOUBLE_BARS | BARS
-            if symbol.is_letter() and not named_law(symbol.key) and ((inside[at + 1 : at + 2] and inside[at + 1].name == "()") or alone):
+            if (
+                symbol.is_letter()
+                and not named_law(symbol.key)
+                and ((inside[at + 1 : at + 2] and inside[at + 1].name == "()") or alone)
+            ):
                 found.add(symbol.key)
-    elif sum(n in BARS for n in names) == 1 and previous.is_letter() and bracket.name == "()" and operator_named(previous.key) is None:
+    elif (
+        sum(n in BARS for n in names) == 1
+        and previous.is_letter()
+        and bracket.name == "()"
+        and operator_named(previous.key) is None
+    ):
         if not _of_one_family(inside) and not named_law(previous.key):
             found.add(previous.key)
 
@@ -82,7 +119,12 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
 def _of_one_family(inside: Sequence[Symbol]) -> bool:
     """Whether the arguments are several values of one parameter, as in EM's ``Q(\\theta \\mid \\theta_t)``."""
     names = [s for s in inside if s.is_letter()]
-    return len(names) > 1 and len({s.name for s in names}) == 1 and names[0].name in GREEK and len(names) * 2 - 1 == len(inside)
+    return (
+        len(names) > 1
+        and len({s.name for s in names}) == 1
+        and names[0].name in GREEK
+        and len(names) * 2 - 1 == len(inside)
+    )
 
 
 def _measure_letters(symbols: Sequence[Symbol]) -> set[str]:
@@ -121,7 +163,9 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
 
 
 def _is_index_letter(symbol: Symbol) -> bool:
-    return (len(symbol.name) == 1 and symbol.name.isalpha() and symbol.name.isascii() and symbol.style in ("", "cal")) or symbol.name in (r"\ell", r"\tau")
+    return (
+        len(symbol.name) == 1 and symbol.name.isalpha() and symbol.name.isascii() and symbol.style in ("", "cal")
+    ) or symbol.name in (r"\ell", r"\tau")
 
 
 def indices_of(symbols: Sequence[Symbol]) -> tuple[Part, ...] | None:
@@ -129,7 +173,11 @@ def indices_of(symbols: Sequence[Symbol]) -> tuple[Part, ...] | None:
     if len(symbols) == 1 and symbols[0].name == "()":
         symbols = symbols[0].arguments[0]
     parts = split(symbols, ",")
-    if len(parts) == 1 and (len(symbols) == 2 or flat(symbols) == "ijk") and all(_is_index_letter(s) and not s.sub for s in symbols):
+    if (
+        len(parts) == 1
+        and (len(symbols) == 2 or flat(symbols) == "ijk")
+        and all(_is_index_letter(s) and not s.sub for s in symbols)
+    ):
         parts = [(s,) for s in symbols]
     found = [index_of(part) for part in parts]
     return tuple(part for part in found if part is not None) if all(part is not None for part in found) else None
@@ -168,11 +216,26 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
 
 def _is_mark(symbols: Sequence[Symbol]) -> bool:
     """Whether a superscript makes another object and is no power: a star, a word, a time in brackets."""
-    if len(symbols) == 1 and symbols[0].name in ("()", "[]", "*", r"\ast", r"\star", r"\dagger", r"\circ", r"\sharp", "+", "-"):
+    if len(symbols) == 1 and symbols[0].name in (
+        "()",
+        "[]",
+        "*",
+        r"\ast",
+        r"\star",
+        r"\dagger",
+        r"\circ",
+        r"\sharp",
+        "+",
+        "-",
+    ):
         return True
     words = [s for s in symbols if s.name.startswith("@") and len(s.name) > 2]
     letters = "".join(s.name for s in symbols)
-    return bool(words) or letters in ("old", "new", "opt", "prior", "post", "prev", "next", "model", "data", "true") or any(s.name == r"\prime" for s in symbols)
+    return (
+        bool(words)
+        or letters in ("old", "new", "opt", "prior", "post", "prev", "next", "model", "data", "true")
+        or any(s.name == r"\prime" for s in symbols)
+    )
 
 
 class Parser:
@@ -243,7 +306,9 @@ class Parser:
             current.append(symbol)
             last = symbol
         if not current:
-            raise self.error("the side ends where something should follow" if last is not None else "one side is empty", last)
+            raise self.error(
+                "the side ends where something should follow" if last is not None else "one side is empty", last
+            )
         found.append((negative, current))
         return found
 
@@ -267,7 +332,9 @@ class Parser:
                 pending = items[at]
                 at += 1
                 if not factors or at == len(items):
-                    raise self.error(f"{pending.name} has nothing {'in front of' if not factors else 'behind'} it", pending)
+                    raise self.error(
+                        f"{pending.name} has nothing {'in front of' if not factors else 'behind'} it", pending
+                    )
                 continue
             negative = items[at].name in MINUS
             value, at, swallowed = self.operand(items, at + negative, rest)
@@ -279,7 +346,9 @@ class Parser:
             pending = None
         return _times(_dots(factors)), swallowed
 
-    def operand(self, items: Sequence[Symbol], at: int, rest: _Rest, *, log_of_one: bool = False) -> tuple[Node, int, bool]:
+    def operand(
+        self, items: Sequence[Symbol], at: int, rest: _Rest, *, log_of_one: bool = False
+    ) -> tuple[Node, int, bool]:
         """What begins at a place: an operator with its arguments, or a factor."""
         self.nesting += 1
         if self.nesting > MAX_NESTING:
@@ -313,7 +382,11 @@ class Parser:
         opened = following is not None and following.name in BRACKETS
         if opened and following is not None and self.separator(following.arguments[0], strict=True) is not None:
             return self.divergence_row(symbol)
-        if symbol.name == r"\arg" and following is not None and following.name in (r"\max", r"\min", r"\sup", r"\inf", "@max", "@min"):
+        if (
+            symbol.name == r"\arg"
+            and following is not None
+            and following.name in (r"\max", r"\min", r"\sup", r"\inf", "@max", "@min")
+        ):
             return operator_named("@arg" + following.name[-3:].replace("sup", "max").replace("inf", "min"))
         row = operator_named(symbol.key)
         if row is None or symbol.key not in SHY:
@@ -343,15 +416,25 @@ class Parser:
         for kind, words in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
             if any(word in text for word in words):
                 return next(row for row in _ROWS if row.kind == kind)
-        if symbol.sub is not None and symbol.name in ("D", "@D", "R", "@R") and not any(s.name.startswith("@") for s in symbol.sub):
-            return next(row for row in _ROWS if row.kind == "renyi") if not law_letters_in(symbol.sub, self.laws) and symbol.sub[0].name != "f" else None
+        if (
+            symbol.sub is not None
+            and symbol.name in ("D", "@D", "R", "@R")
+            and not any(s.name.startswith("@") for s in symbol.sub)
+        ):
+            return (
+                next(row for row in _ROWS if row.kind == "renyi")
+                if not law_letters_in(symbol.sub, self.laws) and symbol.sub[0].name != "f"
+                else None
+            )
         if symbol.name in ("D", "@D", "d", "@infdiv", "@H", "H") or symbol.key == "bb:D":
             return next(row for row in _ROWS if row.kind == ("entropy" if symbol.name in ("H", "@H") else "kl"))
         return operator_named(symbol.key)
 
     # Operators
 
-    def logarithm(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest, log_of_one: bool = False) -> tuple[Node, int, bool]:
+    def logarithm(
+        self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest, log_of_one: bool = False
+    ) -> tuple[Node, int, bool]:
         symbol = items[at]
         if at + 1 >= len(items) or items[at + 1].name in TIMES or items[at + 1].name == "/":
             raise self.error("a logarithm of nothing", symbol)
@@ -440,7 +523,9 @@ class Parser:
     def raised(self, value: Node, symbol: Symbol) -> Node:
         return value if symbol.sup is None else Node("power", (value, self.sum(symbol.sup)))
 
-    def covariance(self, items: Sequence[Symbol], at: int, draws: tuple[tuple[Name, ...], ...], laws: tuple[Node, ...]) -> tuple[Node, int, bool]:
+    def covariance(
+        self, items: Sequence[Symbol], at: int, draws: tuple[tuple[Name, ...], ...], laws: tuple[Node, ...]
+    ) -> tuple[Node, int, bool]:
         following = items[at + 1] if at + 1 < len(items) else None
         parts = split(following.arguments[0], ",") if following is not None and following.name in BRACKETS else []
         if len(parts) != 2:
@@ -461,12 +546,28 @@ class Parser:
                 continue
             left = [*waiting, *([part[:at]] if at is not None else [])]
             waiting = []
-            names = self.names([s for k, piece in enumerate(left) for s in ((*piece, Symbol(",", 0)) if k + 1 < len(left) else piece)]) if left else ()
+            names = (
+                self.names(
+                    [
+                        s
+                        for k, piece in enumerate(left)
+                        for s in ((*piece, Symbol(",", 0)) if k + 1 < len(left) else piece)
+                    ]
+                )
+                if left
+                else ()
+            )
             for number_, law in enumerate(self.laws_of(part[at + 1 :] if at is not None else part)):
                 laws.append(law)
                 draws.append(names if number_ == 0 else ())
         if waiting:
-            names = self.names([s for k, piece in enumerate(waiting) for s in ((*piece, Symbol(",", 0)) if k + 1 < len(waiting) else piece)])
+            names = self.names(
+                [
+                    s
+                    for k, piece in enumerate(waiting)
+                    for s in ((*piece, Symbol(",", 0)) if k + 1 < len(waiting) else piece)
+                ]
+            )
             draws.append(names)
         return tuple(draws), tuple(laws)
 
@@ -474,7 +575,9 @@ class Parser:
         symbol = part[0]
         if symbol.name == r"\prod" or len(part) > 1 and part[1].name == "()" or symbol.name in ("@sg", r"\sg"):
             return True
-        return len(part) == 1 and (symbol.key in self.laws or symbol.key in USUAL_LAWS or bool(named_law(symbol.key)) and symbol.key != "N")
+        return len(part) == 1 and (
+            symbol.key in self.laws or symbol.key in USUAL_LAWS or bool(named_law(symbol.key)) and symbol.key != "N"
+        )
 
     def laws_of(self, symbols: Sequence[Symbol]) -> list[Node]:
         """The densities in a product of densities."""
@@ -498,7 +601,9 @@ class Parser:
 
         return self.applied(operator, items, at, rest)
 
-    def applied(self, operator: Callable[[Node], Node], items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+    def applied(
+        self, operator: Callable[[Node], Node], items: Sequence[Symbol], at: int, rest: _Rest
+    ) -> tuple[Node, int, bool]:
         """A gradient of what follows."""
         if at + 1 >= len(items):
             raise self.error("a gradient of nothing", items[at])
@@ -534,7 +639,12 @@ class Parser:
         if symbol.name not in (r"\frac", r"\dfrac", r"\tfrac") or len(symbol.arguments) != 2:
             return None
         above, below = symbol.arguments
-        if len(above) != 1 or above[0].name not in ("d", r"\partial", "@d") or not below or below[0].name not in ("d", r"\partial", "@d"):
+        if (
+            len(above) != 1
+            or above[0].name not in ("d", r"\partial", "@d")
+            or not below
+            or below[0].name not in ("d", r"\partial", "@d")
+        ):
             return None
         names = self.differentials(below)
         return lambda inner: _differentiated(inner, names)
@@ -554,20 +664,34 @@ class Parser:
             raise self.error("a derivative that does not say with respect to what", below[0] if below else None)
         return found
 
-    def unbounded_integral(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+    def unbounded_integral(
+        self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest
+    ) -> tuple[Node, int, bool]:
         """An integral without its differential."""
         symbol = items[at]
         if symbol.sub is not None and any(RELATIONS.get(s.name) in (">", "<", ">=", "<=") for s in symbol.sub):
             raise self.error("an integral over a part of the values is not read", symbol)
         names = self.limits(symbol)
-        self.note(f"the integral over {', '.join(map(str, names))} has no d{names[0]}" if names else "an integral has no differential")
-        found = self.body(items, at + 1, lambda inner: Node("integral", (inner,), (names, False))) if at + 2 == len(items) else None
+        self.note(
+            f"the integral over {', '.join(map(str, names))} has no d{names[0]}"
+            if names
+            else "an integral has no differential"
+        )
+        found = (
+            self.body(items, at + 1, lambda inner: Node("integral", (inner,), (names, False)))
+            if at + 2 == len(items)
+            else None
+        )
         if found is not None:
             return (*found, False)
         if at + 1 >= len(items):
             raise self.error("an integral of nothing", symbol)
         if rest and self.otherwise("scope"):
-            return Node("integral", (self.terms([(False, list(items[at + 1 :])), *rest]),), (names, False)), len(items), True
+            return (
+                Node("integral", (self.terms([(False, list(items[at + 1 :])), *rest]),), (names, False)),
+                len(items),
+                True,
+            )
         body, swallowed = self.term(items[at + 1 :], [])
         return Node("integral", (body,), (names, False)), len(items), swallowed
 
@@ -604,7 +728,9 @@ class Parser:
         names: list[Name] = []
         body: list[Symbol] = []
         k, last = at + 1, at + 1
-        while k < len(symbols) and (len(names) < wanted or (names and self.differential(symbols, k) and not self.earlier_sign(symbols, at))):
+        while k < len(symbols) and (
+            len(names) < wanted or (names and self.differential(symbols, k) and not self.earlier_sign(symbols, at))
+        ):
             found = self.differential(symbols, k)
             if found is not None:
                 names.append(found[0])
@@ -618,22 +744,35 @@ class Parser:
             return None
         end = last
         if not body:
-            end = k = next((j for j in range(last, len(symbols)) if symbols[j].name in MINUS or symbols[j].name == "+"), len(symbols))
+            end = k = next(
+                (j for j in range(last, len(symbols)) if symbols[j].name in MINUS or symbols[j].name == "+"),
+                len(symbols),
+            )
             body = list(symbols[last:k])
         if not body:
             body = [Symbol("1", sign.start, sign.end)]
         return _Made(self.sum(body), sign, names, symbols[at + 1 : end]), end
 
     def numbers(self, sign: Symbol) -> bool:
-        return bool(sign.sub and sign.sup) and all(s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ())))
+        return bool(sign.sub and sign.sup) and all(
+            s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ()))
+        )
 
     def earlier_sign(self, symbols: Sequence[Symbol], at: int) -> bool:
         """Whether another integral sign to the left still waits for its differential."""
-        return any((row := operator_named(s.name)) is not None and row.form == "integral" and not isinstance(s, _Made) for s in symbols[:at])
+        return any(
+            (row := operator_named(s.name)) is not None and row.form == "integral" and not isinstance(s, _Made)
+            for s in symbols[:at]
+        )
 
     def differential(self, symbols: Sequence[Symbol], at: int) -> tuple[Name, int] | None:
         symbol = symbols[at]
-        if symbol.name not in ("d", "@d", r"\dd", r"\partial@", r"\diff", r"\d") or symbol.sub or symbol.style or at + 1 >= len(symbols):
+        if (
+            symbol.name not in ("d", "@d", r"\dd", r"\partial@", r"\diff", r"\d")
+            or symbol.sub
+            or symbol.style
+            or at + 1 >= len(symbols)
+        ):
             return None
         name = name_of(symbols[at + 1])
         if name is None or isinstance(symbols[at + 1], _Made):
@@ -680,18 +819,32 @@ class Parser:
             raise self.error("a product over the values of a variable is not read", symbol)
         return lambda body: Node("integral", (body,), (names, True))
 
-    def bounds(self, row: Operator, symbol: Symbol, head: Sequence[Symbol], relation: str, tail: Sequence[Symbol]) -> Callable[[Node], Node]:
+    def bounds(
+        self, row: Operator, symbol: Symbol, head: Sequence[Symbol], relation: str, tail: Sequence[Symbol]
+    ) -> Callable[[Node], Node]:
         names = self.names(head)
         first = index_of(tail)
         last = index_of(symbol.sup) if symbol.sup is not None else None
-        if len(names) != 1 or names[0].index or not isinstance(first, Index) or (symbol.sup is not None and not isinstance(last, Index)):
-            raise self.error("the range of this sum cannot be read" if symbol.sup is None or first is None else "the end of this sum cannot be read", symbol)
+        if (
+            len(names) != 1
+            or names[0].index
+            or not isinstance(first, Index)
+            or (symbol.sup is not None and not isinstance(last, Index))
+        ):
+            raise self.error(
+                "the range of this sum cannot be read"
+                if symbol.sup is None or first is None
+                else "the end of this sum cannot be read",
+                symbol,
+            )
         letter = names[0].base
         assert last is None or isinstance(last, Index)
         if relation == "!=":
             return lambda body: Node(row.kind, (body,), (letter, None, None, first))
         if relation in ("<", "<="):
-            return lambda body: Node(row.kind, (body,), (letter, Index("", 1), Index(first.letter, first.offset - (relation == "<")), None))
+            return lambda body: Node(
+                row.kind, (body,), (letter, Index("", 1), Index(first.letter, first.offset - (relation == "<")), None)
+            )
         lower = Index(first.letter, first.offset + 1) if relation == ">" else first
         return lambda body: Node(row.kind, (body,), (letter, lower, last, None))
 
@@ -805,7 +958,11 @@ class Parser:
         letter = Name("p")
         if symbol.sub is not None:
             found = name_of(symbol.sub[0]) if len(symbol.sub) == 1 else None
-            letter = found if found is not None and not _is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS else letter
+            letter = (
+                found
+                if found is not None and not _is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS
+                else letter
+            )
         return Node("information", (), (letter, first, second, self.names(given) if given else ()))
 
     # Factors
@@ -827,9 +984,15 @@ class Parser:
             return self.angle(symbol), at + 1
         if symbol.name in BARS:
             return self.absolute(items, at)
-        if symbol.key in CONSTANTS and symbol.sup is None and (symbol.name.startswith(("@", "\\")) or (symbol.sub is None and self.alone(items))):
+        if (
+            symbol.key in CONSTANTS
+            and symbol.sup is None
+            and (symbol.name.startswith(("@", "\\")) or (symbol.sub is None and self.alone(items)))
+        ):
             return Node("constant", (), (symbol.key,)), at + 1
-        if symbol.name == "@e" or (symbol.name == "e" and (symbol.sup is not None or (at and items[at - 1].name == r"\pi"))):
+        if symbol.name == "@e" or (
+            symbol.name == "e" and (symbol.sup is not None or (at and items[at - 1].name == r"\pi"))
+        ):
             return Node("exp", (self.sum(symbol.sup or (Symbol("1", 0),)),)), at + 1
         if symbol.name == r"\pi" and not self.is_law_call(items, at) and r"\pi" not in self.laws and symbol.sub is None:
             return self.raised(number(3.141592653589793), symbol), at + 1
@@ -865,7 +1028,14 @@ class Parser:
     def fraction(self, symbol: Symbol) -> Node:
         above, below = symbol.arguments[:2]
         marks = ("d", r"\partial", "@d")
-        if len(above) > 1 and above[0].name in marks and below and below[0].name == above[0].name and len(below) > 1 and name_of(replace(below[1], sup=None)) is not None:
+        if (
+            len(above) > 1
+            and above[0].name in marks
+            and below
+            and below[0].name == above[0].name
+            and len(below) > 1
+            and name_of(replace(below[1], sup=None)) is not None
+        ):
             start = 1
             return _differentiated(self.sum(above[start:]), self.differentials(below))
         return Node("quotient", (self.sum(above), self.sum(below)))
@@ -899,7 +1069,13 @@ class Parser:
         symbol = items[at]
         bracket = items[at + 1] if at + 1 < len(items) and items[at + 1].name in ("()", "[]") else None
         named = named_law(symbol.key)
-        if named and bracket is not None and bracket.name == "()" and (symbol.key not in ("N", "@U") or any(s.name == "," for s in bracket.arguments[0])) and symbol.key not in self.laws:
+        if (
+            named
+            and bracket is not None
+            and bracket.name == "()"
+            and (symbol.key not in ("N", "@U") or any(s.name == "," for s in bracket.arguments[0]))
+            and symbol.key not in self.laws
+        ):
             return self.raised(self.named(named, bracket), bracket), at + 2
         if bracket is not None and bracket.arguments[0] and self.is_density(symbol, bracket):
             return self.density(symbol, bracket), at + 2
@@ -920,14 +1096,18 @@ class Parser:
         return Node("name", (), (name, ()))
 
     def is_density(self, symbol: Symbol, bracket: Symbol) -> bool:
-        if bracket.name != "()" or (symbol.style == "cal" and symbol.key not in self.laws and symbol.key not in USUAL_LAWS):
+        if bracket.name != "()" or (
+            symbol.style == "cal" and symbol.key not in self.laws and symbol.key not in USUAL_LAWS
+        ):
             return False
         content = bracket.arguments[0]
         if _of_one_family(content) and symbol.key not in ("p", "q"):
             return False
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
-        known = symbol.key in self.laws or symbol.key in USUAL_LAWS or (self.of_laws and symbol.key not in USUAL_FUNCTIONS)
+        known = (
+            symbol.key in self.laws or symbol.key in USUAL_LAWS or (self.of_laws and symbol.key not in USUAL_FUNCTIONS)
+        )
         return bool(known) and self.lists_names(content)
 
     def lists_names(self, content: Sequence[Symbol]) -> bool:
@@ -988,7 +1168,11 @@ class Parser:
     def is_variable_label(self, part: Sequence[Symbol]) -> bool:
         """``p_X(x)`` and ``p_{X|Z}(x|z)`` repeat in capitals what their arguments say."""
         letters = [s for s in part if s.is_letter()]
-        return bool(letters) and all(s.name.isupper() and len(s.name) == 1 for s in letters) and all(s.is_letter() or s.name in BARS | {","} for s in part)
+        return (
+            bool(letters)
+            and all(s.name.isupper() and len(s.name) == 1 for s in letters)
+            and all(s.is_letter() or s.name in BARS | {","} for s in part)
+        )
 
     def density_letter(self, symbol: Symbol) -> Node:
         letter, parameters = self.decorated(symbol)
@@ -1019,7 +1203,10 @@ class Parser:
             last = index_of(braces.sup) if braces.sup is not None else None
             if braces.sub is not None and len(inner) == 1 and inner[0].index:
                 first = index_of(split(braces.sub, "=")[-1])
-                ends = (first if isinstance(first, Index) and "=" in [s.name for s in braces.sub] else Index("", 1), last if isinstance(last, Index) else Index(split(braces.sub, "=")[0][0].name.upper()))
+                ends = (
+                    first if isinstance(first, Index) and "=" in [s.name for s in braces.sub] else Index("", 1),
+                    last if isinstance(last, Index) else Index(split(braces.sub, "=")[0][0].name.upper()),
+                )
                 return (Name(inner[0].base, (*inner[0].index[:-1], Span(*ends)), inner[0].mark),)
             return inner
         found: list[Name] = []
@@ -1103,9 +1290,9 @@ class _Made(Symbol):
 
 
 _Rest = list[tuple[bool, list[Symbol]]]
-_ROWS = tuple(row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None) + (
-    Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
-)
+_ROWS = tuple(
+    row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
+) + (Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),)
 
 
 def _times(factors: list[Node]) -> Node:
@@ -1145,7 +1332,14 @@ def _cut(symbols: Sequence[Symbol], separators: frozenset[str]) -> tuple[tuple[S
 def _is_unknown_command(symbol: Symbol) -> bool:
     """A macro that some other file defines, in the place of a variable."""
     name = symbol.name
-    return name.startswith("\\") and name[1:].isalpha() and len(name) > 2 and operator_named(name) is None and name not in RELATIONS | dict.fromkeys(DOTS | BARS | DOUBLE_BARS) and not name.startswith((r"\begin", r"\end"))
+    return (
+        name.startswith("\\")
+        and name[1:].isalpha()
+        and len(name) > 2
+        and operator_named(name) is None
+        and name not in RELATIONS | dict.fromkeys(DOTS | BARS | DOUBLE_BARS)
+        and not name.startswith((r"\begin", r"\end"))
+    )
 
 
 def _is_bare(name: Name) -> bool:
@@ -1167,7 +1361,9 @@ def _is_transpose(symbols: Sequence[Symbol]) -> bool:
 def _used_as_index(letter: str, symbols: Iterable[Symbol]) -> bool:
     for symbol in symbols:
         scripts = [*(symbol.sub or ()), *(s for s in (symbol.sup or ()) if s.name == "()" or s.name == letter)]
-        if any(s.name == letter or (s.arguments and letter in flat([s])) for s in scripts) or _used_as_index(letter, (s for a in symbol.arguments for s in a)):
+        if any(s.name == letter or (s.arguments and letter in flat([s])) for s in scripts) or _used_as_index(
+            letter, (s for a in symbol.arguments for s in a)
+        ):
             return True
         if symbol.sub is not None and _used_as_index(letter, symbol.sub):
             return True
@@ -1181,7 +1377,10 @@ def _span_of(part: Sequence[Symbol]) -> Name | None:
 
 def law_letters_in(symbols: Iterable[Symbol], laws: set[str]) -> bool:
     """Whether some letter of a density occurs."""
-    return any(s.key in laws or s.key in USUAL_LAWS or law_letters_in((t for a in s.arguments for t in a), laws) for s in symbols)
+    return any(
+        s.key in laws or s.key in USUAL_LAWS or law_letters_in((t for a in s.arguments for t in a), laws)
+        for s in symbols
+    )
 
 
 def _unknown(name: str) -> str:

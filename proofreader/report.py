@@ -119,12 +119,18 @@ class DerivationLine:
         if self.cause:
             found.append(self.cause)
         if self.condition:
-            found.append(f"holds if {self.condition}" if self.verdict in ("holds_if", "false") else f"needs {self.condition}")
+            found.append(
+                f"holds if {self.condition}" if self.verdict in ("holds_if", "false") else f"needs {self.condition}"
+            )
         return [*found, *self.notes]
 
     def as_dict(self) -> dict[str, Any]:
         """The line as plain data."""
-        data: dict[str, Any] = {"latex": " ".join(self.latex.split()), "relation": self.relation, "verdict": self.verdict}
+        data: dict[str, Any] = {
+            "latex": " ".join(self.latex.split()),
+            "relation": self.relation,
+            "verdict": self.verdict,
+        }
         for name in ("condition", "cause"):
             if getattr(self, name):
                 data[name] = getattr(self, name)
@@ -196,7 +202,9 @@ class DerivationReport:
         for line in self.lines:
             remarks = "".join(f"<div>{_with_formulas(remark)}</div>" for remark in line.remarks())
             if line.error is not None and line.error.latex:
-                remarks += f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
+                remarks += (
+                    f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
+                )
             rows.append(
                 '<tr style="background:none;vertical-align:top">'
                 f'<td role="img" aria-label="{line.verdict}" title="{line.verdict}" '
@@ -227,4 +235,6 @@ def _with_formulas(remark: str) -> str:
 
 
 def _formula(latex: str) -> str:
-    return f'<span class="math notranslate nohighlight tex2jax_process mathjax_process">\\({html.escape(latex)}\\)</span>'
+    return (
+        f'<span class="math notranslate nohighlight tex2jax_process mathjax_process">\\({html.escape(latex)}\\)</span>'
+    )

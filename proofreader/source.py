@@ -20,8 +20,12 @@ MAX_TOKENS = 6_000
 MAX_EXPANSIONS = 800
 _TOKEN = re.compile(r"\\[A-Za-z@]+\*?|\\.|%[^\n]*(?:\n|$)|\s+|.", re.DOTALL)
 _NAME = r"\s*\{?\s*(\\[A-Za-z@]+|\\.)\s*\}?\s*"
-_COMMAND = re.compile(rf"\\(?:re|provide)?(?:newcommand|robustcmd)\*?{_NAME}(?:\[(\d)\]\s*)?(?:\[([^\]]*)\]\s*)?(?=\{{)")
-_DECLARED = re.compile(rf"\\(?:NewDocumentCommand|DeclareDocumentCommand|RenewDocumentCommand){_NAME}\{{([^{{}}]*)\}}\s*(?=\{{)")
+_COMMAND = re.compile(
+    rf"\\(?:re|provide)?(?:newcommand|robustcmd)\*?{_NAME}(?:\[(\d)\]\s*)?(?:\[([^\]]*)\]\s*)?(?=\{{)"
+)
+_DECLARED = re.compile(
+    rf"\\(?:NewDocumentCommand|DeclareDocumentCommand|RenewDocumentCommand){_NAME}\{{([^{{}}]*)\}}\s*(?=\{{)"
+)
 _DEF = re.compile(r"\\(?:g|e|x)?def\s*(\\[A-Za-z@]+)\s*((?:#\d)*)\s*(?=\{)")
 _OPERATOR = re.compile(rf"\\DeclareMathOperator\*?{_NAME}(?=\{{)")
 _PAIRED = re.compile(rf"\\DeclarePairedDelimiter(XPP|X)?{_NAME}(?:\[(\d)\]\s*)?(?=\{{)")
@@ -180,7 +184,9 @@ class _Expander:
             else:
                 output.append(token)
             if len(output) + len(self.pending) > MAX_TOKENS:
-                raise DerivationSyntaxError(f"longer than {MAX_TOKENS} symbols: give it in pieces", self.latex, token.start)
+                raise DerivationSyntaxError(
+                    f"longer than {MAX_TOKENS} symbols: give it in pieces", self.latex, token.start
+                )
         return output
 
     def spend(self, token: Token) -> None:

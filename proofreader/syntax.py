@@ -100,7 +100,9 @@ def number(value: float) -> Node:
     return Node("number", (), (float(value),))
 
 
-def density(letter: Name, left: tuple[Name, ...] = (), right: tuple[Name, ...] = (), parameters: tuple[Name, ...] = ()) -> Node:
+def density(
+    letter: Name, left: tuple[Name, ...] = (), right: tuple[Name, ...] = (), parameters: tuple[Name, ...] = ()
+) -> Node:
     """The density of some variables given others."""
     return Node("density", (), (letter, left, right, parameters))
 
@@ -192,7 +194,9 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "constant": lambda n: r"\text{const}",
     "dot": lambda n: rf"{to_latex(n.parts[0], 3)}^\top {to_latex(n.parts[1], 3)}",
     "at": lambda n: rf"{to_latex(n.parts[0], 1)}|_{{{n.data[0]}={to_latex(n.parts[1])}}}",
-    "named": lambda n: rf"\mathrm{{{n.data[0]}}}({_names(n.data[1])}{'; ' if n.data[1] else ''}{', '.join(to_latex(p) for p in n.parts)})",
+    "named": lambda n: (
+        rf"\mathrm{{{n.data[0]}}}({_names(n.data[1])}{'; ' if n.data[1] else ''}{', '.join(to_latex(p) for p in n.parts)})"
+    ),
     "information": _information,
     "integral": _integral,
     "expect": _average,
@@ -208,7 +212,13 @@ def to_latex(node: Node, tight: int = 0) -> str:
     """A node as LaTeX, in brackets where its surroundings bind as tightly as ``tight``."""
     text = _PRINTERS.get(node.kind, _plain)(node)
     loose = _LOOSE.get(node.kind, 4)
-    return f"({text})" if loose <= tight and not (tight == 1 and loose == 2) and not (tight == 2 and loose == 2 and node.kind != "times") else text
+    return (
+        f"({text})"
+        if loose <= tight
+        and not (tight == 1 and loose == 2)
+        and not (tight == 2 and loose == 2 and node.kind != "times")
+        else text
+    )
 
 
 def in_text(node: Node) -> str:
