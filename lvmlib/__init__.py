@@ -35,15 +35,15 @@ from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_sm
 
 if TYPE_CHECKING:
     from lvmlib import data, explorers, plots
-    from lvmlib.derivation import DerivationReport, check_derivation
     from lvmlib.training import History, NonFiniteLossError, fit, load
+    from proofreader import DerivationReport, check_derivation
 
 # Loaded when first asked for, as they need more than torch and NumPy: the module, and the name in it, if any.
 _LOADED_LATER: dict[str, tuple[str, str | None]] = {
-    "DerivationReport": ("lvmlib.derivation", "DerivationReport"),
+    "DerivationReport": ("proofreader", "DerivationReport"),
     "History": ("lvmlib.training", "History"),
     "NonFiniteLossError": ("lvmlib.training", "NonFiniteLossError"),
-    "check_derivation": ("lvmlib.derivation", "check_derivation"),
+    "check_derivation": ("proofreader", "check_derivation"),
     "data": ("lvmlib.data", None),
     "explorers": ("lvmlib.explorers", None),
     "fit": ("lvmlib.training", "fit"),

@@ -1,0 +1,121 @@
+"""What a line is: a claim, or something that states nothing that could be false."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from proofreader.names import law_key, names_in
+from proofreader.syntax import Name, Node
+
+__all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
+
+_STATES_NOTHING = {
+    "~": "a declaration of how a variable is drawn",
+    ":=": "a definition",
+    "=:": "a definition",
+    "<-": "an update",
+    "->": "a map or a limit, not a relation between two values",
+    "in": "a declaration of where a value lies",
+}
+
+
+def kind_of_relation(relation: str) -> str:
+    """Why a relation claims nothing, whatever stands beside it; empty for one that may."""
+    return _STATES_NOTHING.get(relation, "")
+
+
+def letters_of(node: Node) -> set[str]:
+    """The letters of the densities in a tree, without their index."""
+    return {n.data[0].base + n.data[0].mark for n in node.walk() if n.kind == "density"}
+
+
+def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -> str:
+    """Why an equation with this side alone is a definition or a choice; empty if it is a claim.
+
+    Args:
+        pattern: The side that may be a name.
+        body: The other side.
+        known: The names that are defined already.
+        first: Whether the pattern is the first side of its chain.
+    """
+    if pattern.kind == "name":
+        return _defines_name(pattern, body, known)
+    if (
+        pattern.kind == "log"
+        and first
+        and pattern.parts[0].kind == "density"
+        and (pattern.parts[0].data[0].mark or has_any([body], {"constant"}))
+    ):
+        pattern = pattern.parts[0]
+    if pattern.kind == "density" and law_key(pattern.data[0]) in known:
+        return ""
+    if (
+        pattern.kind == "density"
+        and first
+        and pattern.data[1]
+        and pattern.data[0].base + pattern.data[0].mark not in letters_of(body)
+    ):
+        letter = law_key(pattern.data[0])
+        if has_any([body], {"expect", "integral"}) and any(n.kind == "name" and n.parts for n in body.walk()):
+            return ""
+        return (
+            f"a choice or definition of {letter}"
+            if has_any([body], {"density", "name", "named", "argmax", "argmin"})
+            else ""
+        )
+    return ""
+
+
+def _defines_name(pattern: Node, body: Node, known: Collection[str]) -> str:
+    name = pattern.data[0]
+    used: set[Name] = set(names_in(body))
+    if name in used or name.base + name.mark in known:
+        return ""
+    if pattern.parts and any(n.base == name.base and n.mark == name.mark for n in used):
+        return ""
+    if body.kind == "name" and not body.parts and not pattern.parts:
+        return ""
+    return f"a definition of {name}"
+
+
+def is_condition(relation: str, left: Node, right: Node) -> str:
+    """Why a comparison is a condition on a density or a number, as ``q(x) > 0`` is; empty if it is a claim."""
+    simple = {"density", "name", "number"}
+    if (
+        relation in (">", "<", ">=", "<=", "!=")
+        and left.kind in simple
+        and right.kind in simple
+        and "number" in (left.kind, right.kind)
+    ):
+        return "a condition, not a claim"
+    if relation == "=" and simplex_of(left, right):
+        return "a constraint, not a claim"
+    return ""
+
+
+def simplex_of(left: Node, right: Node) -> str:
+    """The name in a constraint such as that some weights sum to one; empty for anything else."""
+    if (
+        right.kind == "number"
+        and right.data[0] == 1
+        and left.kind == "series"
+        and left.parts[0].kind == "name"
+        and not left.parts[0].parts
+    ):
+        name: Name = left.parts[0].data[0]
+        return name.base
+    return ""
+
+
+def is_stationarity(left: Node, right: Node) -> bool:
+    """Whether an equation sets a derivative to zero."""
+    for one, other in ((left, right), (right, left)):
+        inner = one.parts[0] if one.kind == "negative" else one
+        if other.kind == "number" and other.data[0] == 0 and inner.kind == "gradient":
+            return True
+    return False
+
+
+def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
+    """Whether a node of some kinds occurs."""
+    return any(node.kind in kinds for tree in trees for node in tree.walk())

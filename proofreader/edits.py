@@ -1,0 +1,221 @@
+"""Single edits of a side that a slip of the pen may have undone; which of them makes the line hold is found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from proofreader.names import names_in
+from proofreader.syntax import Name, Node, in_text, number
+
+__all__ = ["Edit", "edits"]
+
+
+class Edit(NamedTuple):
+    """What was changed, in words, and the side after the change."""
+
+    words: str
+    tree: Node
+
+
+Local = Callable[[Node], Iterator[Edit]]
+_AVERAGES = frozenset(["expect", "integral", "series", "product"])
+_LAWS = frozenset(["expect", "variance", "covariance"])
+
+
+def _log(node: Node) -> Node:
+    return Node("log", (node,))
+
+
+def _negative(node: Node) -> Node:
+    return Node("negative", (node,))
+
+
+def _everywhere(tree: Node, local: Local) -> Iterator[Edit]:
+    """A local change at every node, one at a time; the laws of expectations are left to changes of densities."""
+    yield from local(tree)
+    for at, part in enumerate(tree.parts):
+        for words, changed in _everywhere(part, local):
+            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])))
+
+
+def _of_values(tree: Node, local: Local) -> Iterator[Edit]:
+    """A local change at every node that is a number, not at the densities under expectations or in divergences."""
+    yield from local(tree)
+    first = len(tree.parts) - 1 if tree.kind in _LAWS else 0
+    if tree.kind in ("kl", "chi2", "renyi", "tv", "js", "entropy"):
+        return
+    for at in range(first, len(tree.parts)):
+        for words, changed in _of_values(tree.parts[at], local):
+            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])))
+
+
+def _logs(node: Node) -> Iterator[Edit]:
+    """A logarithm too many, one too few, or one on the wrong side of an expectation."""
+    if node.kind == "log":
+        inner = node.parts[0]
+        yield Edit(f"without the logarithm in front of {in_text(inner)}", inner)
+        if inner.kind == "expect":
+            yield Edit(
+                "with the logarithm inside the expectation",
+                replace(inner, parts=(*inner.parts[:-1], _log(inner.parts[-1]))),
+            )
+    if node.kind == "expect":
+        body = node.parts[-1]
+        if body.kind == "log":
+            yield Edit(
+                "with the logarithm outside the expectation",
+                _log(replace(node, parts=(*node.parts[:-1], body.parts[0]))),
+            )
+        else:
+            yield Edit("with a logarithm inside the expectation", replace(node, parts=(*node.parts[:-1], _log(body))))
+    if node.kind in ("expect", "integral", "density", "quotient", "times", "series"):
+        yield Edit(f"with a logarithm in front of {in_text(node)}", _log(node))
+
+
+def _arguments(node: Node) -> Iterator[Edit]:
+    """Arguments in the wrong order, and fractions upside down."""
+    if node.kind in ("kl", "chi2", "renyi"):
+        swapped = replace(node, parts=(node.parts[1], node.parts[0], *node.parts[2:]))
+        yield Edit(f"with the arguments of {in_text(node)} swapped", swapped)
+    if node.kind == "quotient":
+        yield Edit(f"with the fraction {in_text(node)} turned over", replace(node, parts=node.parts[::-1]))
+
+
+def _signs(node: Node) -> Iterator[Edit]:
+    """A sign that is wrong."""
+    if node.kind == "negative":
+        yield Edit(f"without the minus in front of {in_text(node.parts[0])}", node.parts[0])
+    if node.kind == "sum":
+        for at, term in enumerate(node.parts):
+            if term.kind != "negative":
+                yield Edit(f"with a minus in front of {in_text(term)}", _with(node, at, _negative(term)))
+    if node.kind in ("kl", "expect", "entropy", "log"):
+        yield Edit(f"with a minus in front of {in_text(node)}", _negative(node))
+
+
+def _with(node: Node, at: int, *parts: Node) -> Node:
+    rest = (*node.parts[:at], *parts, *node.parts[at + 1 :])
+    return rest[0] if len(rest) == 1 and node.kind in ("sum", "times") else replace(node, parts=rest)
+
+
+def _dropped(node: Node) -> Iterator[Edit]:
+    """Something too much."""
+    words = {"times": "factor", "sum": "term"}.get(node.kind)
+    for at, part in enumerate(node.parts) if words else ():
+        yield Edit(f"without the {words} {in_text(part)}", _with(node, at))
+    if node.kind == "quotient":
+        yield Edit(f"without the denominator {in_text(node.parts[1])}", node.parts[0])
+    if node.kind == "power":
+        yield Edit(f"without the exponent {in_text(node.parts[1])}", node.parts[0])
+
+
+def _exchanged(densities: Sequence[Node]) -> Local:
+    """Another density of the display in the place of one, or the same with something else behind its bar."""
+
+    def local(node: Node) -> Iterator[Edit]:
+        if node.kind != "density" or not node.data[1]:
+            return
+        letter, left, right, parameters = node.data
+        options = [d for d in densities if d != node]
+        behind = tuple(dict.fromkeys(n for d in densities for n in d.data[1] if n not in left and n not in right))
+        options += [replace(node, data=(letter, left, (name,), parameters)) for name in behind[:2] if not right]
+        if right:
+            options += [
+                replace(node, data=data)
+                for data in (
+                    (letter, left, (), parameters),
+                    (letter, right, left, parameters),
+                    (letter, (*left, *right), (), parameters),
+                )
+            ]
+        elif len(left) > 1:
+            options += [
+                replace(node, data=(letter, left[:1], left[1:], parameters)),
+                replace(node, data=(letter, left[1:], left[:1], parameters)),
+            ]
+        for option in dict.fromkeys(options):
+            yield Edit(f"with {in_text(option)} for {in_text(node)}", option)
+
+    return local
+
+
+def _added(factors: Sequence[Node]) -> Local:
+    """A factor or a denominator that was left out; nothing is divided by itself."""
+
+    def local(node: Node) -> Iterator[Edit]:
+        if node.kind not in ("times", "density", "quotient", "expect", "integral", "series", "power", "log", "kl"):
+            return
+        for factor in factors:
+            if factor != node and not (node.kind == "quotient" and factor in node.parts):
+                yield Edit(f"with a factor {in_text(factor)} at {in_text(node)}", Node("times", (factor, node)))
+                if factor.kind == "density":
+                    yield Edit(f"with {in_text(node)} divided by {in_text(factor)}", Node("quotient", (node, factor)))
+
+    return local
+
+
+def _terms(inner: Sequence[Node]) -> Local:
+    """A term that was left out."""
+
+    def local(node: Node) -> Iterator[Edit]:
+        if node.kind in ("sum", "expect", "kl", "log", "series", "negative", "integral", "entropy"):
+            for part in inner:
+                yield Edit(f"with {in_text(_log(part))} added", Node("sum", (node, _log(part))))
+                yield Edit(f"with {in_text(_log(part))} subtracted", Node("sum", (node, _negative(_log(part)))))
+
+    return local
+
+
+def _conditioned(tree: Node, behind: Sequence[Name]) -> Iterator[Edit]:
+    """All densities of a q given a variable at once, for a q that lost its subscript and its bar."""
+    letters = {n.data[0] for n in tree.walk() if n.kind == "density" and n.data[1] and not n.data[2]}
+    for letter in letters:
+        for name in behind:
+            shown: list[str] = []
+
+            def change(node: Node, letter: Name = letter, name: Name = name, shown: list[str] = shown) -> Node:
+                if (
+                    node.kind == "density"
+                    and node.data[0] == letter
+                    and node.data[1]
+                    and not node.data[2]
+                    and name not in node.data[1]
+                ):
+                    changed = replace(node, data=(*node.data[:2], (name,), *node.data[3:]))
+                    shown.append(f"with {in_text(changed)} for {in_text(node)}")
+                    return changed
+                return node.map(lambda n: change(n, letter, name, shown))
+
+            changed = change(tree)
+            if len(shown) > 1:
+                yield Edit(shown[0], changed)
+
+
+def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[str]) -> Iterator[Edit]:
+    """All single edits of a side, those of the likeliest slips first.
+
+    Args:
+        tree: The side.
+        other: The other side, which is no repair of this one.
+        densities: The densities that occur in the display.
+        sizes: The sizes, such as ``K``, that occur in it.
+    """
+    known = list(dict.fromkeys(d for d in densities if d.data[1] and d.data[1][0].base))
+    ratios = [Node("quotient", (number(1), Node("name", (), (Name(size), ())))) for size in sizes] + [
+        number(2),
+        number(0.5),
+    ]
+    variables = list(dict.fromkeys(n for d in known for n in names_in(d)))
+    if tree.kind not in ("sum", "negative", "number"):
+        yield Edit("with a logarithm in front", _log(tree))
+    for local in (_logs, _arguments, _signs):
+        yield from _of_values(tree, local)
+    yield from _conditioned(tree, variables[:4])
+    itself = other.parts[0] if other.kind == "log" else other
+    options = [d for d in known if d != itself]
+    yield from _of_values(tree, _dropped)
+    yield from _everywhere(tree, _exchanged(options))
+    yield from _of_values(tree, _added([*options, *ratios]))
+    yield from _of_values(tree, _terms([*options, *ratios]))

@@ -1,0 +1,321 @@
+r"""What the names of a display are: variables, their indices and families, parameters, densities and sizes.
+
+Differently decorated names are different objects. A family such as :math:`z_1, \dots, z_K` consists of **parts** (variables
+of their own) where some density takes two of its members at once, and of **copies** (further values of one variable, or
+independent draws) otherwise. A parameter with another decoration is another value of the same parameter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from proofreader.errors import DerivationSyntaxError
+from proofreader.syntax import Index, Name, Node, Others, Part, Span
+
+__all__ = ["Names", "Sizes", "law_key", "names_in", "renamed", "variant_key"]
+
+
+def law_key(letter: Name) -> str:
+    """What tells the letter of one density from that of another."""
+    return letter.base + letter.mark + (f"_{{{','.join(map(str, letter.index))}}}" if letter.index else "")
+
+
+def variant_key(key: str, parameters: Iterable[Name]) -> str:
+    """The letter of a density at a decorated value of a parameter, which a definition may give by itself."""
+    decorated = [str(p) for p in parameters if p.mark or p.index]
+    return f"{key};{','.join(decorated)}" if decorated else key
+
+
+def names_in(node: Node) -> Iterator[Name]:
+    """All variables and scalars in a tree, and the parameters of densities and functions."""
+    for found in node.walk():
+        if found.kind == "density":
+            for names in found.data[1:4]:
+                yield from names
+        elif found.kind == "name":
+            yield found.data[0]
+            yield from found.data[1]
+        elif found.kind == "information":
+            for names in found.data[1:4]:
+                yield from names
+        elif found.kind in ("expect", "variance", "covariance"):
+            for names in found.data[0]:
+                yield from names
+        elif found.kind in ("integral", "gradient", "max", "min", "argmax", "argmin"):
+            yield from found.data[0]
+        elif found.kind == "named":
+            yield from found.data[1]
+
+
+def renamed(
+    node: Node,
+    names: Mapping[Name, Name],
+    indices: Mapping[str, Index] | None = None,
+    letters: Mapping[str, Name] | None = None,
+) -> Node:
+    """A tree with other variables, indices and letters of densities put in."""
+    indices = indices or {}
+    letters = letters or {}
+
+    def index(part: Part) -> Part:
+        if isinstance(part, Index):
+            other = indices.get(part.letter)
+            return Index(other.letter, other.offset + part.offset) if other is not None else part
+        if isinstance(part, Span):
+            first, last = index(part.first), index(part.last)
+            return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else part
+        inner = index(part.index)
+        return Others(part.how, inner) if isinstance(inner, Index) else part
+
+    def name(old: Name) -> Name:
+        if old in names:
+            return names[old]
+        return replace(old, index=tuple(map(index, old.index))) if old.index and indices else old
+
+    def many(olds: tuple[Name, ...]) -> tuple[Name, ...]:
+        return tuple(map(name, olds))
+
+    def change(old: Node) -> Node:
+        new = old.map(change)
+        if new.kind == "density":
+            letter, left, right, parameters = new.data
+            letter = letters.get(law_key(letter), name(letter) if letter.index else letter)
+            return replace(new, data=(letter, many(left), many(right), many(parameters)))
+        if new.kind == "name":
+            own = new.data[0]
+            shift = indices.get(own.base) if not own.index and not own.mark and not new.parts else None
+            if shift is not None:
+                moved = Node("name", (), (Name(shift.letter), ())) if shift.letter else Node("number", (), (0.0,))
+                return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
+            return replace(new, data=(name(own), many(new.data[1])))
+        if new.kind in ("series", "product"):
+            ends = tuple(index(end) if end is not None else None for end in new.data[1:])
+            return replace(new, data=(new.data[0], *ends))
+        if new.kind in ("expect", "variance", "covariance"):
+            return replace(new, data=(tuple(many(names) for names in new.data[0]),))
+        if new.kind == "integral":
+            return replace(new, data=(many(new.data[0]), new.data[1]))
+        if new.kind in ("gradient", "max", "min", "argmax", "argmin"):
+            return replace(new, data=(many(new.data[0]),))
+        if new.kind == "information":
+            return replace(new, data=(new.data[0], *(many(names) for names in new.data[1:])))
+        return new
+
+    return change(node) if names or indices or letters else node
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The values of size letters and of free indices in one kind of world."""
+
+    numbers: tuple[tuple[str, int], ...] = ()
+    free: int = 1
+
+    def get(self, letter: str) -> int | None:
+        """The value of a size letter, if it is one."""
+        return dict(self.numbers).get(letter)
+
+
+@dataclass(slots=True)
+class Signature:
+    """One way in which a density occurs: its variables, what it is given, and its parameters."""
+
+    left: tuple[Name, ...]
+    right: tuple[Name, ...]
+    parameters: tuple[Name, ...]
+
+
+@dataclass(slots=True)
+class Names:
+    """The names of a display, collected from its trees."""
+
+    trees: list[Node]
+    parts: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
+    lefts: set[str] = field(default_factory=set)
+    laws: dict[str, list[Signature]] = field(default_factory=dict)
+    letters: dict[str, Name] = field(default_factory=dict)
+    parameters: dict[str, list[str]] = field(default_factory=dict)
+    bounds: dict[str, list[tuple[Index | None, Index | None]]] = field(default_factory=dict)
+    size_letters: set[str] = field(default_factory=set)
+    free_letters: list[str] = field(default_factory=list)
+    positive: set[str] = field(default_factory=set)
+    summed: set[str] = field(default_factory=set)
+    gradients: set[str] = field(default_factory=set)
+    extremised: set[str] = field(default_factory=set)
+    measures: list[Node] = field(default_factory=list)
+    joined: set[str] = field(default_factory=set)
+    weights: list[Node] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for tree in self.trees:
+            for node in tree.walk():
+                self.note(node)
+        for tree in self.trees:
+            self.note_positive(tree, False)
+        self.settle()
+        self.averaged()
+
+    def note(self, node: Node) -> None:
+        """Takes what one node says about names."""
+        if node.kind == "density":
+            self.note_density(node)
+        elif node.kind in ("series", "product"):
+            self.bounds.setdefault(node.data[0], []).append((node.data[1], node.data[2]))
+        elif node.kind == "integral":
+            self.variables |= {name.base for name in node.data[0]}
+            factors = node.parts[0].parts if node.parts[0].kind == "times" else node.parts[:1]
+            self.weights += [
+                f for f in factors if f.kind == "density" and f.data[1] and set(f.data[1]) <= set(node.data[0])
+            ]
+            if node.data[1]:
+                self.summed |= {name.base for name in node.data[0]}
+        elif node.kind == "gradient":
+            self.gradients |= {name.base for name in node.data[0]}
+        elif node.kind in ("max", "min", "argmax", "argmin"):
+            self.extremised |= {name.base for name in node.data[0]}
+        elif node.kind in ("expect", "variance", "covariance"):
+            self.measures += [
+                part for part in node.parts[: -2 if node.kind == "covariance" else -1] if part.kind == "density"
+            ]
+            self.variables |= {name.base for names in node.data[0] for name in names}
+        elif node.kind in ("kl", "chi2", "renyi", "tv", "js") and node.parts[0].kind == "density":
+            self.measures.append(node.parts[0])
+        elif node.kind == "at":
+            self.variables.add(node.data[0].base)
+        elif node.kind == "named":
+            self.variables |= {name.base for name in node.data[1]}
+        elif node.kind == "information":
+            names = [n for part in node.data[1:] for n in part]
+            self.variables |= {name.base for name in names}
+            self.lefts |= {name.base for name in names}
+            self.together(names)
+
+    def note_density(self, node: Node) -> None:
+        letter, left, right, parameters = node.data
+        key = law_key(letter)
+        self.letters[key] = letter
+        found = self.laws.setdefault(key, [])
+        if left and any(name.base for name in left):
+            found.append(Signature(left, right, parameters))
+        self.variables |= {name.base for name in (*left, *right) if name.base}
+        self.lefts |= {name.base for name in left if name.base}
+        known = self.parameters.setdefault(key, [])
+        known += [p.base for p in parameters if p.base not in known]
+        self.together((*left, *right))
+        self.joined |= {name.base for name in left if len(left) > 1}
+
+    def together(self, names: Iterable[Name]) -> None:
+        """Families of which one density takes several members at once."""
+        members: dict[str, set[Name]] = {}
+        for name in names:
+            members.setdefault(name.base, set()).add(name)
+            if any(isinstance(part, Span | Others) for part in name.index):
+                self.parts.add(name.base)
+        self.parts |= {base for base, found in members.items() if len(found) > 1}
+
+    def note_positive(self, node: Node, positive: bool) -> None:
+        """Functions and numbers of which a logarithm or a root is taken must be positive."""
+        if node.kind == "name" and positive:
+            self.positive.add(node.data[0].base)
+        below = node.kind in ("log", "power") or (
+            positive and node.kind in ("sum", "times", "quotient", "series", "product", "integral", "expect", "name")
+        )
+        for part in node.parts:
+            self.note_positive(part, below)
+
+    def settle(self) -> None:
+        """Tells sizes from free indices."""
+        letters: Counter[str] = Counter()
+        bound = set(self.bounds)
+        for tree in self.trees:
+            for name in names_in(tree):
+                for part in name.index:
+                    letters.update(_letters(part))
+                    if isinstance(part, Span) and part.last.letter:
+                        self.size_letters.add(part.last.letter)
+            for node in tree.walk():
+                if node.kind == "density":
+                    for part in node.data[0].index:
+                        letters.update(_letters(part))
+        ends = {
+            index.letter
+            for pairs in self.bounds.values()
+            for pair in pairs
+            for index in pair
+            if index is not None and index.letter
+        }
+        self.size_letters |= ends
+        self.size_letters -= bound
+        spans_from = {p.first.letter for t in self.trees for n in names_in(t) for p in n.index if isinstance(p, Span)}
+        self.size_letters -= {
+            letter for letter in self.size_letters if letter.islower() and letter in letters and letter in spans_from
+        }
+        self.free_letters = sorted(
+            letter for letter in letters if letter and letter not in bound and letter not in self.size_letters
+        )
+        defined = {
+            letter
+            for pair in self.bounds.values()
+            for first, _ in pair
+            if first is not None
+            for letter in [first.letter]
+            if letter
+        }
+        self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
+
+    def averaged(self) -> None:
+        """What an expectation without a law averages is a variable, although no density speaks of it."""
+        for tree in self.trees:
+            for node in tree.walk():
+                bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
+                if (
+                    node.kind in ("expect", "variance", "covariance")
+                    and len(node.parts) == len(bodies)
+                    and not any(node.data[0])
+                ):
+                    inside = {
+                        n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
+                    }
+                    if not inside & self.variables and not any(
+                        n.kind == "density" for body in bodies for n in body.walk()
+                    ):
+                        self.variables |= {
+                            base
+                            for base in inside
+                            if base not in self.size_letters and not base.startswith(("@", "cal:"))
+                        }
+
+    def is_variable(self, base: str) -> bool:
+        """Whether a letter is a random variable somewhere."""
+        return base in self.variables
+
+    def default_size(self, letter: str) -> str:
+        """The size up to which an index without bounds runs."""
+        for pairs in self.bounds.get(letter, []):
+            if pairs[1] is not None and pairs[1].letter:
+                return pairs[1].letter
+        return letter.upper()
+
+
+def _letters(part: Part) -> list[str]:
+    if isinstance(part, Index):
+        return [part.letter]
+    if isinstance(part, Span):
+        return [part.first.letter, part.last.letter]
+    return [part.index.letter]
+
+
+def index_value(part: Index, indices: Mapping[str, int]) -> int:
+    """The number of an index.
+
+    Raises:
+        DerivationSyntaxError: If its letter has no value.
+    """
+    if not part.letter:
+        return part.offset
+    if part.letter not in indices:
+        raise DerivationSyntaxError(f"the index {part.letter} has no value")
+    return indices[part.letter] + part.offset

@@ -1,0 +1,225 @@
+r"""The one table of notation: a row an operator, and the small lists of spellings around it.
+
+A spelling is a command (``\log``), a word in upright type (``@log``), a letter with its style (``bb:E``, ``cal:H``) or a
+plain letter (``E``). ``form`` says how an operator finds its arguments (see :mod:`proofreader.parse`), ``latex`` how it
+is written again, and ``kind`` names the case of :mod:`proofreader.elaborate` that says what it means. A new operator is
+one row here and one case there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "ACCENTS",
+    "CONSTANTS",
+    "NAMED",
+    "OPERATORS",
+    "PREAMBLE",
+    "RELATIONS",
+    "SHORTHANDS",
+    "Operator",
+    "operator_named",
+]
+
+
+class Operator(NamedTuple):
+    """A row of the table."""
+
+    kind: str
+    spellings: str
+    form: str
+    latex: str
+
+
+OPERATORS = (
+    Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
+    Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
+    Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
+    Operator(
+        "expect",
+        r"\E \EE \Ex \Exp \expect \expectation \mean bb:E cal:E @E @Ex E",
+        "average",
+        r"\mathbb{{E}}_{{{laws}}}[{0}]",
+    ),
+    Operator("variance", r"\Var \V \var bb:V @Var @var \variance", "average", r"\operatorname{{Var}}_{{{laws}}}[{0}]"),
+    Operator("covariance", r"\Cov \cov @Cov @cov", "average", r"\operatorname{{Cov}}_{{{laws}}}({0}, {1})"),
+    Operator(
+        "kl",
+        r"\KL \kl \Dkl \DKL \KLD \kld @KL @KLD @Dkl @DKL @kl @D_KL bb:KL",
+        "divergence",
+        r"\mathrm{{KL}}({0} \Vert {1})",
+    ),
+    Operator("chi2", r"\chi \chisq", "divergence", r"\chi^2({0} \Vert {1})"),
+    Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
+    Operator("tv", r"\TV \tv @TV", "divergence", r"\mathrm{{TV}}({0}, {1})"),
+    Operator("js", r"\JS \JSD @JS @JSD", "divergence", r"\mathrm{{JS}}({0} \Vert {1})"),
+    Operator(
+        "entropy",
+        r"\H \Ent \Entropy \entropy bb:H cal:H @H @Ent @Entropy h H S bb:S cal:S",
+        "entropy",
+        r"\mathrm{{H}}({0})",
+    ),
+    Operator("information", r"\I \MI \mi bb:I cal:I @I @MI I", "information", r"I({0})"),
+    Operator("gradient", r"\nabla", "gradient", r"\nabla_{{{names}}} {0}"),
+    Operator("integral", r"\int \iint \iiint \oint", "integral", r"\int {0}\, d{names}"),
+    Operator("series", r"\sum", "series", r"\sum_{{{range}}} {0}"),
+    Operator("product", r"\prod", "series", r"\prod_{{{range}}} {0}"),
+    Operator("max", r"\max \sup @max @sup @maximize", "extremum", r"\max_{{{names}}} {0}"),
+    Operator("min", r"\min \inf @min @inf @minimize", "extremum", r"\min_{{{names}}} {0}"),
+    Operator("argmax", r"\argmax @argmax @Argmax @arg\,max", "extremum", r"\arg\max_{{{names}}} {0}"),
+    Operator("argmin", r"\argmin @argmin @Argmin", "extremum", r"\arg\min_{{{names}}} {0}"),
+    Operator(
+        "stop",
+        r"\sg \stopgrad \stopgradient \detach @sg @stopgrad @SG @StopGradient @stop_gradient @detach @stopgradient",
+        "function",
+        r"\mathrm{{sg}}({0})",
+    ),
+)
+_BY_SPELLING = {spelling: row for row in OPERATORS for spelling in row.spellings.split()}
+# Letters that stand for an operator only where their arguments look like it.
+SHY = frozenset(["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I"])
+# Words typed as letters in italics: the reader is told of the command that was meant.
+TYPED = (
+    "argmax",
+    "argmin",
+    "stopgrad",
+    "softmax",
+    "const",
+    "log",
+    "exp",
+    "Log",
+    "max",
+    "min",
+    "KL",
+    "Var",
+    "ln",
+    "sg",
+    "Pr",
+)
+
+RELATIONS = {
+    **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
+    **dict.fromkeys([r"\ge", r"\geq", r"\geqslant", r"\geqq", "≥", r"\gtrsim"], ">="),
+    **dict.fromkeys([r"\le", r"\leq", r"\leqslant", r"\leqq", "≤", r"\lesssim"], "<="),
+    **dict.fromkeys([">", r"\gt", r"\gg"], ">"),
+    **dict.fromkeys(["<", r"\lt", r"\ll"], "<"),
+    **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
+    **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
+    **dict.fromkeys(
+        [
+            r"\triangleq",
+            r"\equiv",
+            r"\coloneqq",
+            r"\coloneq",
+            r"\colonequals",
+            r"\doteq",
+            "≡",
+            "≜",
+            ":=",
+            r"\defeq",
+            r"\eqdef",
+        ],
+        ":=",
+    ),
+    **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
+    **dict.fromkeys([r"\neq", r"\ne", "≠"], "!="),
+    **dict.fromkeys([r"\sim", "∼", r"\overset{iid}{\sim}", r"\thicksim"], "~"),
+    **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
+    **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
+    **dict.fromkeys(
+        [
+            r"\to",
+            r"\rightarrow",
+            r"\longrightarrow",
+            r"\mapsto",
+            r"\xrightarrow",
+            "→",
+            r"\perp",
+            r"\indep",
+            r"\rightsquigarrow",
+        ],
+        "->",
+    ),
+}
+IMPLIES = frozenset(
+    [
+        r"\Rightarrow",
+        r"\implies",
+        r"\Longrightarrow",
+        r"\Leftrightarrow",
+        r"\iff",
+        r"\Longleftrightarrow",
+        r"\therefore",
+        r"\because",
+        r"\impliedby",
+        r"\Longleftarrow",
+        "⇒",
+        "⇔",
+    ]
+)
+SHOWN = {
+    "=": "=",
+    ":=": ":=",
+    ">=": "≥",
+    "<=": "≤",
+    ">": ">",
+    "<": "<",
+    "propto": "∝",
+    "approx": "≈",
+    "!=": "≠",
+    "~": "∼",
+    "<-": "←",
+    "in": "∈",
+    "->": "→",
+}
+# Words and letters for a constant that nobody names.
+CONSTANTS = frozenset(
+    ["@const", "@constant", "@Const", "@cst", "@cste", "@constants", "@terms", "@C", r"\const", "c", "C"]
+)
+NAMED = {
+    "normal": r"cal:N @N \Normal \N @Normal bb:N @Gaussian \Gauss N",
+    "bernoulli": r"@Bern @Bernoulli @Ber cal:B \Bern \Bernoulli \Ber",
+    "categorical": r"@Cat @Categorical \Cat \Categorical @Multinomial @Mult",
+    "dirichlet": r"@Dir @Dirichlet \Dir \Dirichlet",
+    "beta": r"@Beta \Beta",
+    "gamma": r"@Gamma @Gam \Gam",
+    "poisson": r"@Poisson @Pois @Poi \Poisson \Pois",
+    "uniform": r"@Unif @Uniform @U cal:U \Unif",
+}
+ACCENTS = {
+    **dict.fromkeys([r"\tilde", r"\widetilde"], "tilde"),
+    **dict.fromkeys([r"\hat", r"\widehat"], "hat"),
+    **dict.fromkeys([r"\bar", r"\overline"], "bar"),
+    **dict.fromkeys([r"\dot", r"\ddot", r"\check", r"\breve", r"\underline", r"\mathring"], "dot"),
+}
+# Macros of packages and of many authors, as TeX; what a document defines itself comes first.
+PREAMBLE = r"""
+\newcommand{\ELBO}{\operatorname{ELBO}} \newcommand{\EUBO}{\operatorname{EUBO}} \newcommand{\CUBO}{\operatorname{CUBO}}
+\newcommand{\IWAE}{\operatorname{IWAE}} \newcommand{\elbo}{\operatorname{ELBO}} \newcommand{\R}{\mathbb{R}} \newcommand{\dd}{\mathrm{d}}
+\newcommand{\given}{\mid} \newcommand{\Given}{\mid} \newcommand{\giv}{\mid} \newcommand{\middlemid}{\mid} \newcommand{\abs}[1]{\operatorname{abs}(#1)}
+\newcommand{\qty}[1]{#1} \newcommand{\pqty}[1]{(#1)} \newcommand{\bqty}[1]{[#1]} \newcommand{\Bqty}[1]{\{#1\}}
+\newcommand{\dv}[2]{\frac{d #1}{d #2}} \newcommand{\pdv}[2]{\frac{\partial #1}{\partial #2}} \newcommand{\grad}{\nabla}
+\newcommand{\bx}{\mathbf{x}} \newcommand{\bz}{\mathbf{z}} \newcommand{\by}{\mathbf{y}} \newcommand{\bw}{\mathbf{w}} \newcommand{\bu}{\mathbf{u}}
+\newcommand{\vx}{\mathbf{x}} \newcommand{\vz}{\mathbf{z}} \newcommand{\vy}{\mathbf{y}} \newcommand{\vw}{\mathbf{w}} \newcommand{\vh}{\mathbf{h}}
+\newcommand{\btheta}{\boldsymbol{\theta}} \newcommand{\bphi}{\boldsymbol{\phi}} \newcommand{\vtheta}{\boldsymbol{\theta}} \newcommand{\vphi}{\boldsymbol{\phi}}
+\newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
+\newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\trace}{\operatorname{tr}} \newcommand{\infdiv}{\operatorname{KL}}
+"""
+# Operators that authors give their arguments in braces, without a macro of their own: one argument, and two.
+SHORTHANDS = {
+    **{name: (r"\E", "[#1]", "_{#1}[#2]") for name in (r"\E", r"\EE", r"\Ex", r"\expect", r"\expectation", r"\ev")},
+    **{name: (r"\KL", "(#1)", r"(#1 \Vert #2)") for name in (r"\KL", r"\kl", r"\Dkl", r"\DKL", r"\KLD", r"\kld")},
+    **{name: (r"\Var", "[#1]", "_{#1}[#2]") for name in (r"\Var", r"\V", r"\var")},
+    **{name: (r"\Entropy", "[#1]", "") for name in (r"\Entropy", r"\entropy", r"\H", r"\Ent")},
+}
+
+
+def operator_named(key: str) -> Operator | None:
+    """The row of a spelling, if it is one."""
+    return _BY_SPELLING.get(key)
+
+
+def named_law(key: str) -> str:
+    """The distribution that a spelling names, or nothing."""
+    return next((kind for kind, spellings in NAMED.items() if key in spellings.split()), "")
