@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -14,6 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Before any test module is imported, as many keep tensors of their own.
+    torch.set_default_device(config.getoption("--device"))
     config.addinivalue_line("markers", "vouches(label, ...): this test checks the claims of the book with these labels")
     if config.getoption("--typecheck"):
         from jaxtyping import install_import_hook
@@ -34,11 +37,8 @@ def zuko() -> ModuleType:
 
 
 @pytest.fixture(autouse=True)
-def _work_on_the_device(device: torch.device):
+def _work_on_the_device(device: torch.device) -> Iterator[None]:
     torch.manual_seed(0)
-    if device.type == "cpu":
-        yield
-        return
     torch.set_default_device(device)
     yield
-    torch.set_default_device("cpu")
+    torch.set_default_device(device)

@@ -93,7 +93,7 @@ def set_cache(app: Sphinx, config: Config) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.add_config_value("course_packages", ["lvmlib"], "env", [list])
+    app.add_config_value("course_packages", ["lvmlib", "proofreader"], "env", [list])
     app.add_config_value("course_code_hash", "", "", [str])
     app.add_config_value("course_extension_hash", "", "env", [str])
     app.add_config_value("course_static_hash", "", "html", [str])
