@@ -15,9 +15,9 @@ import nbformat
 import pytest
 from books import ROOT
 from playwright.sync_api import Browser, Locator, Page, expect
+from visits import PATIENCE
 
 CHAPTER = "05_jensen.ipynb"
-MINUTE = 60_000
 # The cells of a long notebook leave the page when they are scrolled out of sight, unless this setting says otherwise.
 KEEP_CELLS = {"windowingMode": "none"}
 
@@ -75,10 +75,11 @@ def _address(server: subprocess.Popen[bytes], runtime: Path) -> str:
 @pytest.fixture(scope="module")
 def lab(browser: Browser, served: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1300, "height": 1000})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(f"{served}lab/tree/notebooks/{CHAPTER}?token=course")
-    expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=2 * MINUTE)
-    expect(_running(page)).to_have_attribute("data-status", "idle", timeout=MINUTE)
+    expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=PATIENCE)
+    expect(_running(page)).to_have_attribute("data-status", "idle", timeout=PATIENCE)
     yield page
     context.close()
 
@@ -103,9 +104,11 @@ def test_figures_and_explorers_show_before_the_notebook_is_trusted(lab: Page, no
     assert figures > 0
     assert explorers > 0
     images = lab.locator(".jp-OutputArea-output[data-mime-type='image/png'] img")
-    expect(images).to_have_count(figures)
+    expect(images).to_have_count(figures, timeout=PATIENCE)
     assert all(image.evaluate("image => image.naturalWidth") > 100 for image in images.all())
-    expect(lab.locator(".jp-OutputArea-output .vega-embed :is(canvas, svg.marks)")).to_have_count(explorers)
+    expect(lab.locator(".jp-OutputArea-output .vega-embed :is(canvas, svg.marks)")).to_have_count(
+        explorers, timeout=PATIENCE
+    )
 
 
 def test_opening_a_notebook_does_not_mark_it_as_changed(lab: Page) -> None:
@@ -120,15 +123,15 @@ def test_every_exercise_has_an_empty_cell_and_a_shut_solution_also_after_all_cel
     assert sum("answer" in cell.metadata.get("tags", []) and cell.source == "" for cell in notebook.cells) == exercises
 
     def check() -> None:
-        expect(lab.locator("h4", has_text="Solution to Exercise")).to_have_count(exercises)
-        expect(lab.locator(".jp-showHiddenCellsButton:visible")).to_have_count(exercises)
+        expect(lab.locator("h4", has_text="Solution to Exercise")).to_have_count(exercises, timeout=PATIENCE)
+        expect(lab.locator(".jp-showHiddenCellsButton:visible")).to_have_count(exercises, timeout=PATIENCE)
         assert not any(hint.evaluate("hint => hint.open") for hint in lab.locator("details").all())
 
     check()
     lab.get_by_role("menuitem", name="Run", exact=True).click()
     lab.get_by_text("Run All Cells", exact=True).click()
-    expect(_running(lab)).to_have_attribute("data-status", "busy", timeout=MINUTE)
-    expect(_running(lab)).to_have_attribute("data-status", "idle", timeout=3 * MINUTE)
+    expect(_running(lab)).to_have_attribute("data-status", "busy", timeout=PATIENCE)
+    expect(_running(lab)).to_have_attribute("data-status", "idle", timeout=PATIENCE)
     assert lab.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     check()
 
@@ -137,7 +140,7 @@ def test_a_link_to_the_chapter_leads_to_its_page(lab: Page) -> None:
     with lab.context.expect_page() as opened:
         lab.get_by_role("link", name="Read the chapter").click()
     page = opened.value
-    expect(page.locator("article h1")).to_contain_text("Jensen")
+    expect(page.locator("article h1")).to_contain_text("Jensen", timeout=PATIENCE)
     # The page has its style: the heading is set in the theme's colour and size, not in the browser's.
     assert page.evaluate("[...document.styleSheets].some((sheet) => (sheet.href || '').includes('course.css'))")
     assert page.evaluate("getComputedStyle(document.querySelector('article h1')).fontFamily") != '"Times New Roman"'

@@ -7,6 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Request, Route
 
+# In milliseconds: far above what any machine needs, as a page that never gets ready is a fault and a slow one is not.
+PATIENCE = 300_000
 EXPLORERS_LIVE = """
 [...document.querySelectorAll(".explorer")].filter((e) => e.clientWidth).every((e) => "live" in e.dataset)
 """
@@ -21,6 +23,7 @@ class Visit:
         self.outside: list[str] = []
         self.complaints: list[str] = []
         self.context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+        self.context.set_default_timeout(PATIENCE)  # for navigation too
         self.context.route("**/*", self._route)
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda message: self._complain(message.type, message.text))
