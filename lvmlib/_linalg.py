@@ -40,10 +40,11 @@ def cholesky(name: str, matrices: Tensor) -> Tensor:
     if info.any():
         first = tuple(info.nonzero()[0].tolist())
         where = f"matrix {first} of {name}" if first else name
+        precision = ", or use float64" if matrices.dtype == torch.float32 else ""
         smallest = torch.linalg.eigvalsh(values[first].double()).amin().item()
         raise ValueError(
             f"{where} has the eigenvalue {smallest:.3g} in {matrices.dtype} beside a largest variance of "
             f"{scale[first].square().amax().item():.3g}: expected positive definite matrices; add a small multiple of "
-            f"the identity, remove dependent dimensions, or use float64."
+            f"the identity, or remove dependent dimensions{precision}."
         )
     return factor
