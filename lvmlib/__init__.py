@@ -3,26 +3,17 @@
 Everything is a view of one random number, the importance weight w(z) = p(x, z) / q(z) with z drawn from q.
 """
 
-from lvmlib import data, explorers, plots
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from lvmlib.aggregate_posterior import AggregatePosteriorSplit, aggregate_posterior_split
 from lvmlib.bounds import elbo, iwae_bound
-from lvmlib.derivation import DerivationReport, check_derivation
-from lvmlib.divergence import (
-    AggregatePosteriorSplit,
-    Decomposition,
-    DivergenceEstimate,
-    aggregate_posterior_split,
-    chi_square,
-    kl,
-    kl_decomposition,
-)
+from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
 from lvmlib.em import EMResult, expectation_maximization, m_step
-from lvmlib.evidence import (
-    EvidenceEstimate,
-    ExpectationEstimate,
-    importance_sampling,
-    prior_monte_carlo,
-    self_normalized_expectation,
-)
+from lvmlib.evidence import Comparison, EvidenceEstimate, compare, importance_sampling, prior_monte_carlo
 from lvmlib.exact import (
     BernoulliMixture,
     BetaBernoulli,
@@ -33,12 +24,31 @@ from lvmlib.exact import (
     LinearGaussian,
     QuadratureModel,
 )
+from lvmlib.expectation import ExpectationEstimate, PosteriorSample, sample_posterior, self_normalized_expectation
 from lvmlib.gradients import RunningMean, surrogate
-from lvmlib.guide import AmortizedGuide, MeanFieldGuide, UnconditionalGuide, defensive_mixture, laplace_approximation
+from lvmlib.guide import AmortizedGuide, MeanFieldGuide, UnconditionalGuide, defensive_mixture
+from lvmlib.laplace import laplace_approximation
 from lvmlib.model import LatentVariableModel
-from lvmlib.training import History, NonFiniteLossError, fit
+from lvmlib.problem import Problem, bind
 from lvmlib.vae import VAE, mlp
 from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_smoothed, summarize_weights
+
+if TYPE_CHECKING:
+    from lvmlib import data, explorers, plots
+    from lvmlib.derivation import DerivationReport, check_derivation
+    from lvmlib.training import History, NonFiniteLossError, fit
+
+# Loaded when first asked for, as they need more than torch and NumPy: the module, and the name in it, if any.
+_LOADED_LATER: dict[str, tuple[str, str | None]] = {
+    "DerivationReport": ("lvmlib.derivation", "DerivationReport"),
+    "History": ("lvmlib.training", "History"),
+    "NonFiniteLossError": ("lvmlib.training", "NonFiniteLossError"),
+    "check_derivation": ("lvmlib.derivation", "check_derivation"),
+    "data": ("lvmlib.data", None),
+    "explorers": ("lvmlib.explorers", None),
+    "fit": ("lvmlib.training", "fit"),
+    "plots": ("lvmlib.plots", None),
+}
 
 __all__ = [
     "VAE",
@@ -46,6 +56,7 @@ __all__ = [
     "AmortizedGuide",
     "BernoulliMixture",
     "BetaBernoulli",
+    "Comparison",
     "Decomposition",
     "DerivationReport",
     "DivergenceEstimate",
@@ -62,13 +73,17 @@ __all__ = [
     "MeanFieldGuide",
     "NonFiniteLossError",
     "ParetoSmoothed",
+    "PosteriorSample",
+    "Problem",
     "QuadratureModel",
     "RunningMean",
     "UnconditionalGuide",
     "WeightSummary",
     "aggregate_posterior_split",
+    "bind",
     "check_derivation",
     "chi_square",
+    "compare",
     "data",
     "defensive_mixture",
     "elbo",
@@ -86,7 +101,27 @@ __all__ = [
     "pareto_smoothed",
     "plots",
     "prior_monte_carlo",
+    "sample_posterior",
     "self_normalized_expectation",
     "summarize_weights",
     "surrogate",
 ]
+
+try:
+    __version__ = version("lvmlib")
+except PackageNotFoundError:  # run from a folder of sources that was not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_LATER:
+        raise AttributeError(f"module 'lvmlib' has no attribute {name!r}")
+    module_name, member = _LOADED_LATER[name]
+    module = importlib.import_module(module_name)
+    value = module if member is None else getattr(module, member)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,13 +1,15 @@
-"""Arguments are checked once, here, with errors that name the argument, the value and the mend."""
+"""Checks of arguments, with errors that name the argument, its value, what was expected and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import reprlib
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints, transform_to
+from torch.distributions import Distribution
+from torch.utils.data import DataLoader, Dataset
+
+from lvmlib.density import into_support, is_real, support_of
 
 __all__ = [
     "as_float_tensor",
@@ -22,40 +24,17 @@ __all__ = [
     "describe",
     "into_support",
     "is_real",
+    "observation_advice",
     "support_of",
-    "trusted_values",
-    "values_are_trusted",
 ]
 
 _PROBABILITY_TOLERANCE = 1e-5
-_values_are_trusted = False
-
-
-@contextmanager
-def trusted_values() -> Iterator[None]:
-    """Skip the checks of arguments, torch's own among them.
-
-    For the inside of a loop whose data and whose q were checked before it. A check that reads the numbers in a tensor
-    would wait for a GPU each time; and all together they would take as long as the arithmetic of a small model.
-    """
-    global _values_are_trusted
-    before, torch_before = _values_are_trusted, Distribution._validate_args
-    _values_are_trusted = True
-    Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        _values_are_trusted = before
-        Distribution.set_default_validate_args(torch_before)
-
-
-def values_are_trusted() -> bool:
-    """Whether the call is made inside :func:`trusted_values`."""
-    return _values_are_trusted
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 100
 
 
 def describe(value: object) -> str:
-    """The shortest description of ``value`` that lets a reader find it."""
+    """The shortest description of ``value`` that lets a reader find it; never more than a line."""
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)} on {value.device}"
     if isinstance(value, Distribution):
@@ -63,7 +42,20 @@ def describe(value: object) -> str:
             f"{type(value).__name__} with batch shape {tuple(value.batch_shape)} "
             f"and event shape {tuple(value.event_shape)}"
         )
-    return f"{value!r} of type {type(value).__name__}"
+    if isinstance(value, DataLoader | Dataset):
+        return f"a {type(value).__name__}, which hands out batches"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"a {type(value).__module__}.{type(value).__name__} of shape {tuple(value.shape)}"
+    return f"{_SHORT.repr(value)} of type {type(value).__name__}"
+
+
+def observation_advice(name: str, value: object) -> str:
+    """What to do with an argument that should be a tensor of observations and is something else."""
+    if isinstance(value, DataLoader):
+        return f"take one batch at a time, for instance `for {name}, *_ in loader`"
+    if isinstance(value, Dataset):
+        return f"stack its rows into one tensor, for instance torch.stack([row for row, *_ in {name}])"
+    return f"convert it with torch.as_tensor({name})"
 
 
 def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
@@ -78,9 +70,7 @@ def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
 def check_float_tensor(name: str, value: object) -> Tensor:
     """``value`` as a floating-point tensor without NaN; nothing is converted."""
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name} is {describe(value)}: expected a torch.Tensor; convert it with torch.as_tensor({name})."
-        )
+        raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
     if not value.is_floating_point():
         raise TypeError(f"{name} has dtype {value.dtype}: expected float32 or float64; convert it with {name}.float().")
     check_no_nan(name, value)
@@ -97,7 +87,7 @@ def as_float_tensor(name: str, value: object, like: Tensor | None = None) -> Ten
 def check_no_nan(name: str, value: Tensor) -> None:
     """No entry of ``value`` is NaN."""
     # A sum is NaN if a term is (or if inf meets -inf), and costs a fraction of looking at every entry.
-    if _values_are_trusted or not value.is_floating_point() or not value.detach().sum().isnan():
+    if not value.is_floating_point() or not value.detach().sum().isnan():
         return
     missing = value.isnan()
     if missing.any():
@@ -183,37 +173,3 @@ def cholesky(name: str, matrices: Tensor) -> Tensor:
             f"add a small multiple of the identity, or remove dependent dimensions."
         )
     return factor
-
-
-def support_of(distribution: Distribution) -> constraints.Constraint:
-    """The support of a distribution; all reals where it names none, as a normalising flow does not."""
-    try:
-        support = distribution.support
-    except NotImplementedError:
-        support = None
-    return constraints.independent(constraints.real, len(distribution.event_shape)) if support is None else support
-
-
-def is_real(support: constraints.Constraint) -> bool:
-    """Whether a support is all reals, in which case every number is inside."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support is constraints.real or support is constraints.real_vector
-
-
-def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
-    """``value`` with each point outside the support replaced by one inside, and which points were inside.
-
-    A density is zero outside its support, but its formula there may be NaN. Evaluating the formula at a
-    harmless point and masking the result keeps both the value and its gradient finite.
-
-    Returns:
-        The safe values, of the shape of ``value``, and a boolean mask without the event dimensions.
-    """
-    support = support_of(distribution)
-    inside = support.check(value)
-    if not _values_are_trusted and inside.all():
-        return value, inside
-    harmless = torch.zeros_like(value) if support.is_discrete else transform_to(support)(torch.zeros_like(value))
-    mask = inside.reshape(inside.shape + (1,) * support.event_dim)
-    return torch.where(mask, value, harmless), inside

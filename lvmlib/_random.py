@@ -1,36 +1,79 @@
-"""Seeds that leave the global random state alone."""
+"""Seeds: with the name of a public function one makes a stream of numbers that leaves the global state alone."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["forked_rng"]
+__all__ = ["derived_seed", "forked", "forked_rng", "seeded_generator", "stream", "stream_key"]
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed made from any parts that can be printed; other parts give an unrelated seed."""
+    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def stream_key(name: str, seed: int | None) -> int:
+    """The seed of the stream that a public function called ``name`` draws from.
+
+    Two functions that are given the same seed have different keys, so that neither finds the other's numbers again.
+    With ``seed=None`` the key is drawn from the global generator, and so advances it.
+
+    Raises:
+        TypeError: If ``seed`` is neither an integer nor ``None``.
+    """
+    if seed is None:
+        # On the CPU whatever the default device is, so that a script's manual_seed decides.
+        return int(torch.empty((), dtype=torch.int64, device="cpu").random_())
+    _check_seed(seed)
+    return derived_seed(name, seed)
+
+
+def seeded_generator(device: torch.device, *parts: object) -> torch.Generator:
+    """A generator of its own on ``device``, seeded with :func:`derived_seed` of ``parts``."""
+    return torch.Generator(device).manual_seed(derived_seed(*parts))
 
 
 @contextmanager
-def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator[None]:
-    """Draw from a generator seeded with ``seed``; the global state is as before afterwards.
+def stream(name: str, seed: int | None, device: torch.device | None = None) -> Iterator[None]:
+    """Draw from the stream of the public function ``name``; the global random state is as before afterwards.
 
     With ``seed=None`` draws come from the global generator and advance it, as any torch draw does.
 
     Args:
-        seed: A non-negative integer, or ``None``.
+        name: The public function that draws; a seed means other numbers in every function.
+        seed: Any integer, or ``None``.
         device: The device on which the draws are made; its generator is forked with the CPU's.
 
     Raises:
         TypeError: If ``seed`` is neither an integer nor ``None``.
-        ValueError: If ``seed`` is negative.
     """
     if seed is None:
         yield
         return
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed is {seed!r} of type {type(seed).__name__}: expected an int or None.")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}: expected an integer of at least 0; drop the sign.")
+    _check_seed(seed)
+    with forked(derived_seed(name, seed), device):
+        yield
+
+
+@contextmanager
+def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator[None]:
+    """As :func:`stream`, for callers that have no public name of their own: the draws are those of the bare seed."""
+    if seed is None:
+        yield
+        return
+    _check_seed(seed)
+    with forked(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
+        yield
+
+
+@contextmanager
+def forked(seed: int, device: torch.device | None) -> Iterator[None]:
+    """The global generators seeded with ``seed``, which :func:`derived_seed` made; afterwards they are as before."""
     devices = [] if device is None or device.type == "cpu" else [device]
     with torch.random.fork_rng(devices=devices, device_type=devices[0].type if devices else "cuda"):
         # Not torch.manual_seed, which would reseed every other device for good.
@@ -40,3 +83,8 @@ def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator
             with module.device(forked):
                 module.manual_seed(seed)
         yield
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed is {seed!r} of type {type(seed).__name__}: expected an int or None; pass int(seed).")

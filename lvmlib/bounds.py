@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._closed_forms import closed_form_kl
+from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._log_space import log_mean_exp
 from lvmlib._types import Float
-from lvmlib.guide import Guide, proposal
+from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import draw, log_weights
+from lvmlib.problem import Problem, bind
 
 __all__ = ["elbo", "iwae_bound"]
 
@@ -56,20 +56,25 @@ def elbo(
     if form not in get_args(Form):
         raise ValueError(f"form is {form!r}: expected one of {get_args(Form)}; 'joint' works for every q.")
     check_sample_count("num_samples", num_samples)
+    problem = bind(model, q, x)
+    with problem.mode():
+        return _elbo(problem, num_samples, form)
+
+
+def _elbo(problem: Problem, num_samples: int, form: Form) -> Float[Tensor, "*batch"]:
     if form == "joint":
-        return log_weights(model, q, x, num_samples).mean(0)
-    distribution = proposal(model, q, x)
-    z = draw(distribution, num_samples)
+        return problem.log_weights(num_samples).mean(0)
+    z, _ = problem.draw_weighed(num_samples)
     if form == "prior_kl":
-        divergence = closed_form_kl(distribution, model.prior)
+        divergence = closed_form_kl(problem.q, problem.model.prior)
         if divergence is None:
-            raise _no_closed_form(form, distribution, "a closed KL to the prior")
-        return model.log_likelihood(x, z).mean(0) - divergence
+            raise _no_closed_form(form, problem.q, "a closed KL to the prior")
+        return problem.model._log_likelihood(problem.x, z).mean(0) - divergence
     try:
-        entropy = distribution.entropy()
+        entropy = problem.q.entropy()
     except NotImplementedError:
-        raise _no_closed_form(form, distribution, "a closed entropy") from None
-    return model.log_joint(x, z).mean(0) + entropy
+        raise _no_closed_form(form, problem.q, "a closed entropy") from None
+    return problem.model._log_joint(problem.x, z).mean(0) + entropy
 
 
 def iwae_bound(
@@ -110,7 +115,7 @@ def iwae_bound(
     """
     check_sample_count("num_samples", num_samples)
     check_sample_count("num_groups", num_groups)
-    log_w = log_weights(model, q, x, num_samples * num_groups)
+    log_w = bind(model, q, x).log_weights(num_samples * num_groups)
     return log_mean_exp(log_w.reshape(num_samples, num_groups, *log_w.shape[1:])).mean(0)
 
 

@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
 from lvmlib._checks import check_sample_count, check_shape, describe
-from lvmlib._closed_forms import as_multivariate_normal
+from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._types import Float
 from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
 from lvmlib.exact.base import check_finite

@@ -1,29 +1,26 @@
-r"""Monte Carlo estimates of the evidence and of posterior expectations, from one stream of weights."""
+r"""Monte Carlo estimates of the evidence, from one stream of weights, and how to compare two of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lvmlib._checks import check_no_nan, describe, into_support
+from lvmlib._checks import describe
+from lvmlib._draws import draw
 from lvmlib._random import forked_rng
-from lvmlib._types import Float
-from lvmlib.guide import Guide, proposal
+from lvmlib._types import Bool, Float
+from lvmlib._weight_summary import WeightSummary, described
+from lvmlib.density import log_density
+from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import WeightSummary, chunk_length, stream_weights, summarize_weights
+from lvmlib.problem import Problem, bind_to_prior
+from lvmlib.weights import bind_without_gradient, misses_mass, summarize_blocks
 
-__all__ = [
-    "EvidenceEstimate",
-    "ExpectationEstimate",
-    "importance_sampling",
-    "prior_monte_carlo",
-    "self_normalized_expectation",
-]
+__all__ = ["Comparison", "EvidenceEstimate", "check_covers", "compare", "importance_sampling", "prior_monte_carlo"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,18 +66,13 @@ class EvidenceEstimate:
         """K, the number of weights of each x."""
         return self.summary.num_samples
 
+    @property
+    def believable(self) -> Bool[Tensor, "*batch"]:
+        """Whether nothing that was looked for speaks against it; see :attr:`WeightSummary.believable`."""
+        return self.summary.believable
+
     def __repr__(self) -> str:
-        if self.log_evidence.ndim:
-            return (
-                f"EvidenceEstimate(batch_shape={tuple(self.log_evidence.shape)}, "
-                f"num_samples={self.num_samples}, direction={self.direction!r})"
-            )
-        return (
-            f"EvidenceEstimate(log_evidence={self.log_evidence.item():.4f}, "
-            f"std_error={self.std_error.item():.2g}, ess={self.ess.item():.1f}, "
-            f"pareto_k={self.pareto_k.item():.2f}, num_samples={self.num_samples}, "
-            f"direction={self.direction!r})"
-        )
+        return f"EvidenceEstimate({described(self.summary)}, direction={self.direction!r})"
 
 
 def prior_monte_carlo(
@@ -114,7 +106,9 @@ def prior_monte_carlo(
     References:
         Owen (2013), *Monte Carlo theory, methods and examples*, chapter 2.
     """
-    summary = summarize_weights(model, model.prior, x, num_samples, chunk_size=chunk_size, seed=seed)
+    with torch.no_grad():
+        problem = bind_to_prior(model, x)
+    summary = summarize_blocks(problem, num_samples, name="prior_monte_carlo", seed=seed, chunk_size=chunk_size)
     return EvidenceEstimate(summary, "lower")
 
 
@@ -154,213 +148,125 @@ def importance_sampling(
     References:
         Owen (2013), *Monte Carlo theory, methods and examples*, chapter 9.
     """
-    _check_covers(model, q, x)
-    summary = summarize_weights(model, q, x, num_samples, chunk_size=chunk_size, seed=seed)
-    return EvidenceEstimate(summary, "lower")
+    problem = bind_without_gradient(model, q, x)
+    check_covers(problem)
+    summary = summarize_blocks(problem, num_samples, name="importance_sampling", seed=seed, chunk_size=chunk_size)
+    return EvidenceEstimate(summary._distrust(misses_mass(problem, summary)), "lower")
 
 
-@dataclass(frozen=True, repr=False)
-class ExpectationEstimate:
-    r"""An estimate of a posterior expectation :math:`\E_{p(z \mid x)}[f(z)]` with what is known of its error.
+@dataclass(frozen=True)
+class Comparison:
+    """How much better one model explains a batch of observations than another, in nats for an observation.
 
     Args:
-        value: The estimate, shape ``(*batch, *f_event)``; ``nan`` where every weight of an x is zero.
-        std_error: Its standard error by the delta method, of the same shape; ``inf`` for a single draw.
-        summary: The weights behind the estimate.
+        difference: The mean over the batch of the difference of the log-evidences, shape ``()``.
+        std_error: Its standard error, from the spread of the differences over the batch, which holds the noise of both
+            estimates too; ``inf`` for a single observation.
+        noise: The part of ``std_error`` that more draws would remove.
+        differences: The difference for each x, shape ``(*batch)``.
     """
 
-    value: Tensor
+    difference: Tensor
     std_error: Tensor
-    summary: WeightSummary
-
-    @property
-    def ess(self) -> Float[Tensor, "*batch"]:
-        """Effective sample size of the weights; see :attr:`WeightSummary.ess`."""
-        return self.summary.ess
-
-    @property
-    def pareto_k(self) -> Float[Tensor, "*batch"]:
-        """Shape of the tail of the weights, whatever f is; see :attr:`WeightSummary.pareto_k`."""
-        return self.summary.pareto_k
-
-    @property
-    def num_samples(self) -> int:
-        """K, the number of draws for each x."""
-        return self.summary.num_samples
+    noise: Tensor
+    differences: Tensor
 
     def __repr__(self) -> str:
-        if self.value.ndim:
-            return f"ExpectationEstimate(shape={tuple(self.value.shape)}, num_samples={self.num_samples})"
         return (
-            f"ExpectationEstimate(value={self.value.item():.4g}, std_error={self.std_error.item():.2g}, "
-            f"ess={self.ess.item():.1f}, pareto_k={self.pareto_k.item():.2f}, num_samples={self.num_samples})"
+            f"Comparison(difference={self.difference.item():.4f}, std_error={self.std_error.item():.2g}, "
+            f"noise={self.noise.item():.2g}, observations={self.differences.numel()})"
         )
 
 
-def self_normalized_expectation(
-    model: LatentVariableModel,
-    q: Guide,
-    x: Tensor,
-    f: Callable[[Tensor], Tensor],
-    num_samples: int,
-    *,
-    chunk_size: int | None = None,
-    seed: int | None = None,
-) -> ExpectationEstimate:
-    r"""A posterior expectation by self-normalised importance sampling: the unknown evidence cancels.
+def compare(a: EvidenceEstimate, b: EvidenceEstimate) -> Comparison:
+    r"""The paired difference of two estimates of the evidence of the same observations, a less b.
 
     .. math::
-        \E_{p(z \mid x)}[f(z)] = \frac{\E_{q(z)}[w(z)\, f(z)]}{\E_{q(z)}[w(z)]}
-        \approx \mu = \frac{\sum_k w_k f(z_k)}{\sum_k w_k}, \qquad z_k \sim q(z)
+        \bar d = \frac1N \sum_{n=1}^N d_n, \qquad d_n = \log \hat p_a(x_n) - \log \hat p_b(x_n), \qquad
+        \mathrm{se} = \sqrt{\frac{1}{N (N - 1)} \sum_n (d_n - \bar d)^2}
 
-    A ratio of two unbiased averages is not unbiased: its bias is
-    :math:`-\frac1K \E_{q(z)}\big[(w(z) / p(x))^2\, (f(z) - \E_{p(z \mid x)}[f(z)])\big]` to first order in
-    :math:`1/K`, of smaller order than the standard error, which the delta method estimates by
-
-    .. math:: \sqrt{\frac{K}{K - 1}\, \frac{\sum_k w_k^2\, (f(z_k) - \mu)^2}{(\sum_k w_k)^2}}
-
-    Draws are streamed, in memory that does not grow with K.
+    Observations that are hard for one model are hard for the other, so the difference is known far better than either
+    mean. Both estimates are lower bounds on average: one with the worse q, or with fewer draws, is at a disadvantage.
 
     Args:
-        model: The joint density.
-        q: A Distribution over z, or a callable from x to one.
-        x: Observations, shape ``(*batch, *x_event)``.
-        f: From draws, shape ``(K, *batch, *z_event)``, to real values, shape ``(K, *batch, *f_event)``, each from
-            its own z; true and false count as one and zero. It is not asked about the value at a weight of zero.
-        num_samples: The number K of draws.
-        chunk_size: Draws weighed at once, for each x; less memory when small, the same answer up to rounding.
-        seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
+        a: An estimate for a batch of observations.
+        b: An estimate for the same observations, in the same order.
 
     Returns:
-        An :class:`ExpectationEstimate`, its value of shape ``(*batch, *f_event)`` in the dtype of the weights.
+        A :class:`Comparison`; its ``difference`` is above zero where a explains them better.
 
     Raises:
-        TypeError: As :func:`~lvmlib.log_weights`; and if f is not callable or gives no real tensor.
-        ValueError: As :func:`importance_sampling`; and if f gives another shape, or NaN at a weight above zero.
+        TypeError: If an argument is no EvidenceEstimate.
+        ValueError: If their batch shapes or directions differ, or an estimate is not finite.
 
     Example:
-        >>> import torch
         >>> from lvmlib import LinearGaussian
-        >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), 1.0)
-        >>> x = torch.ones(1)
-        >>> estimate = self_normalized_expectation(model, model.prior, x, lambda z: z, 10_000, seed=0)
-        >>> abs(estimate.value - model.posterior(x).mean) < 5 * estimate.std_error
-        tensor([True])
+        >>> model = LinearGaussian(torch.ones(3, 1), torch.zeros(3), 0.5)
+        >>> x, _ = model.sample(100, seed=0)
+        >>> other = LinearGaussian(torch.ones(3, 1), torch.zeros(3), 5.0)
+        >>> one, two = (importance_sampling(m, m.posterior, x, 100, seed=0) for m in (model, other))
+        >>> comparison = compare(one, two)
+        >>> bool(comparison.difference > 5 * comparison.std_error)
+        True
 
     References:
-        Owen (2013), *Monte Carlo theory, methods and examples*, section 9.2.
+        Vehtari, Gelman and Gabry (2017), *Practical Bayesian model evaluation*, section 5, for paired differences.
     """
-    if not callable(f):
-        raise TypeError(f"f is {describe(f)}: expected a callable from z to a tensor; pass lambda z: z for the mean.")
-    _check_covers(model, q, x)
-    summary, ratios = WeightSummary(), list[_Ratio]()
-
-    def take(z: Tensor, log_w: Tensor) -> None:
-        summary.update(log_w)
-        # f may give many numbers for each z: one draw tells how many.
-        length = len(z) if chunk_size is not None else chunk_length(_evaluate(f, z[:1], log_w[:1]).numel())
-        for part, log_v in zip(z.split(length), log_w.split(length), strict=True):
-            ratio = _Ratio.of(log_v, _evaluate(f, part, log_v))
-            ratios[:] = [ratios[0].merge(ratio) if ratios else ratio]
-
-    stream_weights(model, q, x, num_samples, take, chunk_size=chunk_size, seed=seed)
-    (ratio,), dtype = ratios, summary.log_evidence.dtype
-    return ExpectationEstimate(ratio.value().to(dtype), ratio.std_error(num_samples).to(dtype), summary)
-
-
-def _evaluate(f: Callable[[Tensor], Tensor], z: Tensor, log_w: Tensor) -> Tensor:
-    """The values of f in float64, zero where the weight is."""
-    values = f(z)
-    if not isinstance(values, Tensor) or values.is_complex():
-        raise TypeError(f"f(z) is {describe(values)}: expected a real tensor; return one with torch.as_tensor.")
-    if values.shape[: log_w.ndim] != log_w.shape:
+    for name, value in (("a", a), ("b", b)):
+        if not isinstance(value, EvidenceEstimate):
+            raise TypeError(
+                f"{name} is {describe(value)}: expected an EvidenceEstimate; make one, for instance with "
+                f"importance_sampling."
+            )
+        if not value.log_evidence.isfinite().all():
+            first = tuple((~value.log_evidence.isfinite()).nonzero()[0].tolist())
+            raise ValueError(
+                f"{name} has log_evidence {value.log_evidence[first].item()} at index {first}: expected finite "
+                f"estimates; leave that observation out of both, and say so."
+            )
+    if a.log_evidence.shape != b.log_evidence.shape:
         raise ValueError(
-            f"f(z) has shape {tuple(values.shape)} for {len(z)} draws of z of shape {tuple(z.shape)}: expected "
-            f"({', '.join(map(str, log_w.shape))}, *f_event), one value for each draw and each x; keep the leading "
-            f"dimensions of z."
+            f"a has batch shape {tuple(a.log_evidence.shape)} and b has {tuple(b.log_evidence.shape)}: expected "
+            f"estimates for the same observations; make both with the same x."
         )
-    seen = (log_w > -torch.inf).reshape(log_w.shape + (1,) * (values.ndim - log_w.ndim))
-    values = torch.where(seen, values.double(), 0.0)
-    check_no_nan("f(z)", values)
-    return values
-
-
-class _Ratio(NamedTuple):
-    """Sums behind a self-normalised mean, in float64 and centred, so that nothing cancels.
-
-    Weights are relative to ``exp(scale)``. ``mean`` is weighted by w; ``centre`` and ``spread``, a sum of squared
-    deviations, by the square of w, as the variance needs them.
-    """
-
-    scale: Tensor
-    total: Tensor
-    mean: Tensor
-    total_squared: Tensor
-    centre: Tensor
-    spread: Tensor
-
-    @classmethod
-    def of(cls, log_w: Tensor, values: Tensor) -> _Ratio:
-        log_w = log_w.double().reshape(log_w.shape + (1,) * (values.ndim - log_w.ndim))
-        scale = log_w.amax(0)
-        w = (log_w - torch.where(scale == -torch.inf, 0.0, scale)).exp()
-        total, total_squared = w.sum(0), w.square().sum(0)
-        mean = _divide((w * values).sum(0), total)
-        centre = _divide((w.square() * values).sum(0), total_squared)
-        return cls(scale, total, mean, total_squared, centre, (w * (values - centre)).square().sum(0))
-
-    def merge(self, other: _Ratio) -> _Ratio:
-        scale = torch.maximum(self.scale, other.scale)
-        one, two = self._rescaled(scale), other._rescaled(scale)
-        total, total_squared = one.total + two.total, one.total_squared + two.total_squared
-        mean = one.mean + (two.mean - one.mean) * _divide(two.total, total)
-        step, share = two.centre - one.centre, _divide(two.total_squared, total_squared)
-        spread = one.spread + two.spread + step.square() * one.total_squared * share
-        return _Ratio(scale, total, mean, total_squared, one.centre + step * share, spread)
-
-    def _rescaled(self, scale: Tensor) -> _Ratio:
-        fade = torch.where(self.scale == -torch.inf, 0.0, (self.scale - scale).exp())
-        return self._replace(
-            total=self.total * fade,
-            total_squared=self.total_squared * fade.square(),
-            spread=self.spread * fade.square(),
+    if a.direction != b.direction:
+        raise ValueError(
+            f"a has direction {a.direction!r} and b has {b.direction!r}: expected the same; compare two lower bounds, "
+            f"or two upper ones."
         )
-
-    def value(self) -> Tensor:
-        return torch.where(self.total > 0, self.mean, torch.nan)
-
-    def std_error(self, num_samples: int) -> Tensor:
-        if num_samples == 1:
-            return torch.full_like(self.mean, torch.inf)
-        about_mean = self.spread + self.total_squared * (self.centre - self.mean).square()
-        return (num_samples / (num_samples - 1) * about_mean).sqrt() / self.total
-
-
-def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, and zero where the sum of weights below the bar is zero."""
-    return torch.where(denominator > 0, numerator / denominator, 0.0)
+    differences = (a.log_evidence - b.log_evidence).flatten().double()
+    count = differences.numel()
+    if not count:
+        raise ValueError(
+            f"a has batch shape {tuple(a.log_evidence.shape)}: expected at least one observation; add some."
+        )
+    noise = (a.std_error.double().square() + b.std_error.double().square()).sum().sqrt() / count
+    spread = differences.std() / math.sqrt(count) if count > 1 else differences.new_tensor(torch.inf)
+    mean, std_error, noise = (value.to(a.log_evidence.dtype) for value in (differences.mean(), spread, noise))
+    return Comparison(mean, std_error, noise, a.log_evidence - b.log_evidence)
 
 
-def _check_covers(model: LatentVariableModel, q: Guide, x: Tensor, num_probes: int = 64) -> None:
+def check_covers(problem: Problem, num_probes: int = 64) -> None:
     """Refuse a q for which some z has joint density above zero and q-density zero: a proof, not a guess."""
-    with torch.no_grad(), forked_rng(0, x.device if isinstance(x, Tensor) else None):
-        distribution = proposal(model, q, x)
-        prior, batch = model.prior, distribution.batch_shape
-        z = prior.enumerate_support() if prior.has_enumerate_support else prior.sample(torch.Size((num_probes,)))
-        z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape)
-        z = z.expand(len(z), *batch, *prior.event_shape)
-        harmless, inside = into_support(distribution, z)
-        log_q = distribution.log_prob(harmless)
-        # torch raises the zeros of a discrete distribution to its machine precision, a mass never drawn.
-        never = math.log(2 * torch.finfo(log_q.dtype).eps) if not z.is_floating_point() else -torch.inf
-        covered = inside & (log_q > never)
-        missed = ~covered
+    if problem.q_is_prior:
+        return
+    model, x, q = problem.model, problem.x, problem.q
+    prior, batch = model.prior, q.batch_shape
+    with torch.no_grad(), problem.mode(), forked_rng(0, x.device):
+        z = prior.enumerate_support() if prior.has_enumerate_support else draw(prior, num_probes)
+        z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape).expand(len(z), *batch, *prior.event_shape)
+        missed = log_density(q, z) == -torch.inf
         if missed.any():
-            missed &= model.log_joint(x, z) > -torch.inf
+            missed &= model._log_joint(x, z) > -torch.inf
         if missed.any():
             first = tuple(missed.nonzero()[0].tolist())
             raise ValueError(
-                f"q is {type(distribution).__name__} with density zero at z = {z[first].tolist()}, where "
-                f"log p(x, z) = {model.log_joint(x, z)[first].item():.4g} for the x at index {first[1:]}: expected "
+                f"q is {type(q).__name__} with density zero at z = {_shortened(z[first])}, where "
+                f"log p(x, z) = {model._log_joint(x, z)[first].item():.4g} for the x at index {first[1:]}: expected "
                 f"q(z) > 0 wherever p(x, z) > 0, or the estimate misses that mass; widen q, or mix it with the prior."
             )
+
+
+def _shortened(z: Tensor) -> str:
+    numbers = z.flatten()[:8].tolist()
+    return str(z.tolist()) if z.numel() <= len(numbers) else f"[{', '.join(map(str, numbers))}, ...]"

@@ -13,16 +13,19 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lvmlib._checks import check_sample_count, describe
+from lvmlib._draws import draw
 from lvmlib._log_space import log_mean_exp, self_normalized
 from lvmlib._types import Float
-from lvmlib.guide import Guide, proposal
+from lvmlib.density import log_density
+from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import draw
+from lvmlib.problem import Problem, bind
 
-__all__ = ["Estimator", "RunningMean", "surrogate"]
+__all__ = ["Baseline", "Estimator", "RunningMean", "check_surrogate", "surrogate", "surrogate_of"]
 
 Estimator = Literal["reparameterized", "score", "stl", "iwae", "dreg", "vimco"]
 
+_OF_THE_ELBO = ("reparameterized", "score", "stl")
 _NEEDS_REPARAMETERIZATION = ("reparameterized", "stl", "iwae", "dreg")
 
 
@@ -157,45 +160,57 @@ def surrogate(
         Ranganath, Gerrish and Blei (2014), score; Burda, Grosse and Salakhutdinov (2016), IWAE; Tucker, Lawson,
         Gu and Maddison (2019), *Doubly reparameterized gradient estimators*; Mnih and Rezende (2016), VIMCO.
     """
-    _check_options(num_samples, estimator, baseline)
-    distribution = proposal(model, q, x)
-    if estimator in _NEEDS_REPARAMETERIZATION and not distribution.has_rsample:
+    check_surrogate(num_samples, estimator, baseline)
+    return surrogate_of(bind(model, q, x), num_samples, estimator=estimator, baseline=baseline)
+
+
+def surrogate_of(
+    problem: Problem, num_samples: int, *, estimator: Estimator = "reparameterized", baseline: Baseline = None
+) -> Float[Tensor, ""]:
+    """:func:`surrogate` of a problem, for a loop: options and data were checked before it.
+
+    Raises:
+        TypeError: If draws from q cannot be reparameterised, but the estimator needs that.
+    """
+    if estimator in _NEEDS_REPARAMETERIZATION and not problem.q.has_rsample:
         raise TypeError(
-            f"estimator is {estimator!r} and q is {describe(distribution)}, whose draws cannot be differentiated: "
+            f"estimator is {estimator!r} and q is {describe(problem.q)}, whose draws cannot be differentiated: "
             f"expected a q with reparameterised draws; for this q, as for every discrete z, use estimator='score' or "
             f"estimator='vimco'."
         )
+    if not torch.is_grad_enabled():
+        # Nothing to differentiate, and in inference mode nothing that could be: the value of the bound is all there is.
+        log_w = problem.weigh(*problem.draw_weighed(num_samples))
+        return -(log_w.mean(0) if estimator in _OF_THE_ELBO else log_mean_exp(log_w)).sum()
     if estimator == "reparameterized":
-        z = draw(distribution, num_samples)
-        return (model.log_joint(x, z) - distribution.log_prob(z)).sum() / -num_samples
+        return problem.weigh(*problem.draw_weighed(num_samples)).sum() / -num_samples
     if estimator == "iwae":
-        z = draw(distribution, num_samples)
-        return -log_mean_exp(model.log_joint(x, z) - distribution.log_prob(z)).sum()
+        return -log_mean_exp(problem.weigh(*problem.draw_weighed(num_samples))).sum()
     if estimator == "stl":
-        return _stl(model, distribution, x, num_samples)
+        return _stl(problem, num_samples)
     if estimator == "dreg":
-        return _dreg(model, distribution, x, num_samples)
+        return _dreg(problem, num_samples)
     if estimator == "score":
-        return _score(model, distribution, x, num_samples, baseline)
-    return _vimco(model, distribution, x, num_samples)
+        return _score(problem, num_samples, baseline)
+    return _vimco(problem, num_samples)
 
 
-def _stl(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int) -> Tensor:
-    z = draw(q, num_samples)
-    log_joint = model.log_joint(x, z)
-    log_q, slope = _density_at_fixed_parameters(q, z)
+def _stl(problem: Problem, num_samples: int) -> Tensor:
+    z = draw(problem.q, num_samples)
+    log_joint = problem.model._log_joint(problem.x, z)
+    log_q, slope = _density_at_fixed_parameters(problem.q, z)
     possible = log_joint > -torch.inf
     ascent = torch.where(possible, log_joint - _inner(slope, z, log_q.ndim), 0.0).mean(0)
     return _loss((log_joint - log_q).mean(0), ascent)
 
 
-def _dreg(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int) -> Tensor:
-    z = draw(q, num_samples)
+def _dreg(problem: Problem, num_samples: int) -> Tensor:
+    z = draw(problem.q, num_samples)
     with torch.enable_grad():
         point = z.detach().requires_grad_()
-        log_joint = model.log_joint(x, point)
+        log_joint = problem.model._log_joint(problem.x, point)
         (joint_slope,) = torch.autograd.grad(log_joint.sum(), point, retain_graph=True)
-    log_q, slope = _density_at_fixed_parameters(q, z)
+    log_q, slope = _density_at_fixed_parameters(problem.q, z)
     log_w = log_joint.detach() - log_q
     weights = self_normalized(log_w)
     along_theta = weights * torch.where(log_joint > -torch.inf, log_joint, 0.0)
@@ -203,10 +218,10 @@ def _dreg(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: i
     return _loss(log_mean_exp(log_w), (along_theta + along_draws).sum(0))
 
 
-def _score(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int, baseline: Baseline) -> Tensor:
+def _score(problem: Problem, num_samples: int, baseline: Baseline) -> Tensor:
     with torch.no_grad():
-        z = draw(q, num_samples)
-    log_joint, log_q = model.log_joint(x, z), q.log_prob(z)
+        z = draw(problem.q, num_samples)
+    log_joint, log_q = problem.model._log_joint(problem.x, z), log_density(problem.q, z)
     log_w = (log_joint - log_q).detach()
     possible = log_w > -torch.inf
     signal = log_w
@@ -221,11 +236,11 @@ def _score(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: 
     return _loss(log_w.mean(0), ascent.mean(0))
 
 
-def _vimco(model: LatentVariableModel, q: Distribution, x: Tensor, num_samples: int) -> Tensor:
+def _vimco(problem: Problem, num_samples: int) -> Tensor:
     with torch.no_grad():
-        z = draw(q, num_samples)
-    log_q = q.log_prob(z)
-    log_w = model.log_joint(x, z) - log_q
+        z = draw(problem.q, num_samples)
+    log_q = log_density(problem.q, z)
+    log_w = problem.model._log_joint(problem.x, z) - log_q
     bound = log_mean_exp(log_w)
     signal = bound.detach() - _bound_without_each(log_w.detach())
     possible = bound > -torch.inf
@@ -252,7 +267,7 @@ def _density_at_fixed_parameters(q: Distribution, z: Tensor) -> tuple[Tensor, Te
     """Log q at the draws, and its slope in z with the parameters of q held fixed, whatever makes up q."""
     with torch.enable_grad():
         point = z.detach().requires_grad_()
-        log_q = q.log_prob(point)
+        log_q = log_density(q, point)
         (slope,) = torch.autograd.grad(log_q.sum(), point)
     return log_q.detach(), slope
 
@@ -266,7 +281,8 @@ def _loss(bound: Tensor, ascent: Tensor) -> Tensor:
     return -(bound.detach() + (ascent - ascent.detach())).sum()
 
 
-def _check_options(num_samples: int, estimator: str, baseline: Baseline) -> None:
+def check_surrogate(num_samples: int, estimator: str, baseline: Baseline) -> None:
+    """The options of :func:`surrogate` fit together; see there for what is raised."""
     check_sample_count("num_samples", num_samples)
     if estimator not in get_args(Estimator):
         raise ValueError(f"estimator is {estimator!r}: expected one of {get_args(Estimator)}; correct the name.")

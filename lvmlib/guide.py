@@ -1,8 +1,7 @@
 r"""The approximate posterior q: anything that, given x, returns a torch Distribution over z.
 
 A bare Distribution is a q that ignores x. A conditional normalising flow of zuko is a q as it is. What this
-module adds are the two usual families with parameters to learn, the Laplace approximation, and a mixture with the
-prior that makes any q safe.
+module adds are the two usual families with parameters to learn, and a mixture with the prior that makes any q safe.
 """
 
 from __future__ import annotations
@@ -13,20 +12,15 @@ from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, MultivariateNormal, constraints, transform_to
+from torch.distributions import Distribution, constraints, transform_to
 from torch.distributions.transforms import Transform
 
 from lvmlib._checks import (
-    check_float_tensor,
     check_sample_count,
-    check_shape,
     describe,
-    into_support,
-    support_of,
-    values_are_trusted,
 )
-from lvmlib._closed_forms import DiagonalNormal
-from lvmlib._types import Float
+from lvmlib._diagonal_normal import DiagonalNormal
+from lvmlib.density import log_density, support_of
 from lvmlib.model import LatentVariableModel
 
 __all__ = [
@@ -35,62 +29,9 @@ __all__ = [
     "MeanFieldGuide",
     "UnconditionalGuide",
     "defensive_mixture",
-    "laplace_approximation",
-    "proposal",
 ]
 
 Guide: TypeAlias = Distribution | Callable[[Tensor], Distribution]
-
-
-def proposal(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
-    r"""The distribution :math:`q(z)` or :math:`q(z \mid x)`, checked against the model, one for every x.
-
-    Args:
-        model: Says what z is.
-        q: A Distribution over z, or a callable from x to one. Batch shape ``()`` is expanded to the batch of x.
-        x: Observations, shape ``(*batch, *x_event)``.
-
-    Returns:
-        A Distribution with batch shape ``(*batch)`` and the event shape of z.
-
-    Raises:
-        TypeError: If q is neither, or discrete where z is continuous or the other way round.
-        ValueError: If its event shape is not that of z, its batch shape not that of x, or its device another.
-    """
-    if values_are_trusted():
-        given, batch = q if isinstance(q, Distribution) else q(x), model.batch_shape(x)
-        return given if given.batch_shape == batch else given.expand(batch)
-    model.check_observation(x)
-    if not isinstance(q, Distribution) and not callable(q):
-        raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
-    given = q if isinstance(q, Distribution) else q(x)
-    if not isinstance(given, Distribution):
-        raise TypeError(
-            f"q(x) is {describe(given)}: expected a torch Distribution over z; for a network that gives "
-            f"parameters use AmortizedGuide(network)."
-        )
-    prior, batch = model.prior, model.batch_shape(x)
-    if support_of(given).is_discrete != support_of(prior).is_discrete:
-        words = ("discrete", "continuous")
-        raise TypeError(
-            f"q is {describe(given)}, {words[not support_of(given).is_discrete]}: expected a "
-            f"{words[not support_of(prior).is_discrete]} q, as the prior is {type(prior).__name__}; "
-            f"choose a q over the same z."
-        )
-    if given.event_shape != prior.event_shape:
-        extra = len(prior.event_shape) - len(given.event_shape)
-        mend = (
-            f"wrap it in torch.distributions.Independent(q, {extra})"
-            if extra > 0 and given.batch_shape[-extra:] == prior.event_shape
-            else "give q the dimensions of z"
-        )
-        raise ValueError(f"q is {describe(given)}: expected event shape {tuple(prior.event_shape)}, that of z; {mend}.")
-    if given.batch_shape and given.batch_shape != batch:
-        raise ValueError(
-            f"q is {describe(given)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
-            f"of x; make one q for each x."
-        )
-    return given if given.batch_shape == batch else given.expand(batch)
 
 
 class MeanFieldGuide(nn.Module):
@@ -132,6 +73,8 @@ class AmortizedGuide(nn.Module):
     Args:
         encoder: A module from x, shape ``(*batch, *x_event)``, to shape ``(*batch, 2 D)``: the D means, then the
             D log-scales :math:`\log \sigma`.
+        event_dims: How many dimensions an observation has: 1 for a vector, 3 for an image as layers for images take it.
+            When given, the encoder gets one batch dimension whatever the batch is; otherwise it gets x as it is.
 
     Raises:
         TypeError: If ``encoder`` is not a module.
@@ -140,13 +83,15 @@ class AmortizedGuide(nn.Module):
         Kingma and Welling (2014), *Auto-encoding variational Bayes*; Rezende, Mohamed and Wierstra (2014).
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, *, event_dims: int | None = None) -> None:
         super().__init__()
+        if event_dims is not None:
+            check_sample_count("event_dims", event_dims, least=0)
         if not isinstance(encoder, nn.Module):
             raise TypeError(
                 f"encoder is {describe(encoder)}: expected a torch.nn.Module, so that its parameters are learnt."
             )
-        self.encoder = encoder
+        self.encoder, self.event_dims = encoder, event_dims
 
     def forward(self, x: Tensor) -> Distribution:
         r"""The distribution :math:`q_\phi(z \mid x)`, batch shape that of x.
@@ -154,7 +99,11 @@ class AmortizedGuide(nn.Module):
         Raises:
             ValueError: If the encoder's last dimension is odd, and so not means and log-scales.
         """
-        parameters = self.encoder(x)
+        batch = None if self.event_dims is None else x.shape[: x.ndim - self.event_dims]
+        if batch is None or len(batch) == 1:
+            parameters = self.encoder(x)
+        else:
+            parameters = self.encoder(x.reshape(-1, *x.shape[len(batch) :])).unflatten(0, batch)
         if parameters.shape[-1] % 2:
             raise ValueError(
                 f"encoder(x) has shape {tuple(parameters.shape)}: expected an even last dimension, D means and D "
@@ -294,14 +243,9 @@ class DefensiveMixture(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of the mixture; a value outside the support of one part has the density of the other."""
         return torch.logaddexp(
-            math.log1p(-self.weight) + _log_density(self.q, value),
-            math.log(self.weight) + _log_density(self.safe, value),
+            math.log1p(-self.weight) + log_density(self.q, value),
+            math.log(self.weight) + log_density(self.safe, value),
         )
-
-
-def _log_density(distribution: Distribution, value: Tensor) -> Tensor:
-    harmless, inside = into_support(distribution, value)
-    return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
 
 
 class _EitherSupport(constraints.Constraint):
@@ -361,105 +305,3 @@ class UnconditionalGuide(nn.Module):
     def forward(self, x: Tensor | None = None) -> Distribution:
         """The distribution of z, batch shape ``()``; x is not looked at."""
         return self.module()
-
-
-def laplace_approximation(
-    model: LatentVariableModel,
-    x: Tensor,
-    *,
-    initial: Tensor | None = None,
-    max_iterations: int = 100,
-) -> MultivariateNormal:
-    r"""The Gaussian that shares the posterior's mode and its curvature there.
-
-    .. math::
-        q(z) = \mathrm{N}(z; z^*, \Lambda^{-1}), \qquad z^* = \arg\max_z \log p(x, z), \qquad
-        \Lambda = -\nabla_z^2 \log p(x, z) \big|_{z^*}
-
-    The mode is found for all x at once by Newton's method, each Hessian shifted until positive definite and
-    each step halved until it climbs. With several modes, the one reached from ``initial`` is returned.
-
-    Args:
-        model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.
-        x: Observations, shape ``(*batch, *x_event)``.
-        initial: Where to start, shape ``(*batch, D)``; by default the prior's mean.
-        max_iterations: Newton steps at most.
-
-    Returns:
-        A MultivariateNormal with batch shape ``(*batch)``, detached from the model's parameters.
-
-    Raises:
-        TypeError: If z is discrete.
-        ValueError: If z is no vector over all reals, or no maximum with positive curvature is reached.
-
-    References:
-        MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapter 27.
-    """
-    model.check_observation(x)
-    check_sample_count("max_iterations", max_iterations)
-    prior, batch = model.prior, model.batch_shape(x)
-    if support_of(prior).is_discrete:
-        raise TypeError(f"prior is {describe(prior)}, discrete: expected a continuous z, which has a curvature.")
-    if len(prior.event_shape) != 1 or not support_of(prior).check(torch.full_like(prior.mean, -1e6)).all():
-        raise ValueError(
-            f"prior is {describe(prior)} with support {prior.support}: expected a real vector z; make the latent "
-            f"variable a vector with Independent(prior, 1), or map it to all reals first."
-        )
-    z = prior.mean.expand(*batch, -1) if initial is None else check_float_tensor("initial", initial)
-    check_shape("initial", z, (*batch, *prior.event_shape))
-    z = z.detach().clone()
-    tolerance = 1e2 * torch.finfo(z.dtype).eps
-    for _ in range(max_iterations):
-        value, gradient, curvature = _second_order(model, x, z)
-        shifted = _shift_to_positive_definite(curvature)
-        step = torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(shifted))[..., 0]
-        gain = (gradient * step).sum(-1)
-        if (gain <= tolerance * (1 + value.abs())).all():
-            z = z + step  # too small to be judged by the log-joint, and exact to second order
-            break
-        z = _climb(model, x, z, value, step, gain)
-    value, gradient, curvature = _second_order(model, x, z)
-    factor, info = torch.linalg.cholesky_ex(curvature)
-    newton = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
-    decrement = torch.where(info == 0, (gradient * newton).sum(-1), torch.inf)
-    # Half the Newton decrement bounds what is still to gain, in nats.
-    lost = ~(decrement < torch.finfo(z.dtype).eps ** 0.5 * (1 + value.abs()))
-    if lost.any():
-        first = tuple(lost.nonzero()[0].tolist())
-        raise ValueError(
-            f"max_iterations is {max_iterations} and x at index {first} has only reached "
-            f"z = {z[first].tolist()}: expected a maximum with positive curvature; raise max_iterations, "
-            f"or pass initial near a mode."
-        )
-    return MultivariateNormal(z, precision_matrix=(curvature + curvature.mT) / 2)
-
-
-def _second_order(model: LatentVariableModel, x: Tensor, z: Float[Tensor, "*batch D"]) -> tuple[Tensor, Tensor, Tensor]:
-    """The log-joint, its gradient and its negative Hessian in z, each x apart."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        value = model.log_joint(x, z)
-        # Each x has its own z, so the gradient of the sum holds every single gradient.
-        (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
-        rows = [torch.autograd.grad(gradient[..., d].sum(), z, retain_graph=True)[0] for d in range(z.shape[-1])]
-    return value.detach(), gradient.detach(), -torch.stack(rows, dim=-2)
-
-
-def _shift_to_positive_definite(curvature: Float[Tensor, "*batch D D"]) -> Float[Tensor, "*batch D D"]:
-    """The curvature plus the smallest multiple of the identity that makes its eigenvalues at least 1e-3."""
-    smallest = torch.linalg.eigvalsh(curvature).amin(-1)
-    shift = (1e-3 - smallest).clamp(min=0.0)
-    return curvature + shift[..., None, None] * torch.eye(curvature.shape[-1]).to(curvature)
-
-
-def _climb(model: LatentVariableModel, x: Tensor, z: Tensor, value: Tensor, step: Tensor, gain: Tensor) -> Tensor:
-    """The Newton step, halved for each x until its log-joint rises by a quarter of what the slope promises."""
-    length = torch.ones_like(gain)
-    for _ in range(30):
-        with torch.no_grad():
-            reached = model.log_joint(x, z + length[..., None] * step)
-        short = ~(reached >= value + 0.25 * length * gain)
-        if not short.any():
-            break
-        length = torch.where(short, length / 2, length)
-    return z + torch.where(short, 0.0, length)[..., None] * step

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
-from torch.distributions.transforms import Transform
 
-from lvmlib._checks import (
-    check_no_nan,
-    check_sample_count,
-    describe,
-    into_support,
-    is_real,
-    support_of,
-    values_are_trusted,
-)
-from lvmlib._random import forked_rng
+from lvmlib._checks import check_sample_count, describe
+from lvmlib._distribution_parts import map_tensors, tensors_in, with_batch_shape
+from lvmlib._draws import draw
+from lvmlib._hierarchy import Hierarchy, Levels, is_levels
+from lvmlib._layout import Layout, check_variable, find_layout
+from lvmlib._learnable import learnable_parts, leaves_behind
+from lvmlib._random import forked_rng, stream
 from lvmlib._types import Float
+from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
-__all__ = ["LatentVariableModel"]
+__all__ = ["LatentVariableModel", "evaluating"]
 
 
-class Layout(NamedTuple):
-    """The kind of x and z of a model, found by drawing from it once."""
+@contextmanager
+def evaluating(*parts: Any) -> Iterator[None]:
+    """Dropout off and batch statistics frozen in every module behind ``parts``; afterwards each is in its old mode.
 
-    z_event: torch.Size
-    z_dtype: torch.dtype
-    x_event: torch.Size
-    x_dtype: torch.dtype
-    x_support: constraints.Constraint
-    device: torch.device
+    Args:
+        parts: Modules, methods of modules, and anything else, which is left alone.
+    """
+    training = [module for part in parts for module in _modules_behind(part) if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _modules_behind(part: Any) -> Iterator[nn.Module]:
+    owner = part if isinstance(part, nn.Module) else getattr(part, "__self__", None)
+    if isinstance(owner, nn.Module):
+        yield from owner.modules()
+    elif callable(part) and not isinstance(part, Distribution):
+        for found in learnable_parts(part):
+            if isinstance(found, nn.Module):
+                yield from found.modules()
 
 
 class LatentVariableModel(nn.Module):
@@ -43,17 +56,23 @@ class LatentVariableModel(nn.Module):
     .. math:: p(x, z) = p(x \mid z)\, p(z)
 
     Args:
-        prior: :math:`p(z)`, a Distribution with batch shape ``()``; or, when it has parameters to learn,
-            a module (any callable without arguments) that makes one.
+        prior: :math:`p(z)`, a Distribution with batch shape ``()``; or, when it is computed from parameters to learn, a
+            callable without arguments that makes one. For several levels of latent variables, a tuple or a dict: the
+            first level a Distribution, each other one a callable from the levels before it to a Distribution. Then z
+            holds all levels in one vector, and the likelihood is given them apart, as :meth:`levels` gives them.
         likelihood: :math:`p(x \mid z)`, any callable from z, shape ``(*batch, *z_event)``, to a Distribution
-            over x with batch shape ``(*batch)``. A module's parameters become the model's.
+            over x with batch shape ``(*batch)``. If it only takes one batch dimension, as layers for images do, it
+            gets one.
+        missing: What a NaN in x means. ``"refuse"``: an error. ``"marginalize"``: a value that was not observed; it
+            is integrated out, for which the likelihood must be an ``Independent`` over the coordinates of x.
 
-    ``model.to(device)`` and ``model.double()`` move the modules and also the tensors inside a prior given as
-    a Distribution. Tensors that a plain function closes over cannot be found: make such a function a module.
+    What is to be learnt becomes part of the model: the parameters of modules, the modules and Parameters that a plain
+    function closes over or names among its globals, and a Parameter that a prior was made of. ``model.to(device)`` and
+    ``model.double()`` move them, and also the tensors inside a prior given as a Distribution.
 
     Raises:
         TypeError: If ``prior`` makes no Distribution, or ``likelihood`` cannot be called or makes none.
-        ValueError: If a batch shape is not as stated; the message names the mend.
+        ValueError: If a batch shape is not as stated; the message says how to change it.
 
     Example:
         >>> import torch
@@ -67,13 +86,22 @@ class LatentVariableModel(nn.Module):
         Koller and Friedman (2009), *Probabilistic Graphical Models*, chapter 3; Bishop (2006), chapter 9.
     """
 
+    _marginalizes = False
+
     def __init__(
-        self, prior: Distribution | Callable[[], Distribution], likelihood: Callable[[Tensor], Distribution]
+        self,
+        prior: Distribution | Callable[[], Distribution] | Levels,
+        likelihood: Callable[[Tensor], Distribution],
+        *,
+        missing: Literal["refuse", "marginalize"] = "refuse",
     ) -> None:
         super().__init__()
+        levels = prior if is_levels(prior) else None
+        if levels is not None:
+            prior = Hierarchy(levels)  # type: ignore[arg-type]
         if not isinstance(prior, Distribution) and not callable(prior):
             raise TypeError(
-                f"prior is {describe(prior)}: expected a torch Distribution, or a module that makes one; "
+                f"prior is {describe(prior)}: expected a torch Distribution, or a callable that makes one; "
                 f"for a standard normal in D dimensions pass Independent(Normal(torch.zeros(D), 1.0), 1)."
             )
         if not callable(likelihood):
@@ -81,9 +109,14 @@ class LatentVariableModel(nn.Module):
                 f"likelihood is {describe(likelihood)}: expected a callable from z to a torch Distribution over x; "
                 f"wrap it, for example lambda z: Normal(z, 1.0)."
             )
+        if missing not in get_args(Literal["refuse", "marginalize"]):
+            raise ValueError(f"missing is {missing!r}: expected 'refuse' or 'marginalize'; choose one of the two.")
         self._prior = prior
         self._likelihood = likelihood
+        self._marginalizes = missing == "marginalize"
         self._known_layout: Layout | None = None
+        self._register_learnable("prior", levels if levels is not None else prior)
+        self._register_learnable("likelihood", likelihood)
         self._layout()
 
     @property
@@ -93,7 +126,16 @@ class LatentVariableModel(nn.Module):
 
     def likelihood(self, z: Tensor) -> Distribution:
         r"""The distribution :math:`p(x \mid z)` of x for each z, with the batch shape of z."""
-        return self._likelihood(z)
+        if not self._layout().one_batch_dimension:
+            return self._likelihood(self.levels(z))
+        batch = z.shape[: z.ndim - len(self._layout().z_event)]
+        rows = z.reshape(-1, *self._layout().z_event)
+        return with_batch_shape(self._likelihood(self.levels(rows)), batch)
+
+    def levels(self, z: Tensor) -> Any:
+        """The levels of z apart, as a tuple or a dict like the prior; z itself where there is one level."""
+        prior = getattr(self, "_prior", None)  # exact models hold none
+        return prior.split(z) if isinstance(prior, Hierarchy) else z
 
     def log_prior(self, z: Tensor) -> Float[Tensor, "*batch"]:
         r"""Log-density of the prior, :math:`\log p(z)`, in nats; ``-inf`` outside its support.
@@ -105,9 +147,7 @@ class LatentVariableModel(nn.Module):
             Shape ``(*batch)``.
         """
         self._check_latent(z)
-        prior = self.prior
-        z, inside = into_support(prior, z)
-        return torch.where(inside, prior.log_prob(z), -torch.inf)
+        return log_density(self.prior, z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Float[Tensor, "*batch"]:
         r"""Log-likelihood :math:`\log p(x \mid z)`, in nats.
@@ -132,36 +172,85 @@ class LatentVariableModel(nn.Module):
         whatever the likelihood would say of it: the result is ``-inf`` and its gradient is finite.
         """
         self._check_pair(x, z)
-        prior = self.prior
-        if values_are_trusted() and is_real(support_of(prior)):
-            return prior.log_prob(z) + self._log_likelihood(x, z)
-        z, inside = into_support(prior, z)
-        log_joint = prior.log_prob(z) + self._log_likelihood(x, z)
-        return torch.where(inside, log_joint, -torch.inf)
+        return self._log_joint(x, z)
 
     def sample(self, n: int, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Ancestral sampling: z from the prior, then x from the likelihood given that z.
 
         Args:
             n: Number of pairs.
-            seed: Forks the generator and leaves the global random state alone; ``None`` draws from it.
+            seed: Any integer names a stream of its own and leaves the global random state alone; ``None`` draws from
+                the global generator.
 
         Returns:
             ``(x, z)`` of shapes ``(n, *x_event)`` and ``(n, *z_event)``. Keep x alone for draws from p(x).
         """
         check_sample_count("n", n)
-        with torch.no_grad(), forked_rng(seed, self._layout().device):
-            z = self.prior.sample((n,))
-            return self.likelihood(z).sample(), z
+        with torch.no_grad(), evaluating(self), stream("sample", seed, self._layout().device):
+            z = draw(self.prior, n)
+            return draw(self.likelihood(z), 1)[0], z
+
+    def check_learnable(self) -> None:
+        """Refuse a model with something to learn that is not among its parameters, so that training would miss it.
+
+        Raises:
+            TypeError: If the joint density depends on a tensor that requires a gradient and is no parameter of the
+                model.
+        """
+        layout = self._layout()
+        known = {id(parameter) for parameter in self.parameters()}
+        with torch.enable_grad(), evaluating(self), forked_rng(0, layout.device):
+            prior = self.prior
+            z = draw(prior, 2).detach()
+            likelihood = self.likelihood(z)
+            x = likelihood.sample()
+            for name, value in (("prior", log_density(prior, z)), ("likelihood", log_density(likelihood, x))):
+                for leaf in leaves_behind(value):
+                    if id(leaf) not in known:
+                        raise TypeError(
+                            f"{name} depends on {describe(leaf)} that requires a gradient and is no parameter of the "
+                            f"model: expected everything that is to be learnt in the model; make {name} a "
+                            f"torch.nn.Module that holds it as an nn.Parameter."
+                        )
+        held = self.__dict__.get("_prior")
+        if any(tensor.grad_fn is not None and not _is_view(tensor) for tensor in tensors_in(held)):
+            raise TypeError(
+                f"prior is {describe(held)} and was computed from parameters once: expected one that follows "
+                f"them as they are learnt; pass a callable that makes it, as lambda: Normal(loc, log_scale.exp())."
+            )
+
+    def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """The formula of :meth:`log_joint` for arguments already checked."""
+        prior = self.prior
+        if is_real(support_of(prior)):
+            return log_density(prior, z) + self._log_likelihood(x, z)
+        z, inside = into_support(prior, z)
+        log_prior = log_density(prior, z)
+        inside = inside & (log_prior > -torch.inf)
+        return torch.where(inside, log_prior + self._log_likelihood(x, z), -torch.inf)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_likelihood` for arguments already checked; exact models have shorter ones."""
         likelihood = self.likelihood(z)
-        if _bounds_are_fixed(support_of(likelihood)):
-            return likelihood.log_prob(x)
-        batch = torch.broadcast_shapes(likelihood.batch_shape, self.batch_shape(x))
-        x, inside = into_support(likelihood, x.expand(batch + self._layout().x_event))
-        return torch.where(inside, likelihood.log_prob(x), -torch.inf)
+        if not self._marginalizes:
+            return log_density(likelihood, x)
+        base, num_dims = without_independent(likelihood)
+        missing = x.isnan()
+        shape = torch.broadcast_shapes(x.shape, likelihood.batch_shape + likelihood.event_shape)
+        # What stands in for a gap is a value that is possible, and its density is not counted.
+        possible, _ = into_support(base, torch.zeros_like(x))
+        filled = torch.where(missing, possible, x).expand(shape)
+        return sum_last(torch.where(missing, 0.0, log_density(base, filled)), num_dims)
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """The event shape of observations."""
+        return self._layout().x_event
+
+    @property
+    def marginalizes_gaps(self) -> bool:
+        """Whether a NaN in x is a value that was not observed."""
+        return self._marginalizes
 
     def batch_shape(self, x: Tensor) -> torch.Size:
         """The batch shape of observations: the shape of x without its event dimensions."""
@@ -172,32 +261,31 @@ class LatentVariableModel(nn.Module):
 
         Raises:
             TypeError: If x is no tensor, or of another dtype than the model's observations.
-            ValueError: If x has NaN, the wrong event shape, another device, or values outside the support
-                of the likelihood.
+            ValueError: If x has NaN (unless gaps are marginalised), the wrong event shape, another device, or values
+                outside the support of the likelihood.
         """
-        if values_are_trusted():
-            return x
         layout = self._layout()
-        _check_variable("x", x, layout.x_event, layout.x_dtype, layout.device)
-        if is_real(layout.x_support):
+        check_variable("x", x, layout.x_event, layout.x_dtype, layout.device, gaps=self._marginalizes)
+        if is_real(layout.x_support) or not _bounds_are_fixed(layout.x_support):
             return x
-        if _bounds_are_fixed(layout.x_support):
-            inside = layout.x_support.check(x)
-            if not inside.all():
-                first = tuple((~inside).nonzero()[0].tolist())
-                raise ValueError(
-                    f"x is {_shown(x[first])} at index {first}: expected values in the support "
-                    f"{layout.x_support} of the likelihood; rescale or binarize x, or change the likelihood."
-                )
+        support: Any = layout.x_support
+        if self._marginalizes:
+            while isinstance(support, constraints.independent):
+                support = support.base_constraint
+        inside = support.check(x) | x.isnan() if self._marginalizes else support.check(x)
+        if not inside.all():
+            first = tuple((~inside).nonzero()[0].tolist())
+            raise ValueError(
+                f"x is {_shown(x[first])} at index {first}: expected values in the support "
+                f"{layout.x_support} of the likelihood; rescale or binarize x, or change the likelihood."
+            )
         return x
 
     def _check_latent(self, z: Tensor) -> None:
         layout = self._layout()
-        _check_variable("z", z, layout.z_event, layout.z_dtype, layout.device)
+        check_variable("z", z, layout.z_event, layout.z_dtype, layout.device)
 
     def _check_pair(self, x: Tensor, z: Tensor) -> None:
-        if values_are_trusted():
-            return
         self.check_observation(x)
         self._check_latent(z)
         x_batch = self.batch_shape(x)
@@ -212,48 +300,19 @@ class LatentVariableModel(nn.Module):
 
     def _layout(self) -> Layout:
         if self._known_layout is None:
-            self._known_layout = self._find_layout()
+            # Exact models make their likelihood from tensors that they hold.
+            own = type(self).likelihood is not LatentVariableModel.likelihood
+            make = self.likelihood if own else lambda z: self._likelihood(self.levels(z))
+            with evaluating(self):
+                self._known_layout = find_layout(self.prior, make, marginalizes=self._marginalizes)
         return self._known_layout
-
-    def _find_layout(self) -> Layout:
-        prior = self.prior
-        if not isinstance(prior, Distribution):
-            raise TypeError(f"prior made {describe(prior)}: expected a torch Distribution; return one from forward().")
-        if prior.batch_shape:
-            raise ValueError(
-                f"prior is {describe(prior)}: expected batch shape (), one density over the whole of z; "
-                f"wrap it in torch.distributions.Independent(prior, {len(prior.batch_shape)})."
-            )
-        # Reading the tensors of the prior, not drawing, tells the device on which to draw.
-        device = next((t.device for t in _tensors(prior)), torch.device("cpu"))
-        probe = (2, 3)
-        with torch.no_grad(), forked_rng(0, device):
-            z = prior.sample(probe)
-            likelihood = self.likelihood(z)
-            if not isinstance(likelihood, Distribution):
-                raise TypeError(
-                    f"likelihood(z) is {describe(likelihood)}: expected a torch Distribution; for a network that "
-                    f"gives logits return Independent(Bernoulli(logits=network(z)), 1)."
-                )
-            if likelihood.batch_shape != probe:
-                extra = len(likelihood.batch_shape) - len(probe)
-                mend = (
-                    f"wrap it in torch.distributions.Independent(likelihood, {extra})"
-                    if extra > 0
-                    else "make every x depend on its own z, or expand the distribution to z's batch shape"
-                )
-                raise ValueError(
-                    f"likelihood(z) is {describe(likelihood)} for z of batch shape {probe}: expected the batch "
-                    f"shape of z; {mend}."
-                )
-            x = likelihood.sample()
-        return Layout(prior.event_shape, z.dtype, likelihood.event_shape, x.dtype, support_of(likelihood), x.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LatentVariableModel:
         super()._apply(fn, recurse)
         own_prior = self.__dict__.get("_prior")
         if isinstance(own_prior, Distribution):
-            self._prior = _map_tensors(own_prior, fn)
+            # A tensor that is a view of a Parameter follows the Parameter by itself.
+            self._prior = map_tensors(own_prior, lambda tensor: tensor if tensor.requires_grad else fn(tensor))
         self._known_layout = None
         return self
 
@@ -264,26 +323,27 @@ class LatentVariableModel(nn.Module):
         else:
             self.register_buffer(name, value)
 
+    def _register_learnable(self, name: str, part: Any) -> None:
+        """Make what a prior or a likelihood learns with a part of the model, if it is none yet."""
+        if isinstance(part, nn.Module):
+            return
+        found = list(learnable_parts(part))
+        if isinstance(part, Distribution):
+            leaves = [leaf for tensor in tensors_in(part) for leaf in leaves_behind(tensor)]
+            found = [leaf for leaf in leaves if isinstance(leaf, nn.Parameter)]
+        for index, item in enumerate(dict.fromkeys(found)):
+            if isinstance(item, nn.Module):
+                if all(item is not module for module in self.modules()):
+                    self.add_module(f"{name}_part_{index}", item)
+            elif all(item is not parameter for parameter in self.parameters()):
+                self.register_parameter(f"{name}_parameter_{index}", item)
 
-def _check_variable(name: str, value: object, event: torch.Size, dtype: torch.dtype, device: torch.device) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; convert with torch.as_tensor({name}).")
-    if value.dtype != dtype:
-        raise TypeError(
-            f"{name} has dtype {value.dtype}: expected {dtype}, the model's; convert with {name}.to({dtype})"
-            + (", or the model with model.double()." if value.dtype == torch.float64 else ".")
-        )
-    if value.device != device:
-        raise ValueError(
-            f"{name} is on {value.device} and the model is on {device}: expected one device; "
-            f"move one with {name}.to({str(device)!r}) or model.to({str(value.device)!r})."
-        )
-    if value.ndim < len(event) or value.shape[value.ndim - len(event) :] != event:
-        raise ValueError(
-            f"{name} has shape {tuple(value.shape)}: expected (*batch, {', '.join(map(str, event))}) with "
-            f"event shape {tuple(event)}; put the batch dimensions first."
-        )
-    check_no_nan(name, value)
+
+def _is_view(tensor: Tensor) -> bool:
+    """Whether a tensor shares the memory of the Parameters behind it, and so changes with them."""
+    return any(
+        tensor.untyped_storage().data_ptr() == leaf.untyped_storage().data_ptr() for leaf in leaves_behind(tensor)
+    )
 
 
 def _shown(value: Tensor) -> str:
@@ -292,37 +352,4 @@ def _shown(value: Tensor) -> str:
 
 def _bounds_are_fixed(support: Any) -> bool:
     """Whether a support is the same for every parameter value: none of its bounds is a tensor."""
-    return not any(True for _ in _tensors(support))
-
-
-def _parts(value: Any) -> dict[str, Any]:
-    return vars(value) if isinstance(value, Distribution | Transform | constraints.Constraint) else {}
-
-
-def _tensors(value: Any) -> Any:
-    """Every tensor inside a Distribution, a Transform or a Constraint, however deep."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    else:
-        for item in _parts(value).values():
-            yield from _tensors(item)
-
-
-def _map_tensors(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
-    """A copy of a Distribution (or a part of one) with ``fn`` applied to every tensor inside it."""
-    if isinstance(value, Tensor):
-        return fn(value)
-    if isinstance(value, list | tuple):
-        return type(value)(_map_tensors(item, fn) for item in value)
-    if isinstance(value, nn.Module):
-        return value._apply(fn)
-    parts = _parts(value)
-    if not parts:
-        return value
-    moved = copy.copy(value)
-    for name, item in parts.items():
-        moved.__dict__[name] = _map_tensors(item, fn)
-    return moved
+    return not any(True for _ in tensors_in(support))

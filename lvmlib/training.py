@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from lvmlib import plots
-from lvmlib._checks import check_sample_count, describe, trusted_values
+from lvmlib._checks import check_sample_count, describe
+from lvmlib._draws import check_draws
 from lvmlib._random import forked_rng
 from lvmlib.bounds import elbo, iwae_bound
-from lvmlib.gradients import Baseline, Estimator, RunningMean, surrogate
-from lvmlib.guide import Guide, proposal
-from lvmlib.model import LatentVariableModel
-from lvmlib.weights import draw
+from lvmlib.density import log_density
+from lvmlib.gradients import Baseline, Estimator, RunningMean, check_surrogate, surrogate_of
+from lvmlib.guide import Guide
+from lvmlib.model import LatentVariableModel, evaluating
+from lvmlib.problem import Problem, bind
 
 __all__ = ["History", "NonFiniteLossError", "fit"]
 
@@ -222,6 +224,7 @@ def fit(
         raise ValueError(f"patience is {patience} without validation data: expected both; pass validation=...")
     if resume and checkpoint is None:
         raise ValueError("checkpoint is None with resume=True: expected the file to resume from; pass checkpoint=...")
+    check_surrogate(num_samples, estimator, baseline)
     device = model._layout().device
     data = _observations("data", model, data, device, transform)
     if validation is not None:
@@ -239,7 +242,9 @@ def fit(
             validation=validation,
             validation_samples=validation_samples,
             history=History(objective, num_samples),
-            loss=lambda x: surrogate(model, q, x, num_samples, estimator=estimator, baseline=baseline) / len(x),
+            loss=lambda problem: (
+                surrogate_of(problem, num_samples, estimator=estimator, baseline=baseline) / len(problem.x)
+            ),
             baseline=baseline if isinstance(baseline, RunningMean) else None,
             device=device,
         )
@@ -258,7 +263,7 @@ def fit(
             "observations": len(data),
             "learning_rate": learning_rate if optimizer is None else None,
         }
-        run.loss_and_gradients = _compiled(run.loss, run.parameters) if compile else None
+        run.loss_and_gradients = _compiled(lambda x: run.loss(run.problem.at(x)), run.parameters) if compile else None
         path = None if checkpoint is None else Path(checkpoint)
         if path is not None and resume and path.exists():
             run.restore(*_read(path), same_settings=True)
@@ -279,19 +284,21 @@ class _Run:
     validation: Tensor | None
     validation_samples: int
     history: History
-    loss: Callable[[Tensor], Tensor]
+    loss: Callable[[Problem], Tensor]
     baseline: RunningMean | None
     device: torch.device
     loss_and_gradients: Callable[[Tensor], tuple[Tensor, Sequence[Tensor | None]]] | None = None
     best: dict[str, Tensor] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    problem: Problem = field(init=False)
     parameters: list[nn.Parameter] = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def check_guide(self) -> None:
         """One look at q with every check on, as there is none in the steps."""
         with torch.no_grad(), forked_rng(0, self.device):
-            draw(proposal(self.model, self.q, self._prepared(self.data[: self.batch_size])), 1)
+            self.problem = bind(self.model, self.q, self._prepared(self.data[: self.batch_size]))
+            check_draws(self.problem.q, self.problem.draw_weighed(1)[0])
 
     def go(self, epochs: int, patience: int | None, path: Path | None, every: int, progress: bool) -> None:
         steps = -(-len(self.data) // self.batch_size)
@@ -340,32 +347,31 @@ class _Run:
         losses: list[Tensor] = []
         whole = self.batch_size == len(self.data)
         order = self._rows() if whole else torch.randperm(len(self.data), device=self.device)
-        with trusted_values():
-            for rows in order.split(self.batch_size):
-                before = _random_state(self.device) if careful else {}
-                # Whole rows are copied several times faster than by data[rows].
-                x = self._prepared(self.data if whole else self.data.index_select(0, rows))
-                loss = self._differentiate(x)
-                if careful and not loss.isfinite():
-                    self._forget_gradients()
-                    self._stop(loss, rows, x, before, len(losses))
-                if careful and (name := self._bad_gradient()) is not None:
-                    self._forget_gradients()
-                    self._stop(loss, rows, x, before, len(losses), f"gradient of {name}")
-                self.optimizer.step()
-                losses.append(loss)
-                if bar is not None:
-                    bar.update()
-                # On a CPU a look is free, and spares the rest of the epoch.
-                if self.device.type == "cpu" and not math.isfinite(losses[-1]):
-                    break
+        for rows in order.split(self.batch_size):
+            before = _random_state(self.device) if careful else {}
+            # Whole rows are copied several times faster than by data[rows].
+            x = self._prepared(self.data if whole else self.data.index_select(0, rows))
+            loss = self._differentiate(x)
+            if careful and not loss.isfinite():
+                self._forget_gradients()
+                self._stop(loss, rows, x, before, len(losses))
+            if careful and (name := self._bad_gradient()) is not None:
+                self._forget_gradients()
+                self._stop(loss, rows, x, before, len(losses), f"gradient of {name}")
+            self.optimizer.step()
+            losses.append(loss)
+            if bar is not None:
+                bar.update()
+            # On a CPU a look is free, and spares the rest of the epoch.
+            if self.device.type == "cpu" and not math.isfinite(losses[-1]):
+                break
         return losses
 
     def _differentiate(self, x: Tensor) -> Tensor:
         """The loss of a batch, with its gradient left in the parameters."""
         if self.loss_and_gradients is None:
             self._forget_gradients()
-            loss = self.loss(x)
+            loss = self.loss(self.problem.at(x))
             loss.backward()
             return loss.detach()
         loss, gradients = self.loss_and_gradients(x)
@@ -388,7 +394,7 @@ class _Run:
         if self.validation is None:
             return []
         parts = []
-        with torch.no_grad(), trusted_values(), forked_rng(0, self.device), _evaluating(self.model, self.q):
+        with torch.no_grad(), forked_rng(0, self.device), evaluating(self.model, self.q):
             for rows in self.validation.split(self.batch_size):
                 x, k, repeats = self._prepared(rows), self.history.num_samples, self.validation_samples
                 if self.history.objective == "elbo":
@@ -521,13 +527,13 @@ class _Run:
     def _bad_term(self, x: Tensor) -> tuple[str, Tensor]:
         """The first of the terms of log w that is not finite, with the same draws, and for which observations."""
         with torch.no_grad():
-            q = proposal(self.model, self.q, x)
-            z = draw(q, self.history.num_samples)
+            problem = self.problem.at(x)
+            q, (z, _) = problem.q, problem.draw_weighed(self.history.num_samples)
             terms: dict[str, Callable[[], Tensor]] = {
                 "z": lambda: z.reshape(*z.shape[:2], -1).double().sum(-1),
-                "log-likelihood": lambda: self.model.log_likelihood(x, z),
-                "log-prior": lambda: self.model.log_prior(z),
-                "log q": lambda: q.log_prob(z),
+                "log-likelihood": lambda: self.model._log_likelihood(x, z),
+                "log-prior": lambda: log_density(self.model.prior, z),
+                "log q": lambda: log_density(q, z),
             }
             for name, value in terms.items():
                 bad = ~value().isfinite().all(0)
@@ -565,6 +571,7 @@ def _observations(
 
 def _parameters(model: LatentVariableModel, q: Guide, device: torch.device, x: Tensor) -> list[nn.Parameter]:
     """What is to be learnt, each once."""
+    model.check_learnable()
     if _owner(q) is None:
         with torch.enable_grad(), forked_rng(0, device):
             distribution = q if isinstance(q, Distribution) else q(x)
@@ -637,19 +644,6 @@ def _named_tensors(part: Any, within: nn.Module | None) -> dict[str, Tensor]:
     owner = _owner(part)
     inside = owner is not None and within is not None and any(owner is module for module in within.modules())
     return {} if owner is None or inside else owner.state_dict()
-
-
-@contextmanager
-def _evaluating(*parts: Any) -> Iterator[None]:
-    """Dropout off, batch statistics frozen; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for part in parts if (owner := _owner(part)) for module in owner.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

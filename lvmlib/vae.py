@@ -3,16 +3,16 @@ r"""The variational autoencoder: a decoder for a likelihood, an encoder for q, b
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._closed_forms import DiagonalNormal
+from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._types import Float
+from lvmlib.density import bernoulli_log_density
 from lvmlib.guide import AmortizedGuide
 from lvmlib.model import LatentVariableModel
 
@@ -57,9 +57,12 @@ class VAE(LatentVariableModel):
     takes the two, as in ``elbo(vae, vae.encoder, x)``.
 
     Args:
-        encoder: A module from x, shape ``(*batch, M)``, to D means and D log-scales, shape ``(*batch, 2 D)``.
-        decoder: A module from z, shape ``(*batch, D)``, to the logits of M pixels, shape ``(*batch, M)``.
+        encoder: A module from x, shape ``(N, *x_event)``, to D means and D log-scales, shape ``(N, 2 D)``.
+        decoder: A module from z, shape ``(N, D)``, to the logits of the pixels, shape ``(N, *x_event)``: ``(N, M)`` for
+            a row of M pixels, ``(N, 1, H, W)`` for an image as layers for images make it. Each of both is given one
+            batch dimension.
         latent_dim: The number D of latent dimensions.
+        missing: What a NaN in x means, as in :class:`LatentVariableModel`; the encoder sees a zero there.
 
     Raises:
         TypeError: If ``encoder`` or ``decoder`` is no module.
@@ -77,18 +80,26 @@ class VAE(LatentVariableModel):
         Kingma and Welling (2014), *Auto-encoding variational Bayes*; Rezende, Mohamed and Wierstra (2014).
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent_dim: int,
+        *,
+        missing: Literal["refuse", "marginalize"] = "refuse",
+    ) -> None:
         check_sample_count("latent_dim", latent_dim)
         likelihood = _BernoulliDecoder(decoder)
         like = next(likelihood.parameters(), torch.zeros(()))
         zeros = torch.zeros(latent_dim, dtype=like.dtype, device=like.device)
-        super().__init__(DiagonalNormal.standard(zeros), likelihood)
-        self.encoder = AmortizedGuide(encoder)
+        super().__init__(DiagonalNormal.standard(zeros), likelihood, missing=missing)
+        self.encoder = AmortizedGuide(encoder, event_dims=len(self.event_shape))
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        # As the Bernoulli has it, with one change of sign a row instead of one a pixel: this is where the time goes.
-        logits = cast(_BernoulliDecoder, self._likelihood).logits(z)
-        return -binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+        if self.marginalizes_gaps:
+            return super()._log_likelihood(x, z)
+        # Without the Bernoulli itself, whose checks of its logits take as long as the sum.
+        return bernoulli_log_density(cast(_BernoulliDecoder, self._likelihood).logits(z), x, len(self.event_shape))
 
 
 class _BernoulliDecoder(nn.Module):
@@ -104,9 +115,10 @@ class _BernoulliDecoder(nn.Module):
         self.network = network
 
     def forward(self, z: Float[Tensor, "*batch D"]) -> Distribution:
-        return Independent(Bernoulli(logits=self.logits(z)), 1)
+        logits = self.logits(z)
+        return Independent(Bernoulli(logits=logits), logits.ndim - z.ndim + 1)
 
-    def logits(self, z: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch M"]:
+    def logits(self, z: Float[Tensor, "*batch D"]) -> Tensor:
         # One batch dimension, as many layers want it and all are fastest with.
         logits = self.network(z.reshape(-1, z.shape[-1]))
-        return logits.reshape(z.shape[:-1] + logits.shape[-1:])
+        return logits.reshape(z.shape[:-1] + logits.shape[1:])

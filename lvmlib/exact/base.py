@@ -10,7 +10,7 @@ from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
 from lvmlib._checks import describe
-from lvmlib._closed_forms import closed_form_kl
+from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
 

@@ -17,7 +17,7 @@ from lvmlib._checks import (
     check_sample_count,
     check_shape,
 )
-from lvmlib._closed_forms import as_multivariate_normal
+from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._linalg import cholesky
 from lvmlib._types import Float
 from lvmlib.exact.base import ExactModel, check_finite

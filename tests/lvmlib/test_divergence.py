@@ -48,7 +48,7 @@ from lvmlib import (
     kl_decomposition,
     summarize_weights,
 )
-from lvmlib._closed_forms import closed_form_kl
+from lvmlib._divergence_formulas import closed_form_kl
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -521,11 +521,12 @@ def test_for_the_posteriors_of_a_model_the_mixture_is_near_the_prior():
     """With the true posteriors of many x from the model itself, the aggregate posterior tends to the prior."""
     model = models.linear_gaussian(observed=3, latent=1)
     few, many = (
-        aggregate_posterior_split(model.posterior, model.prior, model.sample(n, seed=0)[0], 2000 // n, seed=0)
-        for n in (5, 1000)
+        aggregate_posterior_split(model.posterior, model.prior, model.sample(n, seed=0)[0], 50_000 // n, seed=0)
+        for n in (5, 2000)
     )
-    assert many.marginal_kl.value < 0.02 < few.marginal_kl.value
-    assert many.kl_term.value - many.mutual_information.value < 0.02
+    assert many.marginal_kl.value + 5 * many.marginal_kl.std_error < few.marginal_kl.value
+    assert abs(many.marginal_kl.value) < 0.01
+    torch.testing.assert_close(many.marginal_kl.value, many.kl_term.value - many.mutual_information.value)
 
 
 def test_information_reaches_log_n_for_guides_that_do_not_overlap_and_is_zero_for_one_guide():

@@ -16,7 +16,6 @@ from lvmlib import (
     log_weights,
     prior_monte_carlo,
     self_normalized_expectation,
-    summarize_weights,
 )
 
 REPETITIONS = 1000
@@ -130,7 +129,7 @@ def test_posterior_moments_of_a_gaussian_are_covered_as_often_as_a_normal_law_sa
     model = models.linear_gaussian()
     x = model.sample(1, seed=2)[0][0]
     q, posterior = gaussian_proposal(model, x, widen=widen), model.posterior(x)
-    estimate = self_normalized_expectation(model, q, repeated(x), first_and_second_moments, 2000, seed=0)
+    estimate = self_normalized_expectation(model, q, repeated(x), first_and_second_moments, 8000, seed=0)
     mean = posterior.mean
     truth = torch.cat([mean[None], posterior.covariance_matrix + mean[:, None] * mean])
     distance = ((estimate.value - truth) / estimate.std_error).abs()
@@ -196,7 +195,7 @@ def test_a_posterior_expectation_equals_the_formula():
     torch.testing.assert_close(estimate.value, mean, atol=1e-12, rtol=1e-10)
     squares = (w.square() * (z.square() - mean).square()).sum(0) * 500 / 499
     torch.testing.assert_close(estimate.std_error, squares.sqrt() / w.sum(0), atol=1e-12, rtol=1e-10)
-    torch.testing.assert_close(estimate.ess, summarize_weights(model, model.prior, x, 500, seed=0).ess)
+    torch.testing.assert_close(estimate.ess, (w.sum(0).square() / w.square().sum(0))[:, 0])
 
 
 @pytest.mark.parametrize("name", models.EXACT_MODELS)
@@ -230,7 +229,7 @@ def test_a_function_with_many_values_is_asked_about_few_draws_at_a_time():
         return z[..., :1].expand(*z.shape[:-1], 50_000)
 
     self_normalized_expectation(model, model.prior, torch.zeros(4).double(), wide, 100, seed=0)
-    assert max(asked) <= 10
+    assert max(asked) <= 20
 
 
 def test_weights_of_zero_do_not_ask_for_the_function():

@@ -1,0 +1,174 @@
+"""Draws from a distribution together with their log-density, which noise often knows better than the draw does."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta, Dirichlet, Distribution, Gamma, Independent, MultivariateNormal, Normal
+
+from lvmlib._checks import describe
+from lvmlib._diagonal_normal import DiagonalNormal
+from lvmlib._distribution_parts import tensors_in
+from lvmlib._random import derived_seed, forked, seeded_generator
+from lvmlib.density import log_density, sum_last, support_of, without_independent
+
+__all__ = ["check_draws", "device_of_draws", "draw", "draw_weighed", "noise_is_exact", "rounded_together"]
+
+# torch draws from one global generator; a block that needs it must not be disturbed by another thread's.
+_GLOBAL_GENERATOR = threading.Lock()
+
+
+def draw(distribution: Distribution, num_samples: int) -> Tensor:
+    """Draws of shape ``(K, *batch, *event)``, reparameterised where the distribution can and gradients are on.
+
+    Draws from a Beta, a Dirichlet or a Gamma with a parameter near zero are made by their logarithms, as torch's
+    underflow; they are never at an end of the support, where the density may be infinite.
+    """
+    shape = torch.Size((num_samples,))
+    base, _ = without_independent(distribution)
+    if type(base) in (Beta, Dirichlet, Gamma):
+        # The dimensions of Independent are batch dimensions of the base, so its draws have the same shape.
+        return _draw_gammas(base, shape)
+    if torch.is_grad_enabled() and distribution.has_rsample:
+        return distribution.rsample(shape)
+    with torch.no_grad():
+        return distribution.sample(shape)
+
+
+def draw_weighed(
+    distribution: Distribution,
+    num_samples: int,
+    *,
+    seed: tuple[object, ...] | None = None,
+    by_noise: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Draws, as :func:`draw` makes them, and their log-density, shape ``(K, *batch)``.
+
+    A draw of a normal is its noise stretched and moved, so its density is read from the noise.
+
+    Args:
+        distribution: Any Distribution.
+        num_samples: K.
+        seed: What the draws depend on, as parts for :func:`derived_seed`; ``None`` draws from the global generator.
+        by_noise: False where :func:`noise_is_exact` is not, so that all densities are read at the rounded draw.
+    """
+    normal = _noise_formula(distribution) if by_noise else None
+    if normal is not None:
+        like, shape, made = normal
+        if seed is None:
+            return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device))
+        generator = seeded_generator(like.device, *seed)
+        return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device, generator=generator))
+    if seed is None:
+        z = draw(distribution, num_samples)
+    else:
+        with _GLOBAL_GENERATOR, forked(derived_seed(*seed), device_of_draws(distribution)):
+            z = draw(distribution, num_samples)
+    return z, log_density(distribution, z)
+
+
+def check_draws(distribution: Distribution, z: Tensor) -> None:
+    """Refuse draws that are not numbers.
+
+    Raises:
+        ValueError: If a draw is NaN, which a distribution with parameters gone bad gives.
+    """
+    if z.is_floating_point() and z.detach().sum().isnan() and z.isnan().any():
+        raise ValueError(
+            f"q is {describe(distribution)} and drew z with NaN: expected numbers; its parameters have gone bad, so "
+            f"look at them and at the last step that changed them."
+        )
+
+
+def rounded_together(distribution: Distribution) -> Tensor:
+    """For which members of its batch a continuous distribution draws the same number again and again.
+
+    Its dtype cannot tell its draws apart, or they are pushed to an end of the support: a density read at such a draw is
+    not that of the true one, and no average of such densities is right.
+    """
+    absent = torch.zeros(distribution.batch_shape, dtype=torch.bool, device=device_of_draws(distribution))
+    base, _ = without_independent(distribution)
+    if support_of(distribution).is_discrete or type(base) in (Beta, Dirichlet, Gamma):
+        return absent
+    with torch.no_grad(), forked(derived_seed("rounded_together"), absent.device):
+        z = distribution.sample(torch.Size((64,)))
+    share = (z[1:] == z[:-1]).double().mean(0) > 0.05
+    return share.flatten(absent.ndim).any(-1) if distribution.event_shape else share
+
+
+def noise_is_exact(distribution: Distribution) -> bool:
+    """Whether the dtype resolves the draws so well that the noise and the draw made from it have one density."""
+    if isinstance(distribution, DiagonalNormal | Normal):
+        loc, scale = distribution.loc, distribution.scale
+    elif isinstance(distribution, MultivariateNormal):
+        loc, scale = distribution.loc, distribution._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1)
+    else:
+        base, _ = without_independent(distribution)
+        return base is distribution or noise_is_exact(base)
+    return bool((scale > 1e3 * torch.finfo(loc.dtype).eps * loc.abs()).all())
+
+
+def _noise_formula(
+    distribution: Any,
+) -> tuple[Tensor, torch.Size, Callable[[Tensor], tuple[Tensor, Tensor]]] | None:
+    """A tensor like the noise, the shape of the noise, and the map from noise to draws and log-densities."""
+    if "log_prob" in distribution.__dict__:  # replaced by somebody's own
+        return None
+    if isinstance(distribution, DiagonalNormal):
+        return distribution.loc, distribution.loc.shape, distribution.from_noise
+    if type(distribution) is MultivariateNormal:
+        return distribution.loc, distribution.loc.shape, lambda noise: _multivariate(distribution, noise)
+    base, num_dims = without_independent(distribution)
+    if type(base) is Normal and type(distribution) in (Normal, Independent):
+        normal: Any = base
+
+        def made(noise: Tensor) -> tuple[Tensor, Tensor]:
+            log_q = _log_standard_normal(noise) - normal.scale.log()
+            return torch.addcmul(normal.loc, noise, normal.scale), sum_last(log_q, num_dims)
+
+        return normal.loc, normal.loc.shape, made
+    return None
+
+
+def _multivariate(distribution: MultivariateNormal, noise: Tensor) -> tuple[Tensor, Tensor]:
+    factor = distribution._unbroadcasted_scale_tril
+    z = distribution.loc + (factor @ noise[..., None])[..., 0]
+    log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return z, _log_standard_normal(noise).sum(-1) - log_det
+
+
+def _log_standard_normal(noise: Tensor) -> Tensor:
+    return -0.5 * (noise.square() + math.log(2 * math.pi))
+
+
+def _draw_gammas(distribution: Any, shape: torch.Size) -> Tensor:
+    """Draws of a Beta, a Dirichlet or a Gamma inside the open support."""
+    keeps_gradient = torch.is_grad_enabled() and distribution.has_rsample
+    dirichlet = distribution._dirichlet if isinstance(distribution, Beta) else distribution
+    concentration = dirichlet.concentration
+    if (keeps_gradient and concentration.requires_grad) or not (concentration < 0.5).any():
+        z = distribution.rsample(shape) if keeps_gradient else distribution.sample(shape)
+    else:
+        with torch.no_grad():
+            # A Gamma(a) is a Gamma(a + 1) times the a-th root of a uniform number, which underflows for a small a.
+            a = concentration.double().expand(shape + concentration.shape)
+            log_gamma = torch._standard_gamma(a + 1).log() + torch.rand_like(a).log() / a
+            if isinstance(distribution, Gamma):
+                z = (log_gamma - distribution.rate.double().log()).exp()
+            elif isinstance(distribution, Beta):
+                z = (log_gamma[..., 0] - log_gamma[..., 1]).sigmoid()
+            else:
+                z = log_gamma.softmax(-1)
+            z = z.to(concentration.dtype)
+    limits = torch.finfo(z.dtype)
+    return z.clamp(min=limits.tiny, max=1 - limits.eps / 2 if isinstance(distribution, Beta) else None)
+
+
+def device_of_draws(distribution: Distribution) -> torch.device:
+    """Where draws are made, found without drawing so that no random state moves."""
+    return next((value.device for value in tensors_in(distribution)), torch.get_default_device())

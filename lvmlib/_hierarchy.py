@@ -1,0 +1,145 @@
+r"""Latent variables on several levels: each level is drawn given those above it, and all lie side by side in one z.
+
+.. math:: p(z) = p(z_1)\, p(z_2 \mid z_1)\, p(z_3 \mid z_1, z_2) \cdots
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from lvmlib._checks import describe
+from lvmlib.density import is_real, log_density, support_of
+
+__all__ = ["Hierarchy", "Level", "Levels", "is_levels"]
+
+Level: TypeAlias = Distribution | Callable[..., Distribution]
+Levels: TypeAlias = Mapping[str, Level] | tuple[Level, ...]
+
+
+def is_levels(value: object) -> bool:
+    """Whether a value stands for several levels: a tuple or a dict."""
+    return isinstance(value, tuple | Mapping)
+
+
+class Hierarchy(Distribution):
+    """The joint distribution of all levels, over a vector that holds them one after the other.
+
+    Args:
+        levels: The first is a Distribution; each other one a callable from the levels before it, given one by one, to a
+            Distribution with their batch shape. Numbers are floating-point on all levels.
+        name: What the errors call them.
+
+    Raises:
+        TypeError: If a level is of another kind, or discrete.
+        ValueError: If there are fewer than two, or batch shapes do not fit.
+    """
+
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 - torch reads the class attribute
+
+    def __init__(self, levels: Levels, *, name: str = "prior") -> None:
+        named = list(levels.items()) if isinstance(levels, Mapping) else list(enumerate(levels))
+        self.keys = tuple(levels) if isinstance(levels, Mapping) else None
+        if len(named) < 2:
+            raise ValueError(
+                f"{name} has {len(named)} levels: expected at least 2; pass a single Distribution as it is."
+            )
+        for position, (key, level) in enumerate(named):
+            wanted = (
+                "a torch Distribution" if not position else "a callable from the levels before it to a Distribution"
+            )
+            if isinstance(level, Distribution) == bool(position) or not (position == 0 or callable(level)):
+                raise TypeError(
+                    f"{name}[{key!r}] is {describe(level)}: expected {wanted}; write latent variables that do not "
+                    f"depend on each other as one, for instance Independent(Normal(torch.zeros(2), 1.0), 1)."
+                )
+        self.levels: Sequence[Any] = [level for _, level in named]
+        with torch.no_grad():
+            probe = self._draw(torch.Size((2, 3)) if not self.levels[0].batch_shape else torch.Size(), name, named)
+        parts = [part for _, part in probe]
+        self._events = [distribution.event_shape for distribution, _ in probe]
+        self._supports = [support_of(distribution) for distribution, _ in probe]
+        self.has_rsample = all(distribution.has_rsample for distribution, _ in probe)
+        if not all(part.is_floating_point() for part in parts):
+            raise TypeError(
+                f"{name} has levels of dtypes {[part.dtype for part in parts]}: expected floating-point numbers on all "
+                f"levels; sum over a discrete level by hand, or relax it."
+            )
+        size = sum(event.numel() for event in self._events)
+        super().__init__(self.levels[0].batch_shape, torch.Size((size,)), validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The supports of the levels, one after the other."""
+        if all(map(is_real, self._supports)):
+            return constraints.independent(constraints.real, 1)
+        inner = []
+        for support in self._supports:
+            while isinstance(support, constraints.independent):
+                support = support.base_constraint
+            inner.append(support)
+        lengths = [event.numel() for event in self._events]
+        return constraints.independent(constraints.cat(inner, dim=-1, lengths=lengths), 1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Not known: the means of the lower levels depend on draws of those above."""
+        raise NotImplementedError
+
+    def split(self, z: Tensor) -> Any:
+        """The levels of z, shape ``(*batch, D)``, as a tuple or a dict, as the levels were given."""
+        pieces = z.split([event.numel() for event in self._events], dim=-1)
+        parts = [piece.reshape(z.shape[:-1] + event) for piece, event in zip(pieces, self._events, strict=True)]
+        return tuple(parts) if self.keys is None else dict(zip(self.keys, parts, strict=True))
+
+    def expand(self, batch_shape: torch.Size | Sequence[int], _instance: object = None) -> Hierarchy:
+        """The same levels for a larger batch."""
+        first = self.levels[0].expand(torch.Size(batch_shape))
+        levels = [first, *self.levels[1:]]
+        return Hierarchy(tuple(levels) if self.keys is None else dict(zip(self.keys, levels, strict=True)))
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        """Draws level by level, shape ``(*sample, *batch, D)``."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        """As :meth:`sample`, with a gradient where every level has one."""
+        drawn = self._draw(torch.Size(sample_shape))
+        return torch.cat(
+            [part.flatten(part.ndim - len(d.event_shape)) if d.event_shape else part[..., None] for d, part in drawn],
+            dim=-1,
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The sum of the log-densities of the levels, in nats."""
+        split = self.split(value)
+        parts = list(split.values()) if isinstance(split, dict) else list(split)
+        total = log_density(self.levels[0], parts[0])
+        for position, level in enumerate(self.levels[1:], start=1):
+            total = total + log_density(level(*parts[:position]), parts[position])
+        return total
+
+    def _draw(self, shape: torch.Size, name: str = "", named: Any = None) -> list[tuple[Distribution, Tensor]]:
+        drawn: list[tuple[Distribution, Tensor]] = []
+        for position, level in enumerate(self.levels):
+            distribution = level if not position else level(*(part for _, part in drawn))
+            if named is not None and not isinstance(distribution, Distribution):
+                raise TypeError(
+                    f"{name}[{named[position][0]!r}] made {describe(distribution)}: expected a Distribution."
+                )
+            batch = shape + self.levels[0].batch_shape
+            if named is not None and position and distribution.batch_shape != batch:
+                raise ValueError(
+                    f"{name}[{named[position][0]!r}] made {describe(distribution)} for levels before it of batch shape "
+                    f"{tuple(batch)}: expected that batch shape; wrap it in torch.distributions.Independent."
+                )
+            own = shape if not position else torch.Size()
+            drawn.append(
+                (distribution, (distribution.rsample if distribution.has_rsample else distribution.sample)(own))
+            )
+        return drawn

@@ -1,0 +1,131 @@
+r"""The Laplace approximation: the Gaussian at the mode of the posterior, with its curvature."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, describe
+from lvmlib._types import Float
+from lvmlib.density import support_of
+from lvmlib.model import LatentVariableModel
+
+__all__ = ["laplace_approximation"]
+
+
+def laplace_approximation(
+    model: LatentVariableModel,
+    x: Tensor,
+    *,
+    initial: Tensor | None = None,
+    max_iterations: int = 100,
+) -> MultivariateNormal:
+    r"""The Gaussian that shares the posterior's mode and its curvature there.
+
+    .. math::
+        q(z) = \mathrm{N}(z; z^*, \Lambda^{-1}), \qquad z^* = \arg\max_z \log p(x, z), \qquad
+        \Lambda = -\nabla_z^2 \log p(x, z) \big|_{z^*}
+
+    The mode is found for all x at once by Newton's method, each Hessian shifted until positive definite and
+    each step halved until it climbs. With several modes, the one reached from ``initial`` is returned.
+
+    Args:
+        model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.
+        x: Observations, shape ``(*batch, *x_event)``.
+        initial: Where to start, shape ``(*batch, D)``; by default the prior's mean.
+        max_iterations: Newton steps at most.
+
+    Returns:
+        A MultivariateNormal with batch shape ``(*batch)``, detached from the model's parameters.
+
+    Raises:
+        TypeError: If z is discrete.
+        ValueError: If z is no vector over all reals, or no maximum with positive curvature is reached.
+
+    References:
+        MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapter 27.
+    """
+    model.check_observation(x)
+    check_sample_count("max_iterations", max_iterations)
+    prior, batch = model.prior, model.batch_shape(x)
+    if support_of(prior).is_discrete:
+        raise TypeError(f"prior is {describe(prior)}, discrete: expected a continuous z, which has a curvature.")
+    if len(prior.event_shape) != 1 or not support_of(prior).check(torch.full_like(prior.mean, -1e6)).all():
+        raise ValueError(
+            f"prior is {describe(prior)} with support {prior.support}: expected a real vector z; make the latent "
+            f"variable a vector with Independent(prior, 1), or map it to all reals first."
+        )
+    if initial is not None:
+        check_shape("initial", check_float_tensor("initial", initial), (*batch, *prior.event_shape))
+    # In inference mode no tensor has a gradient, so the search is made outside it, with tensors of its own.
+    with torch.inference_mode(False):
+        z = (prior.mean.expand(*batch, -1) if initial is None else initial).detach().clone()
+        z, curvature = _climb_to_mode(model, x.clone() if x.is_inference() else x, z, max_iterations)
+        return MultivariateNormal(z, precision_matrix=(curvature + curvature.mT) / 2)
+
+
+# The mode is found to a hundredth of a posterior standard deviation; a Newton decrement is a squared distance in these.
+_SQUARED_DISTANCE = 1e-4
+
+
+def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterations: int) -> tuple[Tensor, Tensor]:
+    """The maximum of the log-joint in z, and its negative Hessian there."""
+    for _ in range(max_iterations):
+        value, gradient, curvature = _second_order(model, x, z)
+        step = _newton_step(gradient, _shift_to_positive_definite(curvature))
+        gain = (gradient * step).sum(-1)
+        if (gain <= 1e-4 * _SQUARED_DISTANCE).all():
+            z = z + step
+            break
+        z = _climb(model, x, z, value, step, gain)
+    _, gradient, curvature = _second_order(model, x, z)
+    factor, info = torch.linalg.cholesky_ex(curvature)
+    newton = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
+    distance = torch.where(info == 0, (gradient * newton).sum(-1), torch.inf)
+    lost = ~(distance < _SQUARED_DISTANCE)
+    if lost.any():
+        first = tuple(lost.nonzero()[0].tolist())
+        raise ValueError(
+            f"max_iterations is {max_iterations} and x at index {first} has only reached "
+            f"z = {z[first].tolist()}: expected a maximum with positive curvature; raise max_iterations, "
+            f"pass initial near a mode, or work in float64."
+        )
+    return z, curvature
+
+
+def _newton_step(gradient: Tensor, curvature: Tensor) -> Tensor:
+    return torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky(curvature))[..., 0]
+
+
+def _second_order(model: LatentVariableModel, x: Tensor, z: Float[Tensor, "*batch D"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The log-joint, its gradient and its negative Hessian in z, each x apart."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        value = model.log_joint(x, z)
+        # Each x has its own z, so the gradient of the sum holds every single gradient.
+        (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+        rows = [torch.autograd.grad(gradient[..., d].sum(), z, retain_graph=True)[0] for d in range(z.shape[-1])]
+    return value.detach(), gradient.detach(), -torch.stack(rows, dim=-2)
+
+
+def _shift_to_positive_definite(curvature: Float[Tensor, "*batch D D"]) -> Float[Tensor, "*batch D D"]:
+    """The curvature plus the smallest multiple of the identity that makes its eigenvalues at least 1e-3."""
+    smallest = torch.linalg.eigvalsh(curvature).amin(-1)
+    shift = (1e-3 - smallest).clamp(min=0.0)
+    return curvature + shift[..., None, None] * torch.eye(curvature.shape[-1]).to(curvature)
+
+
+def _climb(model: LatentVariableModel, x: Tensor, z: Tensor, value: Tensor, step: Tensor, gain: Tensor) -> Tensor:
+    """The Newton step, halved for each x until its log-joint rises by a quarter of what the slope promises."""
+    length = torch.ones_like(gain)
+    # Less than its rounding the log-joint cannot judge, and so near the maximum a whole step is right.
+    judged = gain > 1e2 * torch.finfo(z.dtype).eps * (1 + value.abs())
+    for _ in range(30):
+        with torch.no_grad():
+            reached = model.log_joint(x, z + length[..., None] * step)
+        short = judged & ~(reached >= value + 0.25 * length * gain)
+        if not short.any():
+            break
+        length = torch.where(short, length / 2, length)
+    return z + torch.where(short, 0.0, length)[..., None] * step
