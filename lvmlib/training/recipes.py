@@ -108,7 +108,7 @@ def load(
         made = factory()
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], LatentVariableModel):
             raise TypeError(
-                f"factory returned an object of type {type(made).__name__}: expected a tuple (model, q); return the two."
+                f"factory returned an object of type {type(made).__name__}: expected a tuple (model, q); return both."
             )
         model, q = made
     best = {name.removeprefix("best."): value for name, value in state.tensors.items() if name.startswith("best.")}
