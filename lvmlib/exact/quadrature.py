@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_sample_count, describe, support_of
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._types import Float, Int
+from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import (
     NODES_PER_CELL,
     Edge,
