@@ -222,12 +222,12 @@ class QuadratureModel(ExactModel):
             device=layout.device,
         )
 
-    def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G B D"]) -> Float[Tensor, "G B"]:
+    def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G _ D"]) -> Float[Tensor, "G B"]:
         rows = x.reshape(-1, *self._layout().x_event)
         return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
 
     def _log_density_at(
-        self, q: Distribution, nodes: Float[Tensor, "G B D"], index: Int[Tensor, B] | None = None
+        self, q: Distribution, nodes: Float[Tensor, "G _ D"], index: Int[Tensor, B] | None = None
     ) -> Float[Tensor, "G B"]:
         """The log-density of each q at its nodes. A batch of distributions has no rows to take: for some of them, all
         are evaluated."""
