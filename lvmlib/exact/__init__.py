@@ -7,9 +7,10 @@ families of q in which it is a finite sum or a closed formula: the piece that ma
 from lvmlib.exact.base import ExactModel
 from lvmlib.exact.beta_bernoulli import BetaBernoulli
 from lvmlib.exact.finite import FiniteModel
+from lvmlib.exact.grid_posterior import GridPosterior
 from lvmlib.exact.linear_gaussian import LinearGaussian
 from lvmlib.exact.mixtures import BernoulliMixture, GaussianMixture
-from lvmlib.exact.quadrature import GridPosterior, QuadratureModel
+from lvmlib.exact.quadrature import QuadratureModel
 
 __all__ = [
     "BernoulliMixture",

@@ -74,7 +74,10 @@ class _Rule(NamedTuple):
 
 
 def tolerance_of(dtype: torch.dtype) -> float:
-    """The relative error to which integrals are computed: 1e-9 in float64, 1e-3 in float32."""
+    """The relative error to which integrals are computed: 1e-9 in float64, 1e-3 in float32.
+
+    What rounding adds, which no finer grid can mend, may be ten times as large.
+    """
     return 1e-9 if dtype == torch.float64 else 1e-3
 
 
@@ -133,7 +136,9 @@ def adaptive_grids(
         hidden = (cells.overshoot > _OVERSHOOT) & (cells.log_bound > share)
         unsettled = (cells.log_error.logsumexp(0) > limit) | hidden.any(0)
         if not unsettled.all():
-            settled.append(cells.of(~unsettled).as_grid())
+            done = cells.of(~unsettled)
+            done.check_rounding(10 * tolerance_of(dtype))
+            settled.append(done.as_grid())
             if not unsettled.any():
                 return settled
             cells = cells.of(unsettled)
@@ -149,7 +154,7 @@ def adaptive_grids(
 
 def merge(grids: Sequence[tuple[Int[Tensor, B], Grid]], num_functions: int) -> Grid:
     """The grids of all functions in one table; where one has fewer nodes than another, nodes without weight fill it."""
-    size = max(len(grid.nodes) for _, grid in grids)
+    size = max((len(grid.nodes) for _, grid in grids), default=0)
     first = grids[0][1]
     dim = first.nodes.shape[-1]
     # A node that is a node of its own function: the function can be evaluated there.
@@ -251,6 +256,38 @@ class _AdaptiveCells:
         self._add(lows.flatten(0, 1), half.expand_as(lows).flatten(0, 1))
         return True
 
+    def check_rounding(self, tolerance: float) -> None:
+        """Refuse functions that change so fast that rounding a node to the dtype moves the integral.
+
+        Raises:
+            NotResolvedError: If the mean change of the logarithm, as nodes move to the next number, is too large.
+        """
+        eps = torch.finfo(self._dtype).eps
+        axes = (NODES_PER_CELL,) * self._dim
+        table = self._log_values.reshape(*axes, *self.log_mass.shape)
+        shares = (self._log_values - self._log_values.amax((0, 1)) + self._widths.log().sum(-1)).exp()
+        shares = (shares * self._node_shares()).reshape(table.shape)
+        shares = shares / shares.flatten(0, self._dim).sum(0)
+        moved = torch.zeros_like(self.log_mass[0])
+        for axis in range(self._dim):
+            width, place = self._widths[..., axis], (self._lows + self._widths)[..., axis].abs()
+            steps = self._rule.nodes.diff().reshape([-1 if i == axis else 1 for i in range(self._dim)] + [1, 1])
+            slope = (table.diff(dim=axis) / (steps * width)).abs().nan_to_num(0.0, 0.0)
+            change = shares.narrow(axis, 0, NODES_PER_CELL - 1) * slope * place * eps / 2
+            # Where all nodes round to a few numbers, the function looks flat.
+            collapsed = (shares * (width < 64 * eps * place)).flatten(0, self._dim).sum(0)
+            moved = moved + change.flatten(0, self._dim).sum(0) + collapsed
+        if (moved > tolerance).any():
+            raise NotResolvedError(
+                self.first(moved > tolerance),
+                f"is so narrow that {self._dtype} does not tell its points apart: rounding moves it by "
+                f"{moved.amax().item():.1g} nats",
+            )
+
+    def _node_shares(self) -> Float[Tensor, "n 1 1"]:
+        """The weights of the nodes of a cell of size one."""
+        return torch.cartesian_prod(*[self._rule.weights] * self._dim).reshape(-1, 1, 1, self._dim).prod(-1)
+
     def as_grid(self) -> tuple[Int[Tensor, B], Grid]:
         """The indices of the functions, and their grid: each node with a part of its cell as large as its weight."""
         starts = self._rule.weights.cumsum(0) - self._rule.weights
@@ -271,6 +308,9 @@ class _AdaptiveCells:
         nodes = self._nodes(lows, widths)
         log_values = self._log_function(nodes.flatten(0, 1).to(self._dtype), self._index).double()
         log_values = log_values.reshape(*nodes.shape[:2], -1)
+        infinite = ((log_values == torch.inf) | log_values.isnan()).any(0).any(0).expand(len(self._index))
+        if infinite.any():
+            raise NotResolvedError(self.first(infinite), "is infinite or NaN at a node")
         lows, widths = (v.expand(-1, log_values.shape[-1], -1) for v in (lows, widths))
         self._lows, self._widths = torch.cat([self._lows, lows]), torch.cat([self._widths, widths])
         self._log_values = torch.cat([self._log_values, log_values], dim=1)

@@ -60,7 +60,9 @@ class ExactModel(LatentVariableModel):
 
     def _check_form(self, x: Tensor) -> None:
         """All that can be checked of x without reading its numbers."""
-        self.check_observation(x[:0] if isinstance(x, Tensor) and self.batch_shape(x) else x)
+        event = self.event_shape
+        has_rows = isinstance(x, Tensor) and x.ndim > len(event) and x.shape[x.ndim - len(event) :] == event
+        self.check_observation(x[:0] if has_rows else x)
 
 
 class DiscreteLatentModel(ExactModel):
@@ -112,7 +114,8 @@ class DiscreteLatentModel(ExactModel):
                 f"x is {_shown(x[first])} at index {first}, where p(x) = 0: expected an observation with positive "
                 f"evidence; a posterior given an impossible x is not defined."
             )
-        return Categorical(logits=log_joint)
+        # An empty table has nothing to validate, and torch cannot.
+        return Categorical(logits=log_joint, validate_args=None if log_joint.numel() else False)
 
     def expected_log_joint(self, q: Distribution, x: Tensor) -> Float[Tensor, "*batch"]:
         r"""The sum :math:`\sum_z q(z) \log p(x, z)`, in nats, with :math:`0 \log 0 = 0`.

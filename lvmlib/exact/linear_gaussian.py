@@ -221,7 +221,9 @@ class LinearGaussian(ExactModel):
             x.reshape(-1, x.shape[-1]),
             numbers_per_row=x.shape[-1] + self.latent_dim,
         )
-        return MultivariateNormal(means.reshape(*x.shape[:-1], -1), scale_tril=scale_tril)
+        means = means.reshape(*x.shape[:-1], self.latent_dim)
+        # An empty batch has nothing to validate, and torch cannot.
+        return MultivariateNormal(means, scale_tril=scale_tril, validate_args=None if means.numel() else False)
 
     def expected_log_joint(self, q: Distribution, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:
         r"""The expectation :math:`\E_{q(z)}[\log p(x, z)]` for a Gaussian q, in nats.

@@ -85,7 +85,7 @@ class GaussianMixture(DiscreteLatentModel):
     def _component_table(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch C"]:
         rows = x.reshape(-1, x.shape[-1])
         table = map_rows(self._log_component_rows, rows, numbers_per_row=self._numbers_per_row)
-        return table.reshape(*x.shape[:-1], -1)
+        return table.reshape(*x.shape[:-1], table.shape[-1])
 
     def check_observation(self, x: Tensor) -> Tensor:
         """x itself, if it is an observation of this model: finite numbers of the model's dtype, device and shape."""
@@ -102,7 +102,7 @@ class GaussianMixture(DiscreteLatentModel):
         """
         table = self.log_joint_table(x)
         if len(self.weights) == 1:
-            return Categorical(logits=torch.zeros_like(table))
+            return Categorical(logits=torch.zeros_like(table), validate_args=None if table.numel() else False)
         far = _lost_digits(table)
         if far.any():
             table = table.double()
@@ -115,7 +115,7 @@ class GaussianMixture(DiscreteLatentModel):
                     f"expected an observation within about 1e7 standard deviations, where their ratio can be computed; "
                     f"drop it, or rescale the data."
                 )
-        return Categorical(logits=table.log_softmax(-1).to(x.dtype))
+        return Categorical(logits=table.log_softmax(-1).to(x.dtype), validate_args=None if table.numel() else False)
 
     def _log_joint_in_double(self, rows: Float[Tensor, "N M"]) -> Float[Tensor, "N C"]:
         factor = cholesky("covariances", self.covariances.double())

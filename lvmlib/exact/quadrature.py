@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_sample_count, describe, support_of
+from lvmlib._checks import check_sample_count, describe
 from lvmlib._types import Float, Int
+from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import (
     NODES_PER_CELL,
     Edge,
@@ -22,9 +23,10 @@ from lvmlib.exact.adaptive_grid import (
     tolerance_of,
 )
 from lvmlib.exact.base import ExactModel
+from lvmlib.exact.grid_posterior import GridPosterior
 from lvmlib.model import LatentVariableModel
 
-__all__ = ["GridPosterior", "QuadratureModel"]
+__all__ = ["QuadratureModel"]
 
 _NUMBERS_PER_BLOCK = 2_000_000
 
@@ -36,9 +38,10 @@ class QuadratureModel(ExactModel):
 
     The nodes :math:`z_g` and weights :math:`\omega_g` are those of composite Gauss-Legendre quadrature; a product of
     two such rules covers two dimensions. For each x the cells are halved where the joint is not resolved, a peak
-    between two nodes and a kink among the reasons, and the box grows where the posterior has mass at its edge. The
-    result is right to a relative error of 1e-9 in float64 and 1e-3 in float32, by the grid's own estimate, or there is
-    an error. Nothing is kept between calls, so that a model whose parameters change is integrated as it is.
+    between two nodes and a kink among the reasons, and the box grows where the posterior has mass at its edge. By the
+    grid's own estimate, the result has a relative error of at most 1e-8 in float64 and 1e-2 in float32, and mostly far
+    less; where that cannot be reached, there is an error. Nothing is kept between calls, so that a model whose
+    parameters change is integrated as it is.
 
     Args:
         prior: As for :class:`LatentVariableModel`, continuous, with event shape ``()``, ``(1,)`` or ``(2,)``.
@@ -172,12 +175,21 @@ class QuadratureModel(ExactModel):
                     f"num_points, use float64, or estimate the evidence with importance_sampling."
                 ) from None
 
+    def _grid_of_rows(self, rows: Tensor) -> Grid:
+        """One table for the rows of x; where there are none, one without columns."""
+        if len(rows):
+            return merge(self._grids_of_rows(rows), len(rows))
+        layout = self._layout()
+        empty = torch.zeros(1, 0, layout.z_event.numel(), dtype=layout.z_dtype, device=layout.device)
+        return Grid(empty, empty, empty, empty[..., 0], empty[..., 0])
+
     def _grid_of_q(self, q: Distribution, x: Tensor) -> tuple[Grid, Distribution]:
         q = q.expand(self.batch_shape(x)) if q.batch_shape != self.batch_shape(x) else q
         with torch.no_grad():
             try:
                 count = q.batch_shape.numel()
-                grid = merge(self._grids(lambda nodes, index: self._log_density_at(q, nodes, index), count), count)
+                grids = self._grids(lambda nodes, index: self._log_density_at(q, nodes, index), count)
+                grid = merge(grids, count) if count else self._grid_of_rows(x.reshape(0, *self.event_shape))
             except NotResolvedError as error:
                 raise ValueError(
                     f"q is {describe(q)}, and its density {error.index} {error.reason}: expected a q that a grid can "
@@ -210,12 +222,12 @@ class QuadratureModel(ExactModel):
             device=layout.device,
         )
 
-    def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G B D"]) -> Float[Tensor, "G B"]:
+    def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G _ D"]) -> Float[Tensor, "G B"]:
         rows = x.reshape(-1, *self._layout().x_event)
         return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
 
     def _log_density_at(
-        self, q: Distribution, nodes: Float[Tensor, "G B D"], index: Int[Tensor, B] | None = None
+        self, q: Distribution, nodes: Float[Tensor, "G _ D"], index: Int[Tensor, B] | None = None
     ) -> Float[Tensor, "G B"]:
         """The log-density of each q at its nodes. A batch of distributions has no rows to take: for some of them, all
         are evaluated."""
@@ -266,7 +278,7 @@ class QuadratureModel(ExactModel):
         def log_prior(nodes: Tensor, _: Tensor) -> Tensor:
             return self.log_prior(nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
 
-        box, _ = self._box()
+        box, edges = self._box()
         lows, highs = zip(*box, strict=True)
         layout = self._layout()
         with torch.no_grad():
@@ -274,7 +286,7 @@ class QuadratureModel(ExactModel):
                 ((_, grid),) = adaptive_grids(
                     log_prior,
                     box,
-                    [(Edge.SUPPORT_ENDS, Edge.SUPPORT_ENDS)] * len(box),
+                    [(_unless_fixed(below), _unless_fixed(above)) for below, above in edges],
                     num_points=self._num_points,
                     num_functions=1,
                     dtype=layout.z_dtype,
@@ -282,7 +294,7 @@ class QuadratureModel(ExactModel):
                 )
             except NotResolvedError as error:
                 raise ValueError(
-                    f"prior is {describe(self.prior)}, and its density between lower {lows} and upper {highs} "
+                    f"prior is {describe(self.prior)}, and its density from lower {lows} to upper {highs} "
                     f"{error.reason}: expected a density that a grid can hold; change lower and upper, or raise "
                     f"num_points from {self._num_points}."
                 ) from None
@@ -294,81 +306,8 @@ class QuadratureModel(ExactModel):
             )
 
 
-class GridPosterior(Distribution):
-    r"""The posterior of a :class:`QuadratureModel`: the exact density, normalised by quadrature.
-
-    ``log_prob`` is :math:`\log p(x, z) - \log p(x)` at any z. ``sample`` draws a node by its mass, then a
-    point uniformly in the node's cell, so a sample is correct up to the width of a cell. ``mean`` and
-    ``variance`` are sums over the grid.
-    """
-
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 - torch reads the class attribute
-    has_rsample = False
-
-    def __init__(self, model: QuadratureModel, x: Tensor) -> None:
-        self.model = model
-        self.x = x
-        self._log_evidence = model.log_evidence(x)
-        self._known_grid: Grid | None = None
-        super().__init__(model.batch_shape(x), model._layout().z_event, validate_args=False)
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """The support of the prior."""
-        return support_of(self.model.prior)
-
-    def expand(self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: object = None) -> GridPosterior:
-        """The same posterior for a larger batch of equal observations."""
-        event = self.model._layout().x_event
-        return GridPosterior(self.model, self.x.expand(torch.Size(batch_shape) + event))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        r"""Log-density :math:`\log p(x, z) - \log p(x)`, in nats."""
-        return self.model.log_joint(self.x, value) - self._log_evidence
-
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = torch.Size()) -> Tensor:  # noqa: B008
-        """Draws of shape ``(*sample_shape, *batch, *z_event)``."""
-        sample_shape = torch.Size(sample_shape)
-        grid = self._grid()
-        with torch.no_grad():
-            index = Categorical(probs=self._node_masses().T).sample(sample_shape)
-            rows = torch.arange(index.shape[-1], device=index.device)
-            widths = grid.widths[index, rows]
-            draws = grid.lows[index, rows] + widths * torch.rand_like(widths)
-            return draws.reshape(sample_shape + self._batch_shape + self._event_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        """Posterior mean, shape ``(*batch, *z_event)``."""
-        return self._moment(self._grid().nodes).reshape(self._batch_shape + self._event_shape)
-
-    @property
-    def variance(self) -> Tensor:
-        """Posterior variance of each coordinate, shape ``(*batch, *z_event)``."""
-        nodes = self._grid().nodes
-        moment = self._moment((nodes - self._moment(nodes)).square())
-        return moment.reshape(self._batch_shape + self._event_shape)
-
-    def entropy(self) -> Tensor:
-        r"""Differential entropy :math:`-\E[\log p(z \mid x)]`, in nats, shape ``(*batch)``."""
-        masses = self._node_masses()
-        log_density = self._log_joint() - self._log_evidence.reshape(-1)
-        return -(masses * torch.where(masses > 0, log_density, 0.0)).sum(0).reshape(self._batch_shape)
-
-    def _grid(self) -> Grid:
-        if self._known_grid is None:
-            rows = self.x.reshape(-1, *self.model._layout().x_event)
-            self._known_grid = merge(self.model._grids_of_rows(rows), len(rows))
-        return self._known_grid
-
-    def _log_joint(self) -> Float[Tensor, "G B"]:
-        return self.model._log_joint_at(self.x, self._grid().nodes)
-
-    def _node_masses(self) -> Float[Tensor, "G B"]:
-        return (self._log_joint() + self._grid().log_weights).softmax(0)
-
-    def _moment(self, values: Float[Tensor, "G B D"]) -> Float[Tensor, "B D"]:
-        return (self._node_masses()[..., None] * values).sum(0)
+def _unless_fixed(edge: Edge) -> Edge:
+    return Edge.SUPPORT_ENDS if edge is Edge.FIXED else edge
 
 
 def _location_and_scale(prior: Distribution, dim: int) -> tuple[list[float], list[float]]:
