@@ -221,7 +221,6 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tenso
 
 def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
     positive = logits.clamp(min=0.0)
-    # x l - relu(l) is zero wherever a large logit agrees with x, so that nothing cancels there.
     factors = torch.sub(logits, positive, alpha=2).exp_().add_(1.0)
     width = factors.shape[-1]
     for _ in range(4):
@@ -232,7 +231,8 @@ def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
         if width % 2:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
-    return torch.linalg.vecdot(logits, value.expand_as(logits)) - positive.sum(-1) - factors[..., :width].log_().sum(-1)
+    # relu(l) - x l is zero wherever a large logit agrees with x, so that nothing cancels there.
+    return -positive.addcmul_(logits, value, value=-1).sum(-1) - factors[..., :width].log_().sum(-1)
 
 
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.
