@@ -3,23 +3,23 @@
 Writes the timings, and how far the two answers are apart, to benchmarks/results/log_evidence.json, and a plot beside
 it. Both run in float64 with the same number of threads, in rounds that take turns, so that a busy moment of the
 machine meets both. The first call of a round is not counted: the thread pool of the other library still spins for a
-moment, and that time belongs to neither.
+moment, and that time belongs to neither. Then the calls alternate one by one, as in a program that uses both, and that
+time counts.
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from reporting import report
+from reporting import bars, interleaved, medians, report, verdicts
 from sklearn.decomposition import PCA
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lvmlib import LinearGaussian, plots
+from lvmlib import LinearGaussian
 
 NUM_POINTS, NUM_OBSERVED, LATENT_DIM = 100_000, 64, 10
 ROUNDS, CALLS_A_ROUND = 5, 7
@@ -66,13 +66,18 @@ def main() -> None:
         for name, call in calls.items():
             call()
             times[name] += [seconds(call) for _ in range(CALLS_A_ROUND)]
+    alternating = medians(interleaved(calls, ROUNDS * CALLS_A_ROUND))
     with LargestTensor() as watched:
         calls["lvmlib"]()
     tracemalloc.start()
     calls["scikit-learn"]()
     peer_peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    median = {name: statistics.median(values) for name, values in times.items()}
+    median = medians(times)
+    ratios = {
+        "lvmlib / scikit-learn, in blocks of calls": median["lvmlib"] / median["scikit-learn"],
+        "lvmlib / scikit-learn, call by call": alternating["lvmlib"] / alternating["scikit-learn"],
+    }
     result = {
         "what": "log-evidence under probabilistic PCA, float64",
         "num_points": NUM_POINTS,
@@ -81,18 +86,16 @@ def main() -> None:
         "repetitions": ROUNDS * CALLS_A_ROUND,
         "median_seconds": {name: round(value, 5) for name, value in median.items()},
         "fastest_seconds": {name: round(min(values), 5) for name, values in times.items()},
-        "ratio": round(median["lvmlib"] / median["scikit-learn"], 3),
+        "median_seconds_call_by_call": {name: round(value, 5) for name, value in alternating.items()},
+        "ratios": {name: round(value, 3) for name, value in ratios.items()},
         "largest_difference_in_nats": difference,
         "data_bytes": x.numel() * x.element_size(),
         "largest_temporary_bytes": {"lvmlib": watched.largest},
         "peak_bytes": {"scikit-learn": peer_peak},
+        "demands": verdicts("log_evidence", ratios),
     }
-    _, ax = plots.subplots(size=(5.4, 1.7))
-    for position, (name, values) in enumerate(times.items()):
-        ax.barh(position, median[name] * 1e3, color=plots.PALETTE["evidence" if name == "lvmlib" else "data"])
-        ax.plot([v * 1e3 for v in values], [position] * len(values), "|", color=plots.INK, markersize=9)
-    ax.set(yticks=[0, 1], yticklabels=list(times), xlabel="milliseconds, median and every run", ylim=(1.6, -0.6))
-    picture = plots.show(ax, alt=f"lvmlib takes {result['ratio']:.2f} of the time of scikit-learn.")
+    share = ratios["lvmlib / scikit-learn, in blocks of calls"]
+    picture = bars(times, unit="milliseconds", scale=1e3, alt=f"lvmlib takes {share:.2f} of the time of scikit-learn.")
     report("log_evidence", result, picture, packages=("torch", "scikit-learn", "numpy"))
 
 

@@ -42,8 +42,11 @@ def batches_of(data: Tensor, passes: int) -> Iterator[Tensor]:
     return (data[rows] for rows in itertools.chain(*orders))
 
 
-def lvmlib_fit(data: Tensor, passes: int) -> Program:
+def lvmlib_fit(data: Tensor, passes: int, *, compiled: bool = False) -> Program:
     encoder, decoder = networks(data.device)
+    if compiled:
+        encoder.compile()
+        decoder.compile()
     vae = VAE(encoder, decoder, latent_dim=LATENT)
     options = {"batch_size": BATCH, "learning_rate": LEARNING_RATE, "progress": False}
     return lambda: fit(vae, vae.encoder, data, epochs=passes, **options)

@@ -117,7 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     output = options.output or options.checkpoint.with_suffix(".evaluation.json")
-    signal.signal(signal.SIGTERM, _stop)
     device = _join(options.device)
     rank, world = _place()
     start = time.perf_counter()
@@ -351,4 +350,5 @@ def _short(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main())
