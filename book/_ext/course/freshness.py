@@ -41,13 +41,13 @@ def source_files(folder: Path) -> list[Path]:
     ]
 
 
-def code_hash(root: Path, packages: Iterable[str]) -> str:
-    """Hash of all that can change an output but the interpreter: the code of the packages, and the lock.
+def code_hash(root: Path, folders: Iterable[str]) -> str:
+    """Hash of all that can change an output but the interpreter: what is in the folders that pages read, and the lock.
 
     Python files count by what they compute, other files by their bytes.
     """
     digest = hashlib.sha256()
-    files = [path for package in packages for path in source_files(root / package)]
+    files = [path for folder in folders for path in source_files(root / folder)]
     files += [path for path in (root / "requirements.txt",) if path.exists()]
     for path in sorted(files):
         content = (
@@ -71,10 +71,10 @@ def computing_code(source: str) -> str:
 
 def set_cache(app: Sphinx, config: Config) -> None:
     root = Path(app.srcdir)
-    missing = [name for name in config.course_packages if not (root / name).is_dir()]
+    missing = [name for name in config.course_inputs if not (root / name).is_dir()]
     if missing:
-        raise FileNotFoundError(f"course_packages names {missing}, which {root} does not have")
-    config.course_code_hash = code_hash(root, config.course_packages)
+        raise FileNotFoundError(f"course_inputs names {missing}, which {root} does not have")
+    config.course_code_hash = code_hash(root, config.course_inputs)
     state = hashlib.sha256(f"{config.course_code_hash} {sys.version}".encode()).hexdigest()
     caches = Path(app.outdir).parent / ".jupyter_cache"
     cache = caches / state[:16]
@@ -93,7 +93,8 @@ def set_cache(app: Sphinx, config: Config) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.add_config_value("course_packages", ["lvmlib", "proofreader"], "env", [list])
+    # The packages that pages import, and folders of data of the project's own that they read.
+    app.add_config_value("course_inputs", ["lvmlib", "proofreader", "benchmarks/results"], "env", [list])
     app.add_config_value("course_code_hash", "", "", [str])
     app.add_config_value("course_extension_hash", "", "env", [str])
     app.add_config_value("course_static_hash", "", "html", [str])
