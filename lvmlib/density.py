@@ -106,8 +106,8 @@ def is_real(support: constraints.Constraint) -> bool:
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
     """``value`` with each point outside the support replaced by one inside, and which points were inside.
 
-    The formula of a density may be NaN outside: evaluated at a harmless point and masked, it and its gradient are finite.
-    The mask has no event dimensions.
+    The formula of a density may be NaN outside; evaluated at a harmless point and masked, it and its gradient are
+    finite. The mask has no event dimensions.
     """
     support = support_of(distribution)
     if is_real(support):
