@@ -109,7 +109,7 @@ def rounded_together(distribution: Distribution) -> Tensor:
     """
     absent = torch.zeros(distribution.batch_shape, dtype=torch.bool, device=device_of_draws(distribution))
     base, _ = without_independent(distribution)
-    if support_of(distribution).is_discrete or type(base) in (Beta, Dirichlet, Gamma):
+    if support_of(distribution).is_discrete or isinstance(base, Beta | Dirichlet | Gamma):
         return absent
     with torch.no_grad(), forked(derived_seed("rounded_together"), absent.device):
         z = distribution.sample(torch.Size((64,)))
