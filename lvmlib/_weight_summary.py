@@ -220,7 +220,8 @@ class WeightSummary:
     def believable(self) -> Bool[Tensor, "*batch"]:
         """Whether nothing that was looked for speaks against the estimate: :attr:`pareto_k` is below its threshold.
 
-        Equal weights, for which no tail can be fitted, count as believable; others do from 25 weights on, as when z takes few values.
+        Equal weights, for which no tail can be fitted, count as believable; others do from 25 weights on, as when z
+        takes few values.
         """
         k = self.pareto_k
         equal = self._relative_variance() < 1e-6
