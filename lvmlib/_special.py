@@ -99,9 +99,7 @@ def log_beta(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]
     return torch.where(torch.minimum(a, b) < _LARGE, one_large, both_large)
 
 
-def beta_log_density(
-    value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[Tensor, ...]
-) -> Float[Tensor, ...]:
+def beta_log_density(value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""Log-density of a Beta, :math:`(a - 1) \log z + (b - 1) \log(1 - z) - \log B(a, b)`, in nats.
 
     Where a and b are large, the three terms are large and their sum is not. With :math:`n = a + b` it is taken as
