@@ -35,17 +35,29 @@ def map_rows(function: Callable[..., Tensor], rows: Tensor, *others: Tensor, num
     first = function(*blocks[0])
     if len(blocks) == 1:
         return first
-    threads = torch.get_num_threads()
-    if threads == 1 or first.requires_grad or rows.device.type != "cpu" or torch.compiler.is_compiling():
+    if first.requires_grad or torch.compiler.is_compiling():
         return torch.cat([first, *starmap(function, blocks[1:])])
+    # Written in place: small results kept between large temporaries would keep the allocator from reusing their room.
+    results = first.new_empty(len(rows), *first.shape[1:])
+    results[: len(first)] = first
 
-    def compute() -> Tensor:
+    def compute() -> None:
+        with torch.no_grad():
+            for start, block in zip(range(size, len(rows), size), blocks[1:], strict=True):
+                results[start : start + size] = function(*block)
+
+    threads = torch.get_num_threads()
+    if threads == 1 or rows.device.type != "cpu":
+        compute()
+        return results
+
+    def compute_alone() -> None:
         torch.set_num_threads(1)  # of this thread alone
         try:
-            with torch.no_grad():
-                return torch.cat([first, *starmap(function, blocks[1:])])
+            compute()
         finally:
             torch.set_num_threads(threads)
 
     with ThreadPoolExecutor(1) as worker:
-        return worker.submit(compute).result()
+        worker.submit(compute_alone).result()
+    return results

@@ -23,7 +23,7 @@ _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 /
 _DIGAMMA = (-1 / 12, 1 / 120, -1 / 252, 1 / 240, -1 / 132, 691 / 32760, -1 / 12)
 
 
-def stirling_remainder(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def stirling_remainder(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""What Stirling's formula leaves out, :math:`\log\Gamma(x) - (x - \tfrac12)\log x + x - \tfrac12 \log 2\pi`.
 
     Args:
@@ -38,7 +38,7 @@ def stirling_remainder(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return torch.where(x < _LARGE, near, _series(_STIRLING, large) / large)
 
 
-def digamma_less_log(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def digamma_less_log(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""The difference :math:`\psi(x) - \log x`, negative and of the size of :math:`1 / 2x`.
 
     Args:
@@ -52,7 +52,7 @@ def digamma_less_log(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return torch.where(x < _LARGE, small.digamma() - small.log(), far)
 
 
-def log_gamma_ratio(x: Float[Tensor, "*batch"], shift: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def log_gamma_ratio(x: Float[Tensor, ...], shift: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""The difference :math:`\log\Gamma(x + s) - \log\Gamma(x)`, to the precision of its own size.
 
     Args:
@@ -70,7 +70,7 @@ def log_gamma_ratio(x: Float[Tensor, "*batch"], shift: Float[Tensor, "*batch"]) 
     return torch.where(x < _LARGE, near, far)
 
 
-def log_beta(a: Float[Tensor, "*batch"], b: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def log_beta(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""The logarithm of the Beta function, :math:`\log\Gamma(a) + \log\Gamma(b) - \log\Gamma(a + b)`.
 
     Args:
@@ -99,9 +99,7 @@ def log_beta(a: Float[Tensor, "*batch"], b: Float[Tensor, "*batch"]) -> Float[Te
     return torch.where(torch.minimum(a, b) < _LARGE, one_large, both_large)
 
 
-def beta_log_density(
-    value: Float[Tensor, "*batch"], a: Float[Tensor, "*batch"], b: Float[Tensor, "*batch"]
-) -> Float[Tensor, "*batch"]:
+def beta_log_density(value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""Log-density of a Beta, :math:`(a - 1) \log z + (b - 1) \log(1 - z) - \log B(a, b)`, in nats.
 
     Where a and b are large, the three terms are large and their sum is not. With :math:`n = a + b` it is taken as
@@ -145,7 +143,7 @@ def beta_log_density(
     return torch.where(inside, log_density, at_the_end).to(value.dtype)
 
 
-def beta_entropy(a: Float[Tensor, "*batch"], b: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def beta_entropy(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""Differential entropy of a Beta, in nats; the arithmetic is done in float64.
 
     .. math:: \log B(a, b) - (a - 1) \psi(a) - (b - 1) \psi(b) + (a + b - 2) \psi(a + b)

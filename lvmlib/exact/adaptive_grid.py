@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmlib._types import Float, Int
+from lvmlib._types import Bool, Float, Int
 
 __all__ = ["Edge", "Grid", "NotResolvedError", "adaptive_grids", "merge", "tolerance_of"]
 
@@ -238,7 +238,7 @@ class _AdaptiveCells:
             grown = True
         return grown
 
-    def halve(self, chosen: Float[Tensor, "C B"]) -> bool:
+    def halve(self, chosen: Bool[Tensor, "C B"]) -> bool:
         """Halve cells in every dimension; False if the table would become too large."""
         most = int(chosen.sum(0).amax())
         added = most * 2**self._dim * NODES_PER_CELL**self._dim * chosen.shape[1]
@@ -300,7 +300,7 @@ class _AdaptiveCells:
             (self._lows + self._widths * offsets).flatten(0, 1).to(self._dtype),
             widths.to(self._dtype),
             widths.log().sum(-1).to(self._dtype),
-            self._log_values.flatten(0, 1),
+            self._log_values.flatten(0, 1).to(self._dtype),
         )
 
     def _add(self, lows: Tensor, widths: Tensor) -> None:

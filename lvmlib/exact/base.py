@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -69,19 +70,20 @@ class DiscreteLatentModel(ExactModel):
     """What finite models and mixtures share: z takes one of C values, and every sum over it is exact."""
 
     @abstractmethod
-    def _log_joint_rows(self, rows: Tensor) -> Float[Tensor, "N C"]:
-        r"""All :math:`\log p(x, z)` of rows of x that were checked, shape ``(N, *x_event)``."""
+    def _log_joint_of_rows(self) -> Callable[[Tensor], Tensor]:
+        r"""A function from rows of x that were checked, shape ``(N, *x_event)``, to all :math:`\log p(x, z)`, shape
+        ``(N, C)``; what does not depend on x is computed before."""
 
     @property
     @abstractmethod
     def _numbers_per_row(self) -> int:
-        """The numbers that :meth:`_log_joint_rows` holds at once for one row of x."""
+        """The numbers that this function holds at once for one row of x."""
 
     def log_joint_table(self, x: Tensor) -> Float[Tensor, "*batch C"]:
         r"""All :math:`\log p(x, z)`, one value of z a column, in nats, shape ``(*batch, C)``."""
         self.check_observation(x)
         rows = x.reshape(-1, *self._layout().x_event)
-        table = map_rows(self._log_joint_rows, rows, numbers_per_row=self._numbers_per_row)
+        table = map_rows(self._log_joint_of_rows(), rows, numbers_per_row=self._numbers_per_row)
         return table.reshape(*self.batch_shape(x), table.shape[-1])
 
     def log_evidence(self, x: Tensor) -> Float[Tensor, "*batch"]:
@@ -95,9 +97,8 @@ class DiscreteLatentModel(ExactModel):
         """
         self.check_observation(x)
         rows = x.reshape(-1, *self._layout().x_event)
-        log_evidence = map_rows(
-            lambda block: _log_sum(self._log_joint_rows(block)), rows, numbers_per_row=self._numbers_per_row
-        )
+        log_joint = self._log_joint_of_rows()
+        log_evidence = map_rows(lambda block: _log_sum(log_joint(block)), rows, numbers_per_row=self._numbers_per_row)
         return log_evidence.reshape(self.batch_shape(x))
 
     def posterior(self, x: Tensor) -> Categorical:

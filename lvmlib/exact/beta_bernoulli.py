@@ -79,7 +79,8 @@ class BetaBernoulli(ExactModel):
     def posterior(self, x: Float[Tensor, "*batch"]) -> Beta:
         r"""The posterior :math:`\mathrm{Beta}(a + x, b + 1 - x)`, with the batch shape of x."""
         self.check_observation(x)
-        return _Beta(self.a + x, self.b + 1 - x)
+        # An empty batch has nothing to validate, and torch cannot.
+        return _Beta(self.a + x, self.b + 1 - x, validate_args=None if x.numel() else False)
 
     def expected_log_joint(self, q: Distribution, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         r"""The expectation :math:`\E_{q(z)}[\log p(x, z)]` for a Beta q, in nats.

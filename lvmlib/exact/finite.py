@@ -2,6 +2,8 @@ r"""Two tables: z and x each take finitely many values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.distributions import Categorical
 
@@ -63,6 +65,6 @@ class FiniteModel(DiscreteLatentModel):
     def _numbers_per_row(self) -> int:
         return len(self.prior_table)
 
-    def _log_joint_rows(self, rows: Int[Tensor, N]) -> Float[Tensor, "N Z"]:
+    def _log_joint_of_rows(self) -> Callable[[Tensor], Tensor]:
         log_joint = log_probabilities(self.prior_table)[:, None] + log_probabilities(self.likelihood_table)
-        return log_joint.T[rows]
+        return log_joint.T.__getitem__

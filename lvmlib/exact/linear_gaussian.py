@@ -222,8 +222,8 @@ class LinearGaussian(ExactModel):
             numbers_per_row=x.shape[-1] + self.latent_dim,
         )
         means = means.reshape(*x.shape[:-1], self.latent_dim)
-        # An empty batch has nothing to validate, and torch cannot.
-        return MultivariateNormal(means, scale_tril=scale_tril, validate_args=None if means.numel() else False)
+        # Valid as it was made; torch would repeat the factor for every x to look.
+        return MultivariateNormal(means, scale_tril=scale_tril, validate_args=False)
 
     def expected_log_joint(self, q: Distribution, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:
         r"""The expectation :math:`\E_{q(z)}[\log p(x, z)]` for a Gaussian q, in nats.

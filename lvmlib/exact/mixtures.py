@@ -3,6 +3,7 @@ r"""A discrete z that chooses the density of x: mixtures of Gaussians and of row
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -75,16 +76,17 @@ class GaussianMixture(DiscreteLatentModel):
     def _numbers_per_row(self) -> int:
         return 2 * self.means.numel()
 
-    def _log_joint_rows(self, rows: Float[Tensor, "N M"]) -> Float[Tensor, "N C"]:
-        return log_probabilities(self.weights) + self._log_component_rows(rows)
+    def _log_joint_of_rows(self) -> Callable[[Tensor], Tensor]:
+        log_weights, log_components = log_probabilities(self.weights), self._log_component_of_rows()
+        return lambda rows: log_weights + log_components(rows)
 
-    def _log_component_rows(self, rows: Float[Tensor, "N M"]) -> Float[Tensor, "N C"]:
-        factor = cholesky("covariances", self.covariances)
-        return _gaussian_log_densities(rows, self.means, factor)
+    def _log_component_of_rows(self) -> Callable[[Tensor], Tensor]:
+        factors, means = cholesky("covariances", self.covariances), self.means
+        return lambda rows: _gaussian_log_densities(rows, means, factors)
 
     def _component_table(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch C"]:
         rows = x.reshape(-1, x.shape[-1])
-        table = map_rows(self._log_component_rows, rows, numbers_per_row=self._numbers_per_row)
+        table = map_rows(self._log_component_of_rows(), rows, numbers_per_row=self._numbers_per_row)
         return table.reshape(*x.shape[:-1], table.shape[-1])
 
     def check_observation(self, x: Tensor) -> Tensor:
@@ -185,8 +187,9 @@ class BernoulliMixture(DiscreteLatentModel):
     def _numbers_per_row(self) -> int:
         return 2 * len(self.weights) + self.probs.shape[1]
 
-    def _log_joint_rows(self, rows: Float[Tensor, "N M"]) -> Float[Tensor, "N C"]:
-        return log_probabilities(self.weights) + self._component_table(rows)
+    def _log_joint_of_rows(self) -> Callable[[Tensor], Tensor]:
+        log_weights = log_probabilities(self.weights)
+        return lambda rows: log_weights + self._component_table(rows)
 
     def _component_table(self, x: Tensor) -> Tensor:
         # A matrix product would make NaN of 0 times -inf, so what is impossible is counted apart.

