@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import programs_evidence
 import programs_training
-from reporting import in_a_fresh_process, peak_megabytes, report, verdicts
+from reporting import in_a_fresh_process, megabytes, report, verdicts
 
 from lvmlib import plots, prior_monte_carlo
 
@@ -28,9 +28,9 @@ LEAST_MEGABYTES = 5.0
 def memory(num_samples: int) -> float:
     given = programs_evidence.problem()
     prior_monte_carlo(given.model, given.x, 10, seed=0)
-    before = peak_megabytes()
+    before = megabytes("VmRSS")
     prior_monte_carlo(given.model, given.x, num_samples, seed=0)
-    return peak_megabytes() - before
+    return megabytes("VmHWM") - before
 
 
 def fastest(call: Callable[[], object], repetitions: int) -> float:
@@ -59,12 +59,12 @@ def main(repetitions: int) -> None:
         # As many epochs as make the smallest long enough to be timed.
         passes = max(1, 100 // batches)
         by_rows[len(data)] = fastest(programs_training.lvmlib_fit(data, passes), 2) / passes
-    megabytes = {count: in_a_fresh_process(__file__, "--memory", str(count)) for count in COUNTS}
-    least = max(megabytes[COUNTS[0]], LEAST_MEGABYTES)
+    taken = {count: in_a_fresh_process(__file__, "--memory", str(count)) for count in COUNTS}
+    least = max(taken[COUNTS[0]], LEAST_MEGABYTES)
     measured = {
         "distance of the slope in K from 1": abs(slope(by_draws) - 1),
         "distance of the slope in N from 1": abs(slope(by_rows) - 1),
-        "memory at the largest K over that at the smallest": megabytes[COUNTS[-1]] / least,
+        "memory at the largest K over that at the smallest": taken[COUNTS[-1]] / least,
     }
     result = {
         "what": "growth of time with the number of draws K and of observations N, and of memory with K",
@@ -72,7 +72,7 @@ def main(repetitions: int) -> None:
         "seconds_an_epoch_by_observations": by_rows,
         "slope_in_K": round(slope(by_draws), 3),
         "slope_in_N": round(slope(by_rows), 3),
-        "megabytes_by_draws": megabytes,
+        "megabytes_by_draws": taken,
         "demands": verdicts("growth", measured),
     }
     _, ax = plots.subplots(size=(5.4, 3.0))

@@ -11,7 +11,7 @@ import argparse
 import json
 
 import programs_iwae
-from reporting import bars, in_a_fresh_process, interleaved, medians, peak_megabytes, report, verdicts
+from reporting import bars, in_a_fresh_process, interleaved, medians, megabytes, report, verdicts
 
 from lvmlib import importance_sampling
 
@@ -24,9 +24,9 @@ def memory(num_samples: int) -> float:
     model = programs_iwae.vae_of(given)
     # The threads, and what torch keeps for itself once it has multiplied, are there before.
     importance_sampling(model, given.q, given.images[:1].expand(NUM_IMAGES, -1), 10, seed=0)
-    before = peak_megabytes()
+    before = megabytes("VmRSS")
     importance_sampling(model, given.q, given.images, num_samples, seed=0)
-    return peak_megabytes() - before
+    return megabytes("VmHWM") - before
 
 
 def main(rounds: int) -> None:
@@ -42,19 +42,19 @@ def main(rounds: int) -> None:
     answers = {name: float(call().mean()) for name, call in programs.items()}
     times = interleaved(programs, rounds)
     middle = medians(times)
-    megabytes = {count: in_a_fresh_process(__file__, "--memory", str(count)) for count in (NUM_SAMPLES, MANY_SAMPLES)}
+    taken = {count: in_a_fresh_process(__file__, "--memory", str(count)) for count in (NUM_SAMPLES, MANY_SAMPLES)}
     ratios = {
         f"{ours} / {peer}": middle[ours] / middle[peer]
         for ours in ("lvmlib, own VAE", "lvmlib, any module")
         for peer in ("best JAX", "NumPyro", "Pyro", "plain torch")
     }
-    measured = ratios | {f"megabytes over the imports, K = {count:,}": value for count, value in megabytes.items()}
+    measured = ratios | {f"megabytes over the imports, K = {count:,}": value for count, value in taken.items()}
     result = {
         "what": f"IWAE-{NUM_SAMPLES} of {NUM_IMAGES} binary images, q given, decoder 50-200-200-784, float32",
         "seconds": {name: [round(v, 4) for v in values] for name, values in times.items()},
         "median_seconds": {name: round(value, 4) for name, value in middle.items()},
         "ratios": {name: round(value, 3) for name, value in ratios.items()},
-        "megabytes": megabytes,
+        "megabytes": taken,
         "mean_log_evidence": answers,
         "demands": verdicts("iwae", measured),
     }

@@ -14,12 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 import time
 
 import torch
-from reporting import report
+from reporting import in_a_fresh_process, megabytes, report
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
@@ -40,12 +39,6 @@ def all_at_once(model: LinearGaussian, x: Tensor, num_samples: int) -> float:
     distance = ((x - model.bias - z @ model.weight.T) ** 2).sum(-1)
     log_w = -distance / (2 * model.noise_variance) - len(x) / 2 * (2 * math.pi * model.noise_variance).log()
     return (log_w.logsumexp(0) - math.log(num_samples)).item()
-
-
-def megabytes(field: str) -> float:
-    """A line of this process's status: VmRSS is the resident memory, VmHWM the most there ever was."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
 
 
 def measure(method: str, num_samples: int) -> dict[str, float]:
@@ -71,17 +64,11 @@ def measure(method: str, num_samples: int) -> dict[str, float]:
     }
 
 
-def in_a_fresh_process(method: str, num_samples: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--measure", method, str(num_samples)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)
-
-
 def main() -> None:
     runs: dict[str, dict[int, dict[str, float]]] = {method: {} for method in COUNTS}
     for method, counts in COUNTS.items():
         for count in counts:
-            runs[method][count] = in_a_fresh_process(method, count)
+            runs[method][count] = in_a_fresh_process(__file__, "--measure", method, str(count))
             print(method, count, runs[method][count], file=sys.stderr, flush=True)
     most = max(run["megabytes"] for method in COUNTS if method != "one-shot" for run in runs[method].values())
     result = {

@@ -42,7 +42,7 @@ def command(checkpoint, output, *words, processes):
 def run(checkpoint, output, *words, processes=None):
     """The result of a run to its end; by one process, in this one."""
     if processes is None:
-        assert main([str(checkpoint), "--output", str(output), *words]) == 0
+        assert main([str(checkpoint), "--output", str(output), "--device", "cpu", *words]) == 0
         return json.loads(output.read_text())
     done = subprocess.run(**command(checkpoint, output, *words, processes=processes), check=False)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_it_is_importance_sampling_with_the_q_of_the_checkpoint(checkpoint, tmp_
     found = json.loads((tmp_path / "a.json").read_text())
     assert json.loads(capsys.readouterr().out)["log_evidence"] == found["log_evidence"]
     model, q = load(checkpoint)
-    x = data.digits("test", binarize=True).images[:50].cpu()
+    x = data.digits("test", binarize=True).images[:50]
     estimate = importance_sampling(model, q, x, 3000, seed=1)
     error = (found["std_error"] ** 2 + (estimate.std_error.double().square().sum() / 50**2).item()) ** 0.5
     assert abs(found["log_evidence"] - estimate.log_evidence.double().mean().item()) < 5 * error

@@ -22,7 +22,7 @@ MODULES = [
     for _, name, _ in pkgutil.walk_packages(lvmlib.__path__, "lvmlib.")
     if not name.endswith("__main__") and not name.startswith("lvmlib.derivation.")
 ]
-# Optional packages that the examples of a module need without importing them by name.
+# Optional packages that the examples of a module, or of a package, need without importing them by name.
 NEEDED_BY_EXAMPLES = {"lvmlib.derivation": "lark", "lvmlib.explorers": "altair"}
 
 
@@ -44,8 +44,9 @@ def test_every_public_function_states_its_arguments_and_returns():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_run(module):
-    if module in NEEDED_BY_EXAMPLES:
-        pytest.importorskip(NEEDED_BY_EXAMPLES[module])
+    for package, needed in NEEDED_BY_EXAMPLES.items():
+        if module.startswith(package):
+            pytest.importorskip(needed)
     runner = doctest.DocTestRunner()
     for example in doctest.DocTestFinder().find(importlib.import_module(module), module):
         if all(map(importlib.util.find_spec, packages_of(example))):
