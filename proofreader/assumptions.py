@@ -127,7 +127,7 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                     and not right
                     and left[0] in behind
                     and key not in plan.densities
-                    and not _is_part_of(key, other)
+                    and not _is_part_of(plan, key, other)
                 ):
                     yield Assumption(
                         f"{shown(left[0])} has the density {other} under {key} too",
@@ -293,7 +293,7 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
                 or not left <= set(plan.laws[other].roles)
                 or not given
                 or posterior
-                or _is_part_of(key, other)
+                or _is_part_of(plan, key, other)
             ):
                 continue
             inside = ", ".join(map(shown, sorted(left)))
@@ -321,20 +321,20 @@ def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) ->
     return found
 
 
-def _is_part_of(key: str, other: str) -> bool:
-    """Whether two letters differ by decoration alone; then they are no q and p."""
-    return key[0] == other[0] or key.lower() == other.lower() or key.startswith(("p", "P"))
+def _is_part_of(plan: Plan, key: str, other: str) -> bool:
+    """Whether two letters are no q and its model, as where they differ by decoration alone."""
+    return key[0] == other[0] or key.lower() == other.lower() or not plan.names.models(other, key)
 
 
 def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
     """A factor of a mean-field q at its optimum given the others."""
     for key, pairs in tables.items():
-        if len(plan.laws[key].roles) < 2 or _is_part_of(key, "p"):
+        if len(plan.laws[key].roles) < 2:
             continue
         for left, right in pairs:
             rest = tuple(role for role in plan.laws[key].roles if role not in left)
             target = next((o for o in tables if o != key and {*left, *rest} <= set(plan.laws[o].roles)), None)
-            if right or not rest or target is None or any(behind for _, behind in pairs):
+            if right or not rest or target is None or any(behind for _, behind in pairs) or _is_part_of(plan, key, target):
                 continue
             given = tuple(role for role in plan.laws[target].roles if role not in (*left, *rest))
             factors: Factors = ((left, ()), *(((r,), ()) for r in rest))

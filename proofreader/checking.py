@@ -14,7 +14,7 @@ from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge, limit_of
 from proofreader.layout import Side, Statement, grouped, statements_of
 from proofreader.names import Names, law_key, variant_key
-from proofreader.parse import Reading, law_letters, readings_of
+from proofreader.parse import Reading, inferred_laws, law_letters, readings_of
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
 from proofreader.syntax import Name, Node
@@ -114,12 +114,16 @@ class _Checker:
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""
+        sides = []
         for statement in statements:
             for side in statement.sides:
                 try:
-                    self.laws |= law_letters(grouped(side, latex))
+                    sides.append(grouped(side, latex))
                 except DerivationSyntaxError:
                     continue
+        for symbols in sides:
+            self.laws |= law_letters(symbols)
+        self.laws |= inferred_laws(sides, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> _Chain:
         sides = []
@@ -266,6 +270,8 @@ class _Checker:
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
         text = " ".join(s.name for s in chain.sides[1].side.symbols)
+        if chain.sides[1].error is not None and "not a symbol" in chain.sides[1].error.message:
+            return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
             return f"a choice or definition of {law_key(left.data[0])}"
         if left.kind == "name" and left.data[0].base not in text and left.data[0].base.startswith(("@", "cal:", "\\")):

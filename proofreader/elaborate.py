@@ -614,7 +614,7 @@ class Plan:
             if law.data[1] and fits and law not in options:
                 options.append(law)
         if names and all(set(law.data[1]) != set(names) or law.data[2] for law in options):
-            prior = density(Name("p"), names)
+            prior = density(self.model_letter(), names)
             options = (
                 [prior, *options] if not any(set(law.data[1]) == set(names) for law in options) else [*options, prior]
             )
@@ -622,7 +622,7 @@ class Plan:
             latent = self.latent(body) or tuple(
                 dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
             )
-            options += [density(Name("p"), latent)] if latent else []
+            options += [density(self.model_letter(), latent)] if latent else []
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
@@ -630,6 +630,11 @@ class Plan:
         atoms = self.expand(names or chosen.data[1], env)
         weight = self.density(chosen, env, atoms if names and len(names) == len(chosen.data[1]) else None)
         return (atoms if names else self.expand(chosen.data[1], env)), weight
+
+    def model_letter(self) -> Name:
+        """The letter of the model."""
+        key = self.names.model()
+        return self.names.letters.get(key, Name(key))
 
     def named_measures(self) -> list[Node]:
         """The densities under which a display averages: in divergences, expectations and integrals, letters alone with what they are about."""

@@ -222,7 +222,7 @@ def _special(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, dict[str, An
         for other in tables:
             if (
                 other == key
-                or key.startswith(("p", "P"))
+                or not judge.names.models(other, key)
                 or not own <= set(plan.laws[other].roles)
                 or key in plan.densities
             ):

@@ -198,11 +198,10 @@ class Judge:
             for other, target in plan.laws.items():
                 if (
                     other != key
-                    and not key.startswith("p")
-                    and other.startswith(("p", "P"))
+                    and self.names.models(other, key)
                     and set(law.roles) <= set(target.roles)
                 ):
-                    law.near = other
+                    law.near = other if not target.near else law.near
 
     def world(self, attempt: Attempt, plan: Plan, setting: Setting) -> World:
         """The models for an attempt."""
@@ -626,7 +625,7 @@ class Judge:
             and not moving
         ):
             for key in tables_of(plan, (left, right)):
-                if not key.startswith(("p", "P")):
+                if any(self.names.models(other, key) for other in self.names.laws):
                     found.append((replace(base, vary_law=key), f"{key}"))
         if base.relation == "propto":
             logs = [
@@ -776,6 +775,6 @@ def _law_for(body: Node, variable: Name, guess: Node | None) -> Node:
     for node in body.walk():
         if node.kind == "quotient":
             for inner in node.parts[1].walk():
-                if inner.kind == "density" and variable in inner.data[1] and not inner.data[0].base.startswith("p"):
+                if inner.kind == "density" and variable in inner.data[1] and len(inner.data[1]) == 1:
                     return inner
     return guess if guess is not None else density(Name("p"), (replace(variable, index=()),))

@@ -288,6 +288,26 @@ class Names:
                             if base not in self.size_letters and not base.startswith(("@", "cal:"))
                         }
 
+    def about(self, key: str) -> set[str]:
+        """The variables of which a letter is a density."""
+        return {name.base for signature in self.laws.get(key, []) for name in signature.left}
+
+    def models(self, key: str, other: str) -> bool:
+        """Whether a letter is that of a model of which another one is a q: it is about more, or it is the usual letter."""
+        mine, theirs = self.about(key), self.about(other)
+        if mine != theirs:
+            return theirs < mine
+        if (key[:1] in ("p", "P")) != (other[:1] in ("p", "P")):
+            return key[:1] in ("p", "P")
+        joint, theirs_joint = (max((len(s.left) for s in self.laws.get(k, [])), default=0) for k in (key, other))
+        return joint > theirs_joint
+
+    def model(self) -> str:
+        """The letter of the model: p where it occurs, else the letter of the density about most."""
+        if "p" in self.laws or not self.laws:
+            return "p"
+        return max(self.laws, key=lambda key: (len(self.about(key)), key))
+
     def is_variable(self, base: str) -> bool:
         """Whether a letter is a random variable somewhere."""
         return base in self.variables

@@ -22,7 +22,7 @@ from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, fla
 from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
-__all__ = ["READINGS", "Reading", "law_letters", "readings_of"]
+__all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of"]
 
 READINGS = {
     "log": "how far a logarithm without brackets reaches",
@@ -89,6 +89,32 @@ def law_letters(symbols: Iterable[Symbol]) -> set[str]:
             found |= _measure_letters(symbol.sub or ())
         previous = symbol
     return found
+
+
+def inferred_laws(sides: Iterable[Sequence[Symbol]], laws: set[str]) -> set[str]:
+    """Further letters of densities: those with joint and marginal arguments, those with a parameter under a logarithm, and
+    the small letter of a law that stands alone in capitals."""
+    found: dict[str, set[str]] = {}
+    under_log: set[str] = set()
+    _calls(sides, found, under_log)
+    several = {key for key, lists in found.items() if len({text.count(",") + (":" in text) for text in lists}) > 1}
+    small = {key.lower() for key in laws if key[-1:].isupper() and key.lower() in found}
+    return (several | under_log | small) - USUAL_FUNCTIONS
+
+
+def _calls(sides: Iterable[Sequence[Symbol]], found: dict[str, set[str]], under_log: set[str]) -> None:
+    for symbols in sides:
+        for at, symbol in enumerate(symbols):
+            following = symbols[at + 1] if at + 1 < len(symbols) else None
+            call = following is not None and following.name == "()" and symbol.is_letter() and not operator_named(symbol.key)
+            if call and following is not None and all(s.is_letter() or s.name in (",", ";") for s in following.arguments[0]):
+                found.setdefault(symbol.key, set()).add(flat(following.arguments[0]))
+                parametric = symbol.sub is not None and all(s.name in GREEK for s in symbol.sub)
+                parametric |= any(s.name == ";" for s in following.arguments[0])
+                if parametric and at and operator_named(symbols[at - 1].key) is operator_named(r"\log"):
+                    under_log.add(symbol.key)
+            if symbol.name != r"\text":
+                _calls([*symbol.arguments, symbol.sub or (), symbol.sup or ()], found, under_log)
 
 
 def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
@@ -576,7 +602,10 @@ class Parser:
         if symbol.name == r"\prod" or len(part) > 1 and part[1].name == "()" or symbol.name in ("@sg", r"\sg"):
             return True
         return len(part) == 1 and (
-            symbol.key in self.laws or symbol.key in USUAL_LAWS or bool(named_law(symbol.key)) and symbol.key != "N"
+            symbol.key in self.laws
+            or symbol.key in USUAL_LAWS
+            or symbol.key.lower() in self.laws
+            or (bool(named_law(symbol.key)) and symbol.key != "N")
         )
 
     def laws_of(self, symbols: Sequence[Symbol]) -> list[Node]:
@@ -1081,7 +1110,8 @@ class Parser:
             return self.density(symbol, bracket), at + 2
         if bracket is not None and self.is_call(symbol, bracket):
             return self.call(symbol, bracket), at + 2
-        if bracket is None and (self.of_laws and (symbol.key in self.laws or symbol.key in USUAL_LAWS)):
+        usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
+        if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
         return self.scalar(symbol), at + 1
 
