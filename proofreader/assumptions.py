@@ -398,7 +398,8 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
             noise = next((key for key, pairs in tables.items() if any(role in left for left, _ in pairs)), None)
             for key, pairs in tables.items():
                 for left, right in pairs:
-                    if noise is None or len(left) != 1 or left[0] == role or right and role in right:
+                    inside = {plan.role(atom) for atom in plan.free(place)}
+                    if noise is None or len(left) != 1 or left[0] in inside or role in right:
                         continue
                     words = f"{shown(left[0])} = {step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))}) has the density {key} when {shown(source)} is drawn from {noise}"
                     changes = {

@@ -236,7 +236,7 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
-        reason = defines(left, self.inlined(right), {*self.definitions, *self.densities}, first=at == 0)
+        reason = defines(left, self.inlined(right), {*self.definitions, *self.densities}, first=at == 0 or chain.relations[at - 1] == ":=")
         if reason and (left.kind == "density" or relation == "="):
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])

@@ -42,7 +42,8 @@ _INPUT = re.compile(
 _BEGINS = re.compile(
     r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)"
 )
-_PROSE = frozenset(["math", "latex"])
+_MATHEMATICS = frozenset(["math", "latex"])
+_CODE = frozenset(["math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,22 +155,20 @@ def _blank(text: str, start: int, end: int) -> str:
 def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
     """The text with code blanked, and the spans of the fences and directives that hold mathematics, with their labels."""
     spans: list[tuple[int, int, str]] = []
+    opened: list[str] = []
     at = 0
     while (match := _FENCE.search(text, at)) is not None:
         ticks, directive, word, rest = match.groups()
         at = match.end()
-        if ticks[0] == ":" and directive != "math" or not (directive or word or ticks[0] != ":"):
+        if not (directive or word or rest) and opened and ticks[0] == opened[-1][0] and len(ticks) >= len(opened[-1]):
+            opened.pop()
             continue
-        if (
-            directive
-            and directive
-            not in ("math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst")
-            and ticks[0] != ":"
-        ):
+        if directive and directive not in _CODE or (ticks[0] == ":" and directive != "math"):
+            opened += [ticks] if directive or word or rest else []
             continue
         close = re.compile(rf"^[ \t>]*{re.escape(ticks[0])}{{{len(ticks)},}}[ \t]*$", re.MULTILINE).search(text, at)
         end = close.start() if close else len(text)
-        if (directive or word) in _PROSE:
+        if (directive or word) in _MATHEMATICS:
             body = re.match(r"(?:\n[ \t]*:[\w-]+:[^\n]*)*", text[at:end])
             options = body.group() if body else ""
             label = re.search(r":label:[ \t]*(\S+)", options)

@@ -742,12 +742,13 @@ def _outside(node: Node) -> Iterator[Name]:
 
 
 def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Node | None:
-    """A tree with each sum over draws replaced by as many expectations; None if there is no such sum."""
+    """A tree with each average over draws replaced by the expectation that it tends to; None if there is none."""
     found = False
+    divisors = {str(n.parts[1].data[0]) for n in node.walk() if n.kind == "quotient" and n.parts[1].kind == "name"}
 
     def change(inner: Node) -> Node:
         nonlocal found
-        upper = inner.data[2] if inner.kind == "series" else None
+        upper = inner.data[2] if inner.kind == "series" and str(inner.data[2]) in divisors else None
         letter = inner.data[0] if inner.kind == "series" else ""
         drawn = (
             [n for n in names_in(inner) if any(isinstance(i, Index) and i.letter == letter for i in n.index)]
