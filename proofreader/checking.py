@@ -490,7 +490,7 @@ class _Checker:
             ),
             None,
         )
-        limits = [limit_of(side.tree, self.samples, law) for side in (left, right) if side.tree is not None]
+        limits = [limit_of(side.tree, self.samples, law, self.definitions) for side in (left, right) if side.tree is not None]
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from proofreader.names import law_key, names_in
+from proofreader.names import law_key, names_in, variant_key
 from proofreader.syntax import Name, Node
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
@@ -47,7 +47,7 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         and (pattern.parts[0].data[0].mark or has_any([body], {"constant"}))
     ):
         pattern = pattern.parts[0]
-    if pattern.kind == "density" and law_key(pattern.data[0]) in known:
+    if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
     if (
         pattern.kind == "density"

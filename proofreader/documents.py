@@ -378,28 +378,35 @@ def _checked(
 ) -> DerivationReport:
     """The report on one display, with what the rest of the file defines; what it defines in passing is left out where that helps."""
     best: DerivationReport | None = None
-    for more in (*(given[:1] if not given[1] else ([*given[0], *given[1]], given[0])), []):
-        try:
-            report = check_derivation(
-                display.latex,
-                definitions=[*more, *display.definitions],
-                num_models=models,
-                seed=seed,
-                macros=macros,
-                explain=explain,
-                before=before,
-            )
-        except DerivationSyntaxError as error:
-            if more:
-                continue
-            line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
-            report = DerivationReport(display.latex, (line,))
+    for more in ([*given[0], *given[1]], given[0]) if given[1] else (given[0],):
+        report = _with(display, more, before, macros, models, seed, explain)
         if best is None or _badness(report) < _badness(best):
             best = report
-        if not more or not _badness(report)[0]:
+        if not _badness(report)[0]:
             break
     assert best is not None
     return best
+
+
+def _with(
+    display: Display, more: list[str], before: str, macros: Mapping[str, Macro], models: int, seed: int, explain: bool
+) -> DerivationReport:
+    """The report with some definitions of other displays; without those of them that cannot be read."""
+    try:
+        return check_derivation(
+            display.latex,
+            definitions=[*more, *display.definitions],
+            num_models=models,
+            seed=seed,
+            macros=macros,
+            explain=explain,
+            before=before,
+        )
+    except DerivationSyntaxError as error:
+        if more:
+            return _with(display, [], before, macros, models, seed, explain)
+        line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
+        return DerivationReport(display.latex, (line,))
 
 
 def _badness(report: DerivationReport) -> tuple[int, int]:
@@ -412,13 +419,14 @@ def _known_names(
 ) -> tuple[list[str], list[str]]:
     """The definitions of other displays that a display uses and does not make itself, nearest before first: those said to
     be definitions, and those made in passing."""
-    own = {_head(text) for kind in stated[at] for text in kind} | {_head(text) for text in display.definitions}
+    own = {_head(text) for text in (*stated[at][0], *display.definitions)}
+    in_passing = own | {_head(text) for text in stated[at][1]}
     chosen: dict[str, tuple[str, int]] = {}
     for place in (*range(at - 1, -1, -1), *range(at + 1, len(stated))):
         for kind, texts in enumerate(stated[place]):
             for text in texts:
                 head = _head(text)
-                if head not in own and head not in chosen and _mentions(display.latex, head):
+                if head not in (in_passing if kind else own) and head not in chosen and _mentions(display.latex, head):
                     chosen[head] = (text, kind)
     return [t for t, kind in chosen.values() if kind == 0], [t for t, kind in chosen.values() if kind == 1]
 

@@ -349,6 +349,8 @@ class Plan:
                 for base, axis in zip(bases, axes, strict=True)
             )
             right = tuple(a for a in right if a not in implied)
+        if {*left, *right} & set(axes):
+            raise DerivationSyntaxError("a density takes its own parameter as a variable")
         self.remember(law, left, right, parameters)
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
 
@@ -876,7 +878,7 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
         return plan.table(key, left, right, (), env)
 
-    everything = (*first, *second, *given)
+    everything = tuple(dict.fromkeys((*first, *second, *given)))
     if not second:
         return plan.negative(plan.average(everything, law(everything), plan.log(law(first, given))))
     below = plan.product(law(first, given), law(second, given))

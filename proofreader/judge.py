@@ -741,7 +741,9 @@ def _outside(node: Node) -> Iterator[Name]:
         yield from _outside(part)
 
 
-def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Node | None:
+def limit_of(
+    node: Node, samples: Mapping[str, Node], guess: Node | None, definitions: Mapping[str, Definition]
+) -> Node | None:
     """A tree with each average over draws replaced by the expectation that it tends to; None if there is none."""
     found = False
     divisors = {str(n.parts[1].data[0]) for n in node.walk() if n.kind == "quotient" and n.parts[1].kind == "name"}
@@ -757,7 +759,7 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
         )
         if not drawn or upper is None:
             return inner.map(change)
-        law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess)
+        law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess, definitions)
         found = True
         one = {letter: Index("", 1)}
         (variable,) = renamed(Node("name", (), (drawn[0], ())), {}, one).data[:1]
@@ -771,11 +773,11 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
     return changed if found else None
 
 
-def _law_for(body: Node, variable: Name, guess: Node | None) -> Node:
+def _law_for(body: Node, variable: Name, guess: Node | None, definitions: Mapping[str, Definition]) -> Node:
     """The density from which draws come if nobody says so: one in a denominator of the body, or the prior."""
-    for node in body.walk():
-        if node.kind == "quotient":
-            for inner in node.parts[1].walk():
-                if inner.kind == "density" and variable in inner.data[1] and len(inner.data[1]) == 1:
-                    return inner
+    used = [definitions[n.data[0].base + n.data[0].mark].body for n in body.walk() if n.kind == "name" and n.data[0].base + n.data[0].mark in definitions]
+    for node in (n for tree in (body, *used) for n in tree.walk() if n.kind == "quotient"):
+        for inner in node.parts[1].walk():
+            if inner.kind == "density" and [n.base for n in inner.data[1]] == [variable.base]:
+                return inner
     return guess if guess is not None else density(Name("p"), (replace(variable, index=()),))

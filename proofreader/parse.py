@@ -25,10 +25,10 @@ from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, n
 __all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of"]
 
 READINGS = {
-    "log": "how far a logarithm without brackets reaches",
-    "scope": "whether an expectation, sum or integral without brackets reaches past + and -",
-    "power": "whether a power belongs to the bracket or to the function in front of it",
-    "gradient": "how far a gradient without brackets reaches",
+    "log": "the logarithm without brackets reaches otherwise than usual",
+    "scope": "the expectation, sum or integral without brackets reaches past + and -",
+    "power": "the power belongs to the bracket and not to the function in front of it",
+    "gradient": "the gradient without brackets reaches to the end of its term",
 }
 MAX_NESTING = 60
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
@@ -443,7 +443,7 @@ class Parser:
             if any(word in text for word in words):
                 return next(row for row in _ROWS if row.kind == kind)
         if (
-            symbol.sub is not None
+            symbol.sub
             and symbol.name in ("D", "@D", "R", "@R")
             and not any(s.name.startswith("@") for s in symbol.sub)
         ):
