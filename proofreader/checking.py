@@ -394,9 +394,10 @@ class _Checker:
         for at in range(len(chain.relations)):
             try:
                 found.append(self.line(chain, at, judge))
-            except TooSlowError:
+            except (TooSlowError, RecursionError) as error:
                 text, relation = self.shown(chain, at)
-                message = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
+                slow = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
+                message = slow if isinstance(error, TooSlowError) else "nested too deeply"
                 found.append(
                     _unreadable(
                         text,

@@ -42,7 +42,6 @@ _INPUT = re.compile(
 _BEGINS = re.compile(
     r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)"
 )
-_MATHEMATICS = frozenset(["math", "latex"])
 _CODE = frozenset(["math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst"])
 
 
@@ -168,7 +167,7 @@ def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
             continue
         close = re.compile(rf"^[ \t>]*{re.escape(ticks[0])}{{{len(ticks)},}}[ \t]*$", re.MULTILINE).search(text, at)
         end = close.start() if close else len(text)
-        if (directive or word) in _MATHEMATICS:
+        if (directive or word) == "math":
             body = re.match(r"(?:\n[ \t]*:[\w-]+:[^\n]*)*", text[at:end])
             options = body.group() if body else ""
             label = re.search(r":label:[ \t]*(\S+)", options)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
-from proofreader.classify import has_any, is_stationarity
+from proofreader.classify import has_any, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -521,6 +521,8 @@ class Judge:
         """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is set to zero."""
         if base.relation == "=" and is_stationarity(base.left, base.right):
             return Finding("no_claim", reason="a stationarity condition", notes=notes)
+        if base.relation == "=" and is_functional_equation(base.left, base.right):
+            return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
         undefined = self.undefined(base, plan, left, right)

@@ -233,14 +233,15 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
     found = indices_of(symbol.sup[0].arguments[0] if bracketed else symbol.sup)
     if bracketed and found is not None:
         return Name(base, (*index, *found), mark)
-    if not raised and (found is not None or not _is_mark(symbol.sup)):
+    is_mark = _is_mark(symbol.sup, based=symbol.sub is not None)
+    if not raised and not is_mark:
         return None
-    if found is not None and not _is_mark(symbol.sup):
+    if found is not None and not is_mark:
         return Name(base, (*index, *found), mark)
     return Name(base, index, f"{mark}^{{{shown}}}")
 
 
-def _is_mark(symbols: Sequence[Symbol]) -> bool:
+def _is_mark(symbols: Sequence[Symbol], *, based: bool = False) -> bool:
     """Whether a superscript makes another object and is no power: a star, a word, a time in brackets."""
     if len(symbols) == 1 and symbols[0].name in (
         "()",
@@ -839,6 +840,8 @@ class Parser:
         if at is not None and relation in ("=", "<", ">", ">=", "<=", "!="):
             return self.bounds(row, symbol, sub[:at], relation, sub[at + 1 :])
         names = self.names(sub[:at] if at is not None else sub)
+        if relation == "in" and row.kind == "product" and names[0].base in {s.name for s in _leaves(following)}:
+            raise self.error("a product over the members of a set is not read", symbol)
         if all(_is_bare(name) and _used_as_index(name.base, following) for name in names):
             return lambda body: _nested(row.kind, names, body)
         if relation == "in" and len(names) == 1 and len(names[0].index) == 1 and isinstance(names[0].index[0], Index):
@@ -1398,6 +1401,14 @@ def _used_as_index(letter: str, symbols: Iterable[Symbol]) -> bool:
         if symbol.sub is not None and _used_as_index(letter, symbol.sub):
             return True
     return False
+
+
+def _leaves(symbols: Iterable[Symbol]) -> Iterable[Symbol]:
+    """All symbols but those in scripts."""
+    for symbol in symbols:
+        yield symbol
+        for argument in symbol.arguments:
+            yield from _leaves(argument)
 
 
 def _span_of(part: Sequence[Symbol]) -> Name | None:

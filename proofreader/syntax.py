@@ -192,6 +192,8 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "gradient": lambda n: rf"\nabla_{{{_names(n.data[0])}}} {to_latex(n.parts[0], 1)}",
     "entropy": lambda n: rf"\mathrm{{H}}({', '.join(to_latex(part) for part in n.parts)})",
     "constant": lambda n: r"\text{const}",
+    "transposed": lambda n: rf"{to_latex(n.parts[0], 3)}^\top",
+    "opaque": lambda n: str(n.data[0]),
     "dot": lambda n: rf"{to_latex(n.parts[0], 3)}^\top {to_latex(n.parts[1], 3)}",
     "at": lambda n: rf"{to_latex(n.parts[0], 1)}|_{{{n.data[0]}={to_latex(n.parts[1])}}}",
     "named": lambda n: (
