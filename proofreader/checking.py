@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
-from proofreader.classify import defines, is_condition, kind_of_relation, simplex_of
+from proofreader.classify import defines, is_condition, kind_of_relation, letters_of, simplex_of
 from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import Deadline
@@ -46,6 +47,13 @@ def range_of(text: str) -> tuple[str, float, float] | None:
         above = match.group(2) in (">", r"\ge", r"\geq", r"\gt")
         return match.group(1), bound if above else bound - 3.0, bound + 3.0 if above else bound
     return None
+
+
+class _Place(TypedDict):
+    """Where a line lies in the source."""
+
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -236,12 +244,19 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
-        reason = defines(left, self.inlined(right), {*self.definitions, *self.densities}, first=at == 0 or chain.relations[at - 1] == ":=")
+        reason = defines(
+            left,
+            self.inlined(right),
+            {*self.definitions, *self.densities},
+            first=at == 0 or chain.relations[at - 1] == ":=",
+        )
         if reason and (left.kind == "density" or relation == "="):
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         last = at + 2 == len(chain.sides)
+        if relation == "=" and last and right.kind == "density" and self.is_new(chain, right):
+            return f"a definition of {law_key(right.data[0])}"
         if (
             relation == "="
             and right.kind == "name"
@@ -252,6 +267,15 @@ class _Checker:
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
                 return reason
         return ""
+
+    def is_new(self, chain: _Chain, law: Node) -> bool:
+        """Whether the letter of the density that ends a chain occurs nowhere else."""
+        letter = letters_of(law)
+        others = [side.tree for other in self.chains for side in other.sides if side.tree not in (None, law)]
+        stated = law_key(law.data[0]) in self.densities
+        return (
+            not stated and chain.sides[-1].tree == law and not any(letter & letters_of(tree) for tree in others if tree)
+        )
 
     def inlined(self, tree: Node) -> Node:
         """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
@@ -415,7 +439,7 @@ class _Checker:
         place = self.place(chain, at)
         return self.latex[place["start"] : place["end"]].strip(), chain.relations[at]
 
-    def place(self, chain: _Chain, at: int) -> dict[str, int]:
+    def place(self, chain: _Chain, at: int) -> _Place:
         """Where a line lies: its relation and right side, and for a first line its left side too."""
         if not chain.relations:
             return {"start": chain.sides[0].side.start, "end": chain.sides[0].side.end}
@@ -425,10 +449,12 @@ class _Checker:
             and start < len(self.latex)
             and (
                 self.latex[start].isspace()
-                or self.latex[start] in "&\\"
-                and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
-                and self.latex[start] in "&\\"
-                and not self.latex[start + 1 : start + 2].isalpha()
+                or (
+                    self.latex[start] in "&\\"
+                    and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
+                    and self.latex[start] in "&\\"
+                    and not self.latex[start + 1 : start + 2].isalpha()
+                )
             )
         ):
             start += 2 if self.latex.startswith("\\\\", start) else 1
@@ -457,15 +483,15 @@ class _Checker:
             )
         line = self.reported(finding, text, relation, notes, judge, place)
         if right.error is not None or (at == 0 and left.error is not None):
-            error = right.error or left.error
-            assert error is not None
+            broken = right.error or left.error
+            assert broken is not None
             words = {
                 "holds": "the line holds",
                 "holds_if": f"the line holds if {line.condition}",
                 "false": "the line is false",
             }.get(line.verdict, "the line claims nothing")
             return _unreadable(
-                text, relation, error, notes=(f"with the parenthesis closed, {words}", *line.notes), **place
+                text, relation, broken, notes=(f"with the parenthesis closed, {words}", *line.notes), **place
             )
         return (
             replace(line, notes=(*line.notes, "the left side is read with its parenthesis closed"))
@@ -491,7 +517,9 @@ class _Checker:
             ),
             None,
         )
-        limits = [limit_of(side.tree, self.samples, law, self.definitions) for side in (left, right) if side.tree is not None]
+        limits = [
+            limit_of(side.tree, self.samples, law, self.definitions) for side in (left, right) if side.tree is not None
+        ]
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]
@@ -510,7 +538,7 @@ class _Checker:
         return finding
 
     def reported(
-        self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: dict[str, int]
+        self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: _Place
     ) -> DerivationLine:
         notes = (*notes, *dict.fromkeys(note for note in finding.notes if note not in notes))
         if finding.verdict == "unreadable":
@@ -553,7 +581,8 @@ def check_derivation(
         before: The side that stands in front, for a display that begins with a relation.
 
     Returns:
-        One verdict a line: ``"holds"``, ``"holds_if"`` (with its ``condition``), ``"false"``, ``"unreadable"`` or ``"no_claim"``.
+        One verdict a line: ``"holds"``, ``"holds_if"`` (with its ``condition``), ``"false"``, ``"unreadable"`` or
+        ``"no_claim"``.
 
     Raises:
         TypeError: If ``latex`` or a definition is not text.

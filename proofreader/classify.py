@@ -124,6 +124,8 @@ def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
 def is_functional_equation(left: Node, right: Node) -> bool:
     """Whether two sides without a density ask something of a function, as ``g(1/u) = u g(u)`` does."""
     calls = [{n.data[0].base for n in tree.walk() if n.kind == "name" and n.parts} for tree in (left, right)]
-    inner = any(n.kind == "name" and any(p.kind != "name" for p in n.parts) for tree in (left, right) for n in tree.walk())
+    inner = any(
+        n.kind == "name" and any(p.kind != "name" for p in n.parts) for tree in (left, right) for n in tree.walk()
+    )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws

@@ -128,7 +128,8 @@ class _Marks:
             self.others[word] = rest
         else:
             raise ValueError(
-                f"{where}: the mark 'derivation: {text}' is none of 'define ...', 'throughout define ...', 'unread, REASON', 'false, REASON', 'label NAME'"
+                f"{where}: the mark 'derivation: {text}' is none of 'define ...', 'throughout define ...', "
+                "'unread, REASON', 'false, REASON', 'label NAME'"
             )
 
     def display(self, path: str, line: int, column: int, latex: str, label: str, cell: int) -> Display:
@@ -152,7 +153,8 @@ def _blank(text: str, start: int, end: int) -> str:
 
 
 def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
-    """The text with code blanked, and the spans of the fences and directives that hold mathematics, with their labels."""
+    """The text with code blanked, and the spans of the fences and directives that hold mathematics, with their
+    labels."""
     spans: list[tuple[int, int, str]] = []
     opened: list[str] = []
     at = 0
@@ -162,7 +164,7 @@ def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
         if not (directive or word or rest) and opened and ticks[0] == opened[-1][0] and len(ticks) >= len(opened[-1]):
             opened.pop()
             continue
-        if directive and directive not in _CODE or (ticks[0] == ":" and directive != "math"):
+        if (directive and directive not in _CODE) or (ticks[0] == ":" and directive != "math"):
             opened += [ticks] if directive or word or rest else []
             continue
         close = re.compile(rf"^[ \t>]*{re.escape(ticks[0])}{{{len(ticks)},}}[ \t]*$", re.MULTILINE).search(text, at)
@@ -207,8 +209,8 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", lambda m: " " * len(m.group()), code)
         text = re.sub(r"<!--.*?-->", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.DOTALL)
         text = re.sub(r"^[ \t]*%[^\n]*", lambda m: " " * len(m.group()), text, flags=re.MULTILINE)
-    for match in _VERBATIM.finditer(text):
-        text = _blank(text, *match.span())
+    for verbatim in _VERBATIM.finditer(text):
+        text = _blank(text, *verbatim.span())
     at = 0
     while (match := _DISPLAY.search(text, at)) is not None:
         group = next(g for g in ("dollars", "escaped", "bracket", "whole", "tag") if match.group(g) is not None)
@@ -375,7 +377,8 @@ def _checked(
     seed: int,
     explain: bool,
 ) -> DerivationReport:
-    """The report on one display, with what the rest of the file defines; what it defines in passing is left out where that helps."""
+    """The report on one display, with what the rest of the file defines; what it defines in passing is left out
+    where that helps."""
     best: DerivationReport | None = None
     for more in ([*given[0], *given[1]], given[0]) if given[1] else (given[0],):
         report = _with(display, more, before, macros, models, seed, explain)
@@ -416,7 +419,8 @@ def _badness(report: DerivationReport) -> tuple[int, int]:
 def _known_names(
     display: Display, at: int, stated: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
 ) -> tuple[list[str], list[str]]:
-    """The definitions of other displays that a display uses and does not make itself, nearest before first: those said to
+    """The definitions of other displays that a display uses and does not make itself, nearest before first: those
+    said to
     be definitions, and those made in passing."""
     own = {_head(text) for text in (*stated[at][0], *display.definitions)}
     in_passing = own | {_head(text) for text in stated[at][1]}

@@ -282,8 +282,8 @@ class Plan:
                     else (part.index,)
                 )
                 found |= {self.index(end, env) for end in ends if not end.letter or end.letter in env.indices}
-        for part in node.parts:
-            self.occurrences(part, base, env, found)
+        for below in node.parts:
+            self.occurrences(below, base, env, found)
 
     def unrolled(self, node: Node, env: Environment) -> list[Environment]:
         """The environments of the terms of a sum or product over an index."""
@@ -359,7 +359,7 @@ class Plan:
 
     def remember(self, law: Law, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name]) -> None:
         roles = [self.role(atom) for atom in (*left, *right)]
-        if len(set(roles)) < len(roles) and len(set((*left, *right))) == len(roles):
+        if len(set(roles)) < len(roles) and len({*left, *right}) == len(roles):
             raise DerivationSyntaxError("a density takes two values of one variable at once")
         law.roles += [role for role in dict.fromkeys(roles) if role not in law.roles]
 
@@ -503,13 +503,13 @@ class Plan:
                 dict.fromkeys(a for n in law.walk() if n.kind == "density" for a in self.expand(n.data[1], env))
             )
             return [(self.expand(names, env) or left, self.compile(law, env))]
-        letter, own, _, _ = law.data
+        _letter, own, _, _ = law.data
         if not own or (len(own) == 1 and not own[0].base):
             law = self.with_arguments(law, names, body, env)
             own = law.data[1]
         wanted = self.expand(names, env) if names else self.expand(own, env)
         atoms = self.expand(own, env)
-        if set(wanted) <= set(atoms) or len(wanted) == len(atoms) and not names:
+        if set(wanted) <= set(atoms) or (len(wanted) == len(atoms) and not names):
             return [(wanted if names else atoms, self.density(law, env))]
         if len(atoms) == 1 or not self.in_parts(wanted[0].partition("#")[0]):
             return (
@@ -639,7 +639,8 @@ class Plan:
         return self.names.letters.get(key, Name(key))
 
     def named_measures(self) -> list[Node]:
-        """The densities under which a display averages: in divergences, expectations and integrals, letters alone with what they are about."""
+        """The densities under which a display averages: in divergences, expectations and integrals, letters alone
+        with what they are about."""
         found = []
         for law in (*self.names.measures, *self.names.weights):
             letter, left, _, _ = law.data
@@ -716,7 +717,7 @@ def _number(plan: Plan, node: Node, env: Environment) -> int:
 
 @_case("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
-    letter, left, right, parameters = node.data
+    letter, left, _right, _parameters = node.data
     if not left:
         raise DerivationSyntaxError(f"{letter} stands alone where a number is expected")
     return plan.density(node, env)

@@ -421,7 +421,8 @@ class World:
         return self.over(weights, total)
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
-        """Weights next to those of another density: its conditional given the rest, and in every fourth model its marginals."""
+        """Weights next to those of another density: its conditional given the rest, and in every fourth model its
+        marginals."""
         other = self.joint(law.near, ())
         extra = tuple(axis for axis in other.axes if axis not in axes)
         kept = tuple(axis for axis in other.axes if axis not in extra)
@@ -602,9 +603,9 @@ class World:
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
         known = self.assumptions.get("ranges", {}).get(label)
         if known is not None:
-            numbers: Callable[[random.Random], float] = lambda s: (
-                known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
-            )  # noqa: E731
+
+            def numbers(s: random.Random) -> float:
+                return known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:
@@ -693,7 +694,8 @@ class World:
         )
 
     def do_optimum(self, step: Step, seeds: Any) -> Tensor:
-        """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for an entropy."""
+        """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for
+        an entropy."""
         if seeds:
             raise DerivationSyntaxError("an extremum inside a gradient is not read")
         how, name, left, given = step.data

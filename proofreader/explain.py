@@ -126,7 +126,8 @@ def _shown_model(
             roles = sorted(law.roles, reverse=False)
             joint = world.joint(key, ())
             axes = (*law.parameters, *roles)
-            name = f"{key}({', '.join(map(shown, roles))}{'; ' + ', '.join(map(shown, law.parameters)) if law.parameters else ''})"
+            behind = f"; {', '.join(map(shown, law.parameters))}" if law.parameters else ""
+            name = f"{key}({', '.join(map(shown, roles))}{behind})"
             tables[name] = _nested(world, joint, axes, model)
             if world.setting.continuous:
                 sizes.update(

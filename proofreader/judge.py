@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
 from proofreader.classify import has_any, is_functional_equation, is_stationarity
@@ -25,6 +25,7 @@ from proofreader.syntax import Index, Name, Node, Span, density, in_text, number
 __all__ = ["Attempt", "Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
+STRICT = Choices()
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -35,7 +36,7 @@ class Attempt:
     left: Node
     right: Node
     relation: str
-    choices: Choices = Choices()
+    choices: Choices = STRICT
     words: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     vary: tuple[str, ...] = ()
@@ -144,7 +145,8 @@ class Judge:
         self.attempts = 0
 
     def make_settings(self, models: int) -> list[tuple[Setting, Sizes]]:
-        """Four kinds of worlds: discrete or not, with two or three draws, and with q anywhere or next to the posterior."""
+        """Four kinds of worlds: discrete or not, with two or three draws, and with q anywhere or next to the
+        posterior."""
         letters = sorted(self.names.size_letters)
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high}
         free = 2 if self.has_offset() else 1
@@ -196,11 +198,7 @@ class Judge:
         """Which density each q approximates in the worlds where q is next to the posterior."""
         for key, law in plan.laws.items():
             for other, target in plan.laws.items():
-                if (
-                    other != key
-                    and self.names.models(other, key)
-                    and set(law.roles) <= set(target.roles)
-                ):
+                if other != key and self.names.models(other, key) and set(law.roles) <= set(target.roles):
                     law.near = other if not target.near else law.near
 
     def world(self, attempt: Attempt, plan: Plan, setting: Setting) -> World:
@@ -213,7 +211,7 @@ class Judge:
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed})
         if self.names.extremised:
             bases = {p for law in plan.laws.values() for p in law.parameters}
-            changes["cards"] = {base: 4 for base in bases & self.names.extremised}
+            changes["cards"] = dict.fromkeys(bases & self.names.extremised, 4)
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:
@@ -279,14 +277,15 @@ class Judge:
     def options(self, base: Attempt, what: str, count: int) -> Iterator[Attempt]:
         """The further densities that an expectation without one, or a letter alone, may mean."""
         for at in range(1, min(count, 4)):
-            attempt = replace(base, choices=replace(base.choices, **{what: at}))
+            attempt = replace(base, choices=replace(base.choices, **cast(Any, {what: at})))
             try:
                 plan, _, _ = self.plan(attempt, self.settings[0][1])
             except DerivationSyntaxError:
                 continue
             if what == "bare":
                 note = next((n for n in plan.notes if "names no density" in n), "")
-                words = f"the expectation without a density is {note.partition('it is read ')[2] or 'under another one of the display'}"
+                taken = note.partition("it is read ")[2] or "under another one of the display"
+                words = f"the expectation without a density is {taken}"
             else:
                 usual = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
                 usual.compile(base.left)
@@ -518,7 +517,8 @@ class Judge:
         return False
 
     def refuted(self, base: Attempt, plan: Plan, left: int, right: int, notes: list[str]) -> Finding:
-        """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is set to zero."""
+        """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is
+        set to zero."""
         if base.relation == "=" and is_stationarity(base.left, base.right):
             return Finding("no_claim", reason="a stationarity condition", notes=notes)
         if base.relation == "=" and is_functional_equation(base.left, base.right):
@@ -669,7 +669,7 @@ class Judge:
             if not guides:
                 return ""
             world = self.world(attempt, plan, setting)
-            axes, a, b = world.together(world.evaluate(left), world.evaluate(right))
+            _axes, a, b = world.together(world.evaluate(left), world.evaluate(right))
             pairs = [(plain(x), plain(y)) for x, y in zip(a, b, strict=True)]
         except DerivationSyntaxError:
             return ""
@@ -699,7 +699,7 @@ def _is_constant(cells: Sequence[Any]) -> bool:
 
 def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
     """Two changes of the same choices at once; None where they change the same thing."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for name in Choices.__slots__:
         kept, a, b = getattr(base, name), getattr(first, name), getattr(second, name)
         if a != kept and b != kept:
@@ -712,7 +712,8 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
 
 
 def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, str], ...]:
-    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left over."""
+    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
+    over."""
     pairs = []
     left = set(indexed)
     for name in sorted(plain_names):
@@ -777,7 +778,11 @@ def limit_of(
 
 def _law_for(body: Node, variable: Name, guess: Node | None, definitions: Mapping[str, Definition]) -> Node:
     """The density from which draws come if nobody says so: one in a denominator of the body, or the prior."""
-    used = [definitions[n.data[0].base + n.data[0].mark].body for n in body.walk() if n.kind == "name" and n.data[0].base + n.data[0].mark in definitions]
+    used = [
+        definitions[n.data[0].base + n.data[0].mark].body
+        for n in body.walk()
+        if n.kind == "name" and n.data[0].base + n.data[0].mark in definitions
+    ]
     for node in (n for tree in (body, *used) for n in tree.walk() if n.kind == "quotient"):
         for inner in node.parts[1].walk():
             if inner.kind == "density" and [n.base for n in inner.data[1]] == [variable.base]:

@@ -14,6 +14,7 @@ differ, the reading has a name, and the other reading is built when it is asked 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -63,6 +64,11 @@ USUAL_FUNCTIONS = frozenset(
 TIMES = frozenset([r"\cdot", r"\times", "*", r"\ast", r"\odot", "·", "×", r"\circ@"])
 MINUS = frozenset(["-", "−", "–"])
 BRACKETS = frozenset(["()", "[]", "{}"])
+_OTHERS = {
+    **dict.fromkeys(["-", "/", "\\", r"\setminus", r"\backslash", r"\neq", r"\ne", r"\neg"], "-"),
+    **{">": ">", "<": "<", r"\ge": ">=", r"\geq": ">=", r"\le": "<=", r"\leq": "<="},
+}
+_RAISED = frozenset(["()", "[]", "*", r"\ast", r"\star", r"\dagger", r"\circ", r"\sharp", "+", "-"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class Reading:
 
 
 def law_letters(symbols: Iterable[Symbol]) -> set[str]:
-    """The letters that a display uses as densities: with a bar between arguments, under an expectation, in a divergence."""
+    """The letters that a display uses as densities: with a bar between arguments, under an expectation, in a
+    divergence."""
     found: set[str] = set()
     previous: Symbol | None = None
     for symbol in symbols:
@@ -92,7 +99,8 @@ def law_letters(symbols: Iterable[Symbol]) -> set[str]:
 
 
 def inferred_laws(sides: Iterable[Sequence[Symbol]], laws: set[str]) -> set[str]:
-    """Further letters of densities: those with joint and marginal arguments, those with a parameter under a logarithm, and
+    """Further letters of densities: those with joint and marginal arguments, those with a parameter under a
+    logarithm, and
     the small letter of a law that stands alone in capitals."""
     found: dict[str, set[str]] = {}
     under_log: set[str] = set()
@@ -106,8 +114,17 @@ def _calls(sides: Iterable[Sequence[Symbol]], found: dict[str, set[str]], under_
     for symbols in sides:
         for at, symbol in enumerate(symbols):
             following = symbols[at + 1] if at + 1 < len(symbols) else None
-            call = following is not None and following.name == "()" and symbol.is_letter() and not operator_named(symbol.key)
-            if call and following is not None and all(s.is_letter() or s.name in (",", ";") for s in following.arguments[0]):
+            call = (
+                following is not None
+                and following.name == "()"
+                and symbol.is_letter()
+                and not operator_named(symbol.key)
+            )
+            if (
+                call
+                and following is not None
+                and all(s.is_letter() or s.name in (",", ";") for s in following.arguments[0])
+            ):
                 found.setdefault(symbol.key, set()).add(flat(following.arguments[0]))
                 parametric = symbol.sub is not None and all(s.name in GREEK for s in symbol.sub)
                 parametric |= any(s.name == ";" for s in following.arguments[0])
@@ -120,9 +137,7 @@ def _calls(sides: Iterable[Sequence[Symbol]], found: dict[str, set[str]], under_
 def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
     inside = bracket.arguments[0]
     names = [s.name for s in inside]
-    double = any(n in DOUBLE_BARS for n in names) or any(
-        a in BARS and b in BARS for a, b in zip(names, names[1:], strict=False)
-    )
+    double = any(n in DOUBLE_BARS for n in names) or any(a in BARS and b in BARS for a, b in itertools.pairwise(names))
     if double:
         for at, symbol in enumerate(inside):
             alone = at + 1 == len(inside) or inside[at + 1].name in DOUBLE_BARS | BARS
@@ -133,13 +148,16 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
             ):
                 found.add(symbol.key)
     elif (
-        sum(n in BARS for n in names) == 1
-        and previous.is_letter()
-        and bracket.name == "()"
-        and operator_named(previous.key) is None
+        (
+            sum(n in BARS for n in names) == 1
+            and previous.is_letter()
+            and bracket.name == "()"
+            and operator_named(previous.key) is None
+        )
+        and not _of_one_family(inside)
+        and not named_law(previous.key)
     ):
-        if not _of_one_family(inside) and not named_law(previous.key):
-            found.add(previous.key)
+        found.add(previous.key)
 
 
 def _of_one_family(inside: Sequence[Symbol]) -> bool:
@@ -174,10 +192,9 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
         if at == 0:
             first = Index("", 1)
         return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else None
-    others = {"-": "-", r"\setminus": "-", "/": "-", r"\backslash": "-", r"\neq": "-", r"\ne": "-", r"\neg": "-", "\\": "-", ">": ">", "<": "<", r"\ge": ">=", r"\geq": ">=", r"\le": "<=", r"\leq": "<="}  # fmt: skip
-    if names[0] in others and len(names) > 1:
+    if names[0] in _OTHERS and len(names) > 1:
         inner = index_of(symbols[1:])
-        return Others(others[names[0]], inner) if isinstance(inner, Index) else None
+        return Others(_OTHERS[names[0]], inner) if isinstance(inner, Index) else None
     if all(name.isdigit() for name in names) and len(names) <= 3:
         return Index("", int("".join(names)))
     if _is_index_letter(symbols[0]):
@@ -233,6 +250,8 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
     found = indices_of(symbol.sup[0].arguments[0] if bracketed else symbol.sup)
     if bracketed and found is not None:
         return Name(base, (*index, *found), mark)
+    if found is not None and any(isinstance(part, Others) and not part.index.letter for part in found):
+        return None
     is_mark = _is_mark(symbol.sup, based=symbol.sub is not None)
     if not raised and not is_mark:
         return None
@@ -242,19 +261,10 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
 
 
 def _is_mark(symbols: Sequence[Symbol], *, based: bool = False) -> bool:
-    """Whether a superscript makes another object and is no power: a star, a word, a time in brackets."""
-    if len(symbols) == 1 and symbols[0].name in (
-        "()",
-        "[]",
-        "*",
-        r"\ast",
-        r"\star",
-        r"\dagger",
-        r"\circ",
-        r"\sharp",
-        "+",
-        "-",
-    ):
+    """Whether a superscript makes another object and is no power: a star, a word, a time in brackets, or a capital on a
+    letter that has an index already."""
+    lone = symbols[0].name if len(symbols) == 1 else ""
+    if lone in _RAISED or (based and lone.isupper() and lone != "T"):
         return True
     words = [s for s in symbols if s.name.startswith("@") and len(s.name) > 2]
     letters = "".join(s.name for s in symbols)
@@ -443,11 +453,7 @@ class Parser:
         for kind, words in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
             if any(word in text for word in words):
                 return next(row for row in _ROWS if row.kind == kind)
-        if (
-            symbol.sub
-            and symbol.name in ("D", "@D", "R", "@R")
-            and not any(s.name.startswith("@") for s in symbol.sub)
-        ):
+        if symbol.sub and symbol.name in ("D", "@D", "R", "@R") and not any(s.name.startswith("@") for s in symbol.sub):
             return (
                 next(row for row in _ROWS if row.kind == "renyi")
                 if not law_letters_in(symbol.sub, self.laws) and symbol.sub[0].name != "f"
@@ -600,7 +606,7 @@ class Parser:
 
     def begins_law(self, part: Sequence[Symbol]) -> bool:
         symbol = part[0]
-        if symbol.name == r"\prod" or len(part) > 1 and part[1].name == "()" or symbol.name in ("@sg", r"\sg"):
+        if symbol.name == r"\prod" or (len(part) > 1 and part[1].name == "()") or symbol.name in ("@sg", r"\sg"):
             return True
         return len(part) == 1 and (
             symbol.key in self.laws
@@ -665,7 +671,7 @@ class Parser:
         return self.applied(lambda inner: Node("gradient", (inner,), (names,)), items, at, rest)
 
     def derivative(self, symbol: Symbol) -> Callable[[Node], Node] | None:
-        r"""``\frac{\partial}{\partial\theta}`` as an operator; None for any other symbol, whole derivatives among them."""
+        r"""``\frac{\partial}{\partial\theta}`` as an operator; None for any other symbol."""
         if symbol.name not in (r"\frac", r"\dfrac", r"\tfrac") or len(symbol.arguments) != 2:
             return None
         above, below = symbol.arguments
@@ -1012,10 +1018,8 @@ class Parser:
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        if symbol.name == "<>":
-            return self.angle(symbol), at + 1
-        if symbol.name in BARS:
-            return self.absolute(items, at)
+        if symbol.name == "<>" or symbol.name in BARS:
+            return (self.angle(symbol), at + 1) if symbol.name == "<>" else self.absolute(items, at)
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -1262,7 +1266,7 @@ class Parser:
         ends = (*first.index[-1:], *last.index[-1:])
         if first.base != last.base or len(ends) != 2 or not all(isinstance(end, Index) for end in ends):
             raise self.error("these dots are not between two members of one family", part[0])
-        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
+        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
         if len(part) == 1 and (name := name_of(part[0])) is not None:
@@ -1323,9 +1327,12 @@ class _Made(Symbol):
 
 
 _Rest = list[tuple[bool, list[Symbol]]]
-_ROWS = tuple(
-    row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
-) + (Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),)
+_ROWS = (
+    *tuple(
+        row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
+    ),
+    Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
+)
 
 
 def _times(factors: list[Node]) -> Node:
@@ -1384,7 +1391,7 @@ def _is_greek(name: Name) -> bool:
 
 
 def _is_parameter(name: Name) -> bool:
-    return name.base in GREEK - {r"\ell", r"\tau"} or name.base in ("w", "W", "v", "b") and not name.index
+    return name.base in GREEK - {r"\ell", r"\tau"} or (name.base in ("w", "W", "v", "b") and not name.index)
 
 
 def _is_transpose(symbols: Sequence[Symbol]) -> bool:

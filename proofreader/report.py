@@ -39,7 +39,8 @@ class Counterexample:
     """A small finite model on which a line fails.
 
     Args:
-        tables: For each density ``p(x, z)`` its joint table as nested lists, first variable outermost; for names their values.
+        tables: For each density ``p(x, z)`` its joint table as nested lists, first variable outermost; for names
+        their values.
         at: The values of the free variables at which the sides are compared, counted from 0.
         left: The left side there.
         right: The right side there.
@@ -64,7 +65,8 @@ class Counterexample:
         place = ", ".join(f"{name} = {value}" for name, value in self.at.items())
         model = "; ".join(parts)
         where = f" at {place}" if place else ""
-        return f"take {model}: then{where} the left side is {number_text(self.left)} and the right side {number_text(self.right)}"
+        left, right = number_text(self.left), number_text(self.right)
+        return f"take {model}: then{where} the left side is {left} and the right side {right}"
 
     __str__ = in_words
 
@@ -75,7 +77,8 @@ class DerivationLine:
 
     Args:
         latex: Its source; for the first relation of a chain, with the left side.
-        relation: ``=``, ``:=``, ``>=``, ``<=``, ``<``, ``>``, ``!=``, ``propto``, ``approx``, ``~`` (a declaration), or nothing.
+        relation: ``=``, ``:=``, ``>=``, ``<=``, ``<``, ``>``, ``!=``, ``propto``, ``approx``,
+            ``~`` (a declaration), or nothing.
         verdict: ``"holds"``, ``"holds_if"``, ``"false"``, ``"unreadable"`` or ``"no_claim"``.
         condition: For ``"holds_if"``, under which assumption or reading.
         left: The left side in the counterexample.
@@ -205,10 +208,11 @@ class DerivationReport:
                 remarks += (
                     f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
                 )
+            weight = "normal" if line.verdict in ("holds", "no_claim") else "bold"
             rows.append(
                 '<tr style="background:none;vertical-align:top">'
                 f'<td role="img" aria-label="{line.verdict}" title="{line.verdict}" '
-                f'style="font-weight:{"normal" if line.verdict in ("holds", "no_claim") else "bold"};text-align:center;padding:.3em .6em">{MARKS[line.verdict]}</td>'
+                f'style="font-weight:{weight};text-align:center;padding:.3em .6em">{MARKS[line.verdict]}</td>'
                 f'<td style="text-align:left;padding:.3em .6em">{_displayed(line)}'
                 f'<div style="font-size:85%;opacity:.85">{remarks}</div></td></tr>'
             )

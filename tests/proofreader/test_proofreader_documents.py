@@ -234,7 +234,11 @@ $$ \mathcal{L} := \E_{q(z)}[\log p(x, z) - \log q(z)] $$ and so
 $$ = \E_{q(z)}[\log p(x \mid z)] - \KL(q(z) \Vert p(z)) $$
 """
     assert checked_text(tmp_path, "a.md", text) == ["holds", "no_claim", "holds"]
-    assert checked_text(tmp_path, "b.md", text.replace("- \\KL(q(z) \\Vert p(z))", "")) == ["holds", "no_claim", "false"]
+    assert checked_text(tmp_path, "b.md", text.replace("- \\KL(q(z) \\Vert p(z))", "")) == [
+        "holds",
+        "no_claim",
+        "false",
+    ]
 
 
 def test_any_encoding_is_read(tmp_path: Path) -> None:

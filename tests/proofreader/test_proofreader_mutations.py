@@ -95,7 +95,9 @@ def test_every_mutant_that_changes_the_value_is_caught(mutation: str) -> None:
             verdict = check_derivation(mutant, definitions=definitions, explain=False).verdict
             if place in EQUIVALENT:
                 counts["says the same"] += 1
-                assert verdict in ("holds", "holds_if", "no_claim"), f"{place} is true ({EQUIVALENT[place]}), and called {verdict}: {mutant}"
+                assert verdict in ("holds", "holds_if", "no_claim"), (
+                    f"{place} is true ({EQUIVALENT[place]}), and called {verdict}: {mutant}"
+                )
             else:
                 counts[verdict] += 1
                 if verdict == "holds":

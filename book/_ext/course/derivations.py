@@ -110,7 +110,12 @@ class DerivationTable(_OfTheBook):
         rows = {docname: tally(checked) for docname, checked in self.pages().items()}
         total = sum(rows.values(), Counter())
         columns = [*COLUMNS, *(name for name in ("false", "holds_if", "unreadable") if total[name])]
-        headings = {"evaluated": "lines that hold", "definition": "claim nothing", "unread": "displays not read", "holds_if": "hold if"}
+        headings = {
+            "evaluated": "lines that hold",
+            "definition": "claim nothing",
+            "unread": "displays not read",
+            "holds_if": "hold if",
+        }
         lines = [
             f"| page | {' | '.join(headings.get(name, name) for name in columns)} |",
             f"|---|{'--:|' * len(columns)}",
