@@ -255,7 +255,7 @@ class _Checker:
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         last = at + 2 == len(chain.sides)
-        if relation == "=" and last and right.kind == "density" and self.is_new(chain, right):
+        if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):
             return f"a definition of {law_key(right.data[0])}"
         if (
             relation == "="

@@ -475,7 +475,7 @@ class Judge:
         """The weakest reading or assumption under which a line holds."""
         tried: list[Attempt] = [*readings[1:], *islice(self.alternatives(base), 24)]
         for attempt in tried:
-            if self.holds(attempt):
+            if self.holds(attempt) and not self.says_nothing(attempt):
                 return Finding("holds_if", "; ".join(attempt.words), notes=notes, attempt=attempt)
         for attempt in (base, *tried):
             found = self.assumed(attempt)
@@ -484,6 +484,11 @@ class Judge:
             if self.attempts > MAX_ATTEMPTS:
                 break
         return None
+
+    def says_nothing(self, attempt: Attempt) -> bool:
+        """Whether both sides are the same once everything is conditioned on a variable."""
+        _, left, right = self.plan(attempt, self.settings[0][1])
+        return bool(attempt.choices.fixed) and left == right
 
     def assumed(self, attempt: Attempt) -> Attempt | None:
         """The weakest assumption that makes an attempt hold."""

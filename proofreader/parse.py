@@ -66,7 +66,10 @@ MINUS = frozenset(["-", "−", "–"])
 BRACKETS = frozenset(["()", "[]", "{}"])
 _OTHERS = {
     **dict.fromkeys(["-", "/", "\\", r"\setminus", r"\backslash", r"\neq", r"\ne", r"\neg"], "-"),
-    **{">": ">", "<": "<", r"\ge": ">=", r"\geq": ">=", r"\le": "<=", r"\leq": "<="},
+    ">": ">",
+    "<": "<",
+    **dict.fromkeys([r"\ge", r"\geq"], ">="),
+    **dict.fromkeys([r"\le", r"\leq"], "<="),
 }
 _RAISED = frozenset(["()", "[]", "*", r"\ast", r"\star", r"\dagger", r"\circ", r"\sharp", "+", "-"])
 
@@ -752,7 +755,7 @@ class Parser:
                 if made is not None:
                     output[at : made[1]] = [made[0]]
             at -= 1
-        return output  # type: ignore[return-value]
+        return output
 
     def integral(self, symbols: list[Symbol], at: int) -> tuple[_Made, int] | None:
         sign = symbols[at]
@@ -1266,7 +1269,7 @@ class Parser:
         ends = (*first.index[-1:], *last.index[-1:])
         if first.base != last.base or len(ends) != 2 or not all(isinstance(end, Index) for end in ends):
             raise self.error("these dots are not between two members of one family", part[0])
-        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)
+        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
         if len(part) == 1 and (name := name_of(part[0])) is not None:
