@@ -76,6 +76,7 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
         ):
             single.append(assumption)
     yield from single
+    yield from _still(plan, tables)
     if relation == "=":
         yield from _shared(plan, tables)
         yield from _posteriors(plan, places, tables, trees)
@@ -116,6 +117,17 @@ def _is_vacuous(factors: Factors, every: Pairs) -> bool:
     return False
 
 
+def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """A prior that does not depend on the parameter of its likelihood."""
+    for key, pairs in tables.items():
+        law = plan.laws[key]
+        behind = {role for _, right in pairs for role in right}
+        for role in law.roles if law.parameters and not law.fixed else ():
+            if role in behind and len(law.roles) > 1:
+                words = f"{key}({shown(role)}) does not depend on {listed(law.parameters)}"
+                yield Assumption(words, {"still": {key: frozenset([role])}})
+
+
 def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
     """A variable behind the bar of q whose own density under q is that under p."""
     for key, pairs in tables.items():
@@ -128,7 +140,8 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                     and not right
                     and left[0] in behind
                     and key not in plan.densities
-                    and not _is_part_of(plan, key, other)
+                    and key[0] != other[0]
+                    and key != plan.names.model()
                 ):
                     yield Assumption(
                         f"{shown(left[0])} has the density {other} under {key} too",

@@ -14,7 +14,7 @@ from proofreader.evaluate import Deadline
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge, limit_of
 from proofreader.layout import Side, Statement, grouped, statements_of
-from proofreader.names import Names, law_key, variant_key
+from proofreader.names import Names, law_key, names_in, variant_key
 from proofreader.parse import Reading, inferred_laws, law_letters, readings_of
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
@@ -399,13 +399,20 @@ class _Checker:
             self.chains[0].sides[0].readings, self.chains[0].sides[0].error = side.readings, None
 
     def names(self) -> Names:
-        trees = [*self.trees]
-        for definition in (*self.definitions.values(), *self.densities.values()):
-            trees += [definition.body]
-        trees += [definition.pattern for definition in self.densities.values()]
-        for chain in self.chains:
-            trees += [side.tree for side in chain.sides if side.tree is not None]
-        return Names(trees)
+        """The names of the display, and of the definitions that it uses."""
+        trees = [side.tree for chain in self.chains for side in chain.sides if side.tree is not None]
+        known = [*self.definitions.items(), *((key.partition(";")[0], d) for key, d in self.densities.items())]
+        used: list[Definition] = []
+        at = 0
+        while at < len(trees):
+            mentioned = {n.base + n.mark for n in names_in(trees[at])}
+            mentioned |= {law_key(n.data[0]) for n in trees[at].walk() if n.kind == "density"}
+            for key, definition in known:
+                if key in mentioned and definition not in used:
+                    used.append(definition)
+                    trees += [definition.body, *([definition.pattern] if definition.pattern.kind == "density" else [])]
+            at += 1
+        return Names([*self.trees, *trees])
 
     def lines(self, chain: _Chain, judge: Judge) -> list[DerivationLine]:
         if not chain.relations:

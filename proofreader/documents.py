@@ -384,7 +384,7 @@ def _checked(
         report = _with(display, more, before, macros, models, seed, explain)
         if best is None or _badness(report) < _badness(best):
             best = report
-        if not _badness(report)[0]:
+        if not any(_badness(report)):
             break
     assert best is not None
     return best

@@ -33,6 +33,7 @@ class Choices:
         support: Indices that run over all values of their variable.
         same: Letters that mean the same density: (``Q``, ``q``).
         fixed: Variables on which everything is conditioned.
+        first: Families of which the letter alone is the first member.
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
     """
@@ -43,6 +44,7 @@ class Choices:
     support: frozenset[str] = frozenset()
     same: tuple[tuple[str, str], ...] = ()
     fixed: frozenset[str] = frozenset()
+    first: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
 
@@ -224,6 +226,7 @@ class Plan:
         if not name.index:
             if self.in_parts(name.base) and not name.mark and self.extent(name.base):
                 first, last = self.extents[name.base]
+                last = first if name.base in self.choices.first else last
                 return [self.atom(name, (k,)) for k in range(first, last + 1)]
             return [self.atom(name, ())]
         lists: list[list[int]] = [self.range(part, name, env) for part in name.index]

@@ -376,9 +376,15 @@ class World:
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None:
             return [(shared[0], ()), (tuple(role for role in law.roles if role not in shared[0]), shared[0])]
-        fixed = tuple(role for role in law.roles if role in law.fixed)
-        rest = tuple(role for role in law.roles if role not in law.fixed)
+        still = self.still(name)
+        fixed = tuple(role for role in law.roles if role in still)
+        rest = tuple(role for role in law.roles if role not in still)
         return [part for part in ((fixed, ()), (rest, fixed)) if part[0]]
+
+    def still(self, name: str) -> frozenset[str]:
+        """The variables of a density that do not move with its parameters."""
+        found: frozenset[str] = self.assumptions.get("still", {}).get(name, self.laws[name].fixed)
+        return found
 
     def factor(
         self,
@@ -395,7 +401,7 @@ class World:
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None and children == shared[0]:
             return self.marginal(shared[1], children, (), ())
-        moving = () if law.fixed and set(children) <= law.fixed else tuple(law.parameters)
+        moving = () if self.still(name) and set(children) <= self.still(name) else tuple(law.parameters)
         axes = (*children, *parents, *moving)
         again = self.assumptions.get("again", {}).get(name, "")
         label = f"law{again} {name} {children} {parents}"

@@ -297,7 +297,7 @@ class Judge:
                         for key, left, right, _ in tables
                     }
                 )
-                words = f"a letter alone stands for {' or '.join(shapes)}"
+                words = f"a letter alone stands for {' or '.join(shapes) or 'another density of the display'}"
             yield replace(attempt, words=(words,))
 
     def same(self, base: Attempt) -> list[Attempt]:
@@ -340,6 +340,11 @@ class Judge:
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(
                     replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
+                )
+            elif plan.in_parts(family) and family in plain_names:
+                words = (f"{shown(family)} is the first of {shown(family)}_0, {shown(family)}_1, …",)
+                found.append(
+                    replace(base, choices=replace(base.choices, first=base.choices.first | {family}), words=words)
                 )
             elif plan.in_parts(family):
                 words = (f"{shown(family)}_1, … are independent draws",)

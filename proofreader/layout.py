@@ -642,11 +642,22 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
     return False
 
 
+_REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
+
+
 def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
-    """Whether prose begins here that belongs to no formula, as ``for every x`` behind a comma."""
+    """Whether prose begins here that belongs to no formula: a reason, a column of remarks, or ``for every x``."""
     before = [s for s in before if s.name not in _WIDE]
-    apart = bool(before) and (before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE))
-    return row[at].name == r"\text" and apart and _relates(before) and not _relates(row[at + 1 :])
+    if row[at].name == "&" and at + 1 < len(row) and row[at + 1].name == r"\text":
+        words = row[at + 1].arguments[1][0].name.lower()
+        return _relates(before) and bool(before) and not words.startswith(("where", "and", "with"))
+    if row[at].name != r"\text" or not before or not _relates(before):
+        return False
+    words = row[at].arguments[1][0].name.lower().lstrip("(")
+    if words.startswith(_REASONS) or (at and row[at - 1].name == "&"):
+        return True
+    apart = before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE)
+    return apart and not _relates(row[at + 1 :])
 
 
 def _complete(before: Sequence[Symbol]) -> bool:

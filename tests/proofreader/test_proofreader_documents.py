@@ -269,7 +269,7 @@ def test_json_and_sarif_name_file_line_and_column(tmp_path: Path, capsys: pytest
     (data,) = json.loads(capsys.readouterr().out)
     (line,) = data["lines"]
     assert (line["line"], line["column"], line["verdict"]) == (3, 6, "false")
-    assert line["counterexample"].startswith("take p(x, z) =")
+    assert line["counterexample"].startswith("take x with one value and z with two values, p(x=0, z=0) =")
     assert main([str(path), "--sarif"]) == 1
     sarif = json.loads(capsys.readouterr().out)
     (result,) = sarif["runs"][0]["results"]
