@@ -1,7 +1,8 @@
 r"""Derivations that check themselves: reads LaTeX and judges every line on random finite models.
 
 A line such as ``\log p(x) \ge \E_{q(z)}[\log p(x, z) - \log q(z)]`` says something about *every* model and every q.
-:func:`check_derivation` puts random tables in the place of ``p`` and ``q``, evaluates both sides exactly on many models,
+:func:`check_derivation` puts random tables in the place of ``p`` and ``q``, evaluates both sides exactly on many
+models,
 and gives one of five verdicts a line:
 
 - ``"holds"``: the strict reading is true on all models;
@@ -10,7 +11,8 @@ and gives one of five verdicts a line:
 - ``"unreadable"``: it is not understood, or a name in it is not defined;
 - ``"no_claim"``: it states nothing: a definition, a choice of q, a declaration, an update, a condition, a fragment.
 
-**Names.** Differently decorated names are different objects (``\theta^*``, ``\theta_t``, ``p'``). A family ``z_1, …, z_K``
+**Names.** Differently decorated names are different objects (``\theta^*``, ``\theta_t``, ``p'``). A family ``z_1, …,
+z_K``
 consists of variables of its own where a density takes several of its members at once, and of draws otherwise.
 
 **Densities and probabilities.** A density may exceed 1, and in half of the models it does, so that a fact about

@@ -113,12 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        1 if a line is false that is not marked as false on purpose, or a display is true that is marked so; with ``--strict``
+        1 if a line is false that is not marked as false on purpose, or a display is true that is marked so; with
+        ``--strict``
         also if a line cannot be read; 2 if a file cannot be opened, whatever the others say; else 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m proofreader",
-        description="Reads the displays of Markdown, notebooks, reStructuredText and LaTeX, and judges every line on finite models.",
+        description="Reads the displays of Markdown, notebooks and LaTeX, and judges every line on finite models.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--all", action="store_true", help="print every line, not only those that need attention")

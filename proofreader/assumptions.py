@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, islice, product
+from itertools import combinations, islice, pairwise, product
 from typing import Any
 
 from proofreader.elaborate import Plan
@@ -76,6 +76,7 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
         ):
             single.append(assumption)
     yield from single
+    yield from _still(plan, tables)
     if relation == "=":
         yield from _shared(plan, tables)
         yield from _posteriors(plan, places, tables, trees)
@@ -105,7 +106,8 @@ def _is_joint(tree: Node, tables: Tables) -> bool:
 
 
 def _is_vacuous(factors: Factors, every: Pairs) -> bool:
-    """Whether a factorisation leaves out a variable that some density of the line is given, and that does not depend on it."""
+    """Whether a factorisation leaves out a variable that some density of the line is given, and that does not depend
+    on it."""
     for children, parents in factors:
         below = {c for own, behind in factors for c in own if set(behind) & set(children)}
         if any(
@@ -113,6 +115,17 @@ def _is_vacuous(factors: Factors, every: Pairs) -> bool:
         ):
             return True
     return False
+
+
+def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """A prior that does not depend on the parameter of its likelihood."""
+    for key, pairs in tables.items():
+        law = plan.laws[key]
+        behind = {role for _, right in pairs for role in right}
+        for role in law.roles if law.parameters and not law.fixed else ():
+            if role in behind and len(law.roles) > 1:
+                words = f"{key}({shown(role)}) does not depend on {listed(law.parameters)}"
+                yield Assumption(words, {"still": {key: frozenset([role])}})
 
 
 def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
@@ -127,7 +140,8 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                     and not right
                     and left[0] in behind
                     and key not in plan.densities
-                    and not _is_part_of(key, other)
+                    and key[0] != other[0]
+                    and key != plan.names.model()
                 ):
                     yield Assumption(
                         f"{shown(left[0])} has the density {other} under {key} too",
@@ -187,11 +201,11 @@ def _written(roles: Sequence[str], pairs: Pairs, every: Pairs) -> Iterator[Facto
 
     A variable that no density has in front comes first if some density is given it, and else last, given all others.
     """
-    options = []
+    options: list[list[tuple[tuple[str, ...], tuple[str, ...]] | None]] = []
     for role in roles:
         mine = [pair for pair in pairs if role in pair[0] and len(pair[0]) < len(roles)]
         smallest = min((len(pair[0]) for pair in mine), default=0)
-        options.append([pair for pair in mine if len(pair[0]) == smallest] or [None])
+        options.append([*(pair for pair in mine if len(pair[0]) == smallest)] or [None])
     given = {role for _, right in every for role in right}
     for choice in islice(product(*options), 4 * MAX_DAGS):
         chosen = tuple(dict.fromkeys(pair for pair in choice if pair is not None))
@@ -224,7 +238,8 @@ def _words(key: str, factors: Factors) -> str:
     """A factorisation in words."""
     named = [f for f in factors if f[1]]
     if not named:
-        return f"{', '.join(listed(children) if len(children) == 1 else '(' + listed(children) + ')' for children, _ in factors)} are independent under {key}"
+        groups = [listed(children) if len(children) == 1 else f"({listed(children)})" for children, _ in factors]
+        return f"{', '.join(groups)} are independent under {key}"
     if all(len(children) == 1 and len(parents) <= 1 for children, parents in factors):
         behind = [parents[0] for _, parents in named]
         if len(set(behind)) == len(behind):
@@ -253,7 +268,7 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
         others = [role for role in roles if role not in chain]
         if len(chain) < 3:
             continue
-        links = (((chain[0],), ()), *(((b,), (a,)) for a, b in zip(chain, chain[1:], strict=False)))
+        links = (((chain[0],), ()), *(((b,), (a,)) for a, b in pairwise(chain)))
         if not others:
             yield links, _words(key, links)
             continue
@@ -261,12 +276,12 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
             hung = (*links, *(((other,), (end,)) for other in others))
             yield (
                 hung,
-                f"{', '.join(map(shown, chain))} form a Markov chain under {key}, and {listed(others)} depends on {shown(end)} alone",
+                f"{_words(key, links)}, and {listed(others)} depends on {shown(end)} alone",
             )
         given = (
             (tuple(others), ()),
             ((chain[0],), tuple(others)),
-            *(((b,), (a, *others)) for a, b in zip(chain, chain[1:], strict=False)),
+            *(((b,), (a, *others)) for a, b in pairwise(chain)),
         )
         yield given, f"{', '.join(map(shown, chain))} form a Markov chain given {listed(others)} under {key}"
 
@@ -293,12 +308,13 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
                 or not left <= set(plan.laws[other].roles)
                 or not given
                 or posterior
-                or _is_part_of(key, other)
+                or _is_part_of(plan, key, other)
             ):
                 continue
             inside = ", ".join(map(shown, sorted(left)))
             behind = ", ".join(map(shown, pairs[0][1]))
-            words = f"{key}({inside}{' | ' + behind if behind else ''}) = {other}({inside} | {', '.join(map(shown, given))})"
+            own = f"{inside} | {behind}" if behind else inside
+            words = f"{key}({own}) = {other}({inside} | {', '.join(map(shown, given))})"
             if not conditional:
                 yield Assumption(words, {"posterior": {key: (other, given)}, "far": True})
 
@@ -321,20 +337,26 @@ def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) ->
     return found
 
 
-def _is_part_of(key: str, other: str) -> bool:
-    """Whether two letters differ by decoration alone; then they are no q and p."""
-    return key[0] == other[0] or key.lower() == other.lower() or key.startswith(("p", "P"))
+def _is_part_of(plan: Plan, key: str, other: str) -> bool:
+    """Whether two letters are no q and its model, as where they differ by decoration alone."""
+    return key[0] == other[0] or key.lower() == other.lower() or not plan.names.models(other, key)
 
 
 def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
     """A factor of a mean-field q at its optimum given the others."""
     for key, pairs in tables.items():
-        if len(plan.laws[key].roles) < 2 or _is_part_of(key, "p"):
+        if len(plan.laws[key].roles) < 2:
             continue
         for left, right in pairs:
             rest = tuple(role for role in plan.laws[key].roles if role not in left)
             target = next((o for o in tables if o != key and {*left, *rest} <= set(plan.laws[o].roles)), None)
-            if right or not rest or target is None or any(behind for _, behind in pairs):
+            if (
+                right
+                or not rest
+                or target is None
+                or any(behind for _, behind in pairs)
+                or _is_part_of(plan, key, target)
+            ):
                 continue
             given = tuple(role for role in plan.laws[target].roles if role not in (*left, *rest))
             factors: Factors = ((left, ()), *(((r,), ()) for r in rest))
@@ -398,9 +420,12 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
             noise = next((key for key, pairs in tables.items() if any(role in left for left, _ in pairs)), None)
             for key, pairs in tables.items():
                 for left, right in pairs:
-                    if noise is None or len(left) != 1 or left[0] == role or right and role in right:
+                    inside = {plan.role(atom) for atom in plan.free(place)}
+                    if noise is None or len(left) != 1 or left[0] in inside or role in right:
                         continue
-                    words = f"{shown(left[0])} = {step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))}) has the density {key} when {shown(source)} is drawn from {noise}"
+                    value = f"{step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))})"
+                    drawn = f"when {shown(source)} is drawn from {noise}"
+                    words = f"{shown(left[0])} = {value} has the density {key} {drawn}"
                     changes = {
                         "pushed": {left[0]: (place, source)},
                         "like": {left[0]: role},

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
-from proofreader.classify import defines, is_condition, kind_of_relation, simplex_of
+from proofreader.classify import defines, is_condition, kind_of_relation, letters_of, simplex_of
 from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import Deadline
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge, limit_of
 from proofreader.layout import Side, Statement, grouped, statements_of
-from proofreader.names import Names, law_key, variant_key
-from proofreader.parse import Reading, law_letters, readings_of
+from proofreader.names import Names, law_key, names_in, variant_key
+from proofreader.parse import Reading, inferred_laws, law_letters, readings_of
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
 from proofreader.syntax import Name, Node
@@ -46,6 +47,13 @@ def range_of(text: str) -> tuple[str, float, float] | None:
         above = match.group(2) in (">", r"\ge", r"\geq", r"\gt")
         return match.group(1), bound if above else bound - 3.0, bound + 3.0 if above else bound
     return None
+
+
+class _Place(TypedDict):
+    """Where a line lies in the source."""
+
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -114,12 +122,16 @@ class _Checker:
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""
+        sides = []
         for statement in statements:
             for side in statement.sides:
                 try:
-                    self.laws |= law_letters(grouped(side, latex))
+                    sides.append(grouped(side, latex))
                 except DerivationSyntaxError:
                     continue
+        for symbols in sides:
+            self.laws |= law_letters(symbols)
+        self.laws |= inferred_laws(sides, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> _Chain:
         sides = []
@@ -232,12 +244,19 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
-        reason = defines(left, self.inlined(right), {*self.definitions, *self.densities}, first=at == 0)
+        reason = defines(
+            left,
+            self.inlined(right),
+            {*self.definitions, *self.densities},
+            first=at == 0 or chain.relations[at - 1] == ":=",
+        )
         if reason and (left.kind == "density" or relation == "="):
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         last = at + 2 == len(chain.sides)
+        if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):
+            return f"a definition of {law_key(right.data[0])}"
         if (
             relation == "="
             and right.kind == "name"
@@ -248,6 +267,15 @@ class _Checker:
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
                 return reason
         return ""
+
+    def is_new(self, chain: _Chain, law: Node) -> bool:
+        """Whether the letter of the density that ends a chain occurs nowhere else."""
+        letter = letters_of(law)
+        others = [side.tree for other in self.chains for side in other.sides if side.tree not in (None, law)]
+        stated = law_key(law.data[0]) in self.densities
+        return (
+            not stated and chain.sides[-1].tree == law and not any(letter & letters_of(tree) for tree in others if tree)
+        )
 
     def inlined(self, tree: Node) -> Node:
         """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
@@ -266,6 +294,8 @@ class _Checker:
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
         text = " ".join(s.name for s in chain.sides[1].side.symbols)
+        if chain.sides[1].error is not None and "not a symbol" in chain.sides[1].error.message:
+            return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
             return f"a choice or definition of {law_key(left.data[0])}"
         if left.kind == "name" and left.data[0].base not in text and left.data[0].base.startswith(("@", "cal:", "\\")):
@@ -369,13 +399,20 @@ class _Checker:
             self.chains[0].sides[0].readings, self.chains[0].sides[0].error = side.readings, None
 
     def names(self) -> Names:
-        trees = [*self.trees]
-        for definition in (*self.definitions.values(), *self.densities.values()):
-            trees += [definition.body]
-        trees += [definition.pattern for definition in self.densities.values()]
-        for chain in self.chains:
-            trees += [side.tree for side in chain.sides if side.tree is not None]
-        return Names(trees)
+        """The names of the display, and of the definitions that it uses."""
+        trees = [side.tree for chain in self.chains for side in chain.sides if side.tree is not None]
+        known = [*self.definitions.items(), *((key.partition(";")[0], d) for key, d in self.densities.items())]
+        used: list[Definition] = []
+        at = 0
+        while at < len(trees):
+            mentioned = {n.base + n.mark for n in names_in(trees[at])}
+            mentioned |= {law_key(n.data[0]) for n in trees[at].walk() if n.kind == "density"}
+            for key, definition in known:
+                if key in mentioned and definition not in used:
+                    used.append(definition)
+                    trees += [definition.body, *([definition.pattern] if definition.pattern.kind == "density" else [])]
+            at += 1
+        return Names([*self.trees, *trees])
 
     def lines(self, chain: _Chain, judge: Judge) -> list[DerivationLine]:
         if not chain.relations:
@@ -388,9 +425,10 @@ class _Checker:
         for at in range(len(chain.relations)):
             try:
                 found.append(self.line(chain, at, judge))
-            except TooSlowError:
+            except (TooSlowError, RecursionError) as error:
                 text, relation = self.shown(chain, at)
-                message = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
+                slow = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
+                message = slow if isinstance(error, TooSlowError) else "nested too deeply"
                 found.append(
                     _unreadable(
                         text,
@@ -408,7 +446,7 @@ class _Checker:
         place = self.place(chain, at)
         return self.latex[place["start"] : place["end"]].strip(), chain.relations[at]
 
-    def place(self, chain: _Chain, at: int) -> dict[str, int]:
+    def place(self, chain: _Chain, at: int) -> _Place:
         """Where a line lies: its relation and right side, and for a first line its left side too."""
         if not chain.relations:
             return {"start": chain.sides[0].side.start, "end": chain.sides[0].side.end}
@@ -418,10 +456,12 @@ class _Checker:
             and start < len(self.latex)
             and (
                 self.latex[start].isspace()
-                or self.latex[start] in "&\\"
-                and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
-                and self.latex[start] in "&\\"
-                and not self.latex[start + 1 : start + 2].isalpha()
+                or (
+                    self.latex[start] in "&\\"
+                    and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
+                    and self.latex[start] in "&\\"
+                    and not self.latex[start + 1 : start + 2].isalpha()
+                )
             )
         ):
             start += 2 if self.latex.startswith("\\\\", start) else 1
@@ -450,15 +490,15 @@ class _Checker:
             )
         line = self.reported(finding, text, relation, notes, judge, place)
         if right.error is not None or (at == 0 and left.error is not None):
-            error = right.error or left.error
-            assert error is not None
+            broken = right.error or left.error
+            assert broken is not None
             words = {
                 "holds": "the line holds",
                 "holds_if": f"the line holds if {line.condition}",
                 "false": "the line is false",
             }.get(line.verdict, "the line claims nothing")
             return _unreadable(
-                text, relation, error, notes=(f"with the parenthesis closed, {words}", *line.notes), **place
+                text, relation, broken, notes=(f"with the parenthesis closed, {words}", *line.notes), **place
             )
         return (
             replace(line, notes=(*line.notes, "the left side is read with its parenthesis closed"))
@@ -484,7 +524,9 @@ class _Checker:
             ),
             None,
         )
-        limits = [limit_of(side.tree, self.samples, law) for side in (left, right) if side.tree is not None]
+        limits = [
+            limit_of(side.tree, self.samples, law, self.definitions) for side in (left, right) if side.tree is not None
+        ]
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]
@@ -503,7 +545,7 @@ class _Checker:
         return finding
 
     def reported(
-        self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: dict[str, int]
+        self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: _Place
     ) -> DerivationLine:
         notes = (*notes, *dict.fromkeys(note for note in finding.notes if note not in notes))
         if finding.verdict == "unreadable":
@@ -546,7 +588,8 @@ def check_derivation(
         before: The side that stands in front, for a display that begins with a relation.
 
     Returns:
-        One verdict a line: ``"holds"``, ``"holds_if"`` (with its ``condition``), ``"false"``, ``"unreadable"`` or ``"no_claim"``.
+        One verdict a line: ``"holds"``, ``"holds_if"`` (with its ``condition``), ``"false"``, ``"unreadable"`` or
+        ``"no_claim"``.
 
     Raises:
         TypeError: If ``latex`` or a definition is not text.

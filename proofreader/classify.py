@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from proofreader.names import law_key, names_in
+from proofreader.names import law_key, names_in, variant_key
 from proofreader.syntax import Name, Node
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
@@ -47,7 +47,7 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         and (pattern.parts[0].data[0].mark or has_any([body], {"constant"}))
     ):
         pattern = pattern.parts[0]
-    if pattern.kind == "density" and law_key(pattern.data[0]) in known:
+    if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
     if (
         pattern.kind == "density"
@@ -119,3 +119,13 @@ def is_stationarity(left: Node, right: Node) -> bool:
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())
+
+
+def is_functional_equation(left: Node, right: Node) -> bool:
+    """Whether two sides without a density ask something of a function, as ``g(1/u) = u g(u)`` does."""
+    calls = [{n.data[0].base for n in tree.walk() if n.kind == "name" and n.parts} for tree in (left, right)]
+    inner = any(
+        n.kind == "name" and any(p.kind != "name" for p in n.parts) for tree in (left, right) for n in tree.walk()
+    )
+    laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
+    return bool(calls[0] & calls[1]) and inner and not laws

@@ -42,7 +42,7 @@ _INPUT = re.compile(
 _BEGINS = re.compile(
     r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)"
 )
-_PROSE = frozenset(["math", "latex"])
+_CODE = frozenset(["math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ class _Marks:
             self.others[word] = rest
         else:
             raise ValueError(
-                f"{where}: the mark 'derivation: {text}' is none of 'define ...', 'throughout define ...', 'unread, REASON', 'false, REASON', 'label NAME'"
+                f"{where}: the mark 'derivation: {text}' is none of 'define ...', 'throughout define ...', "
+                "'unread, REASON', 'false, REASON', 'label NAME'"
             )
 
     def display(self, path: str, line: int, column: int, latex: str, label: str, cell: int) -> Display:
@@ -152,24 +153,23 @@ def _blank(text: str, start: int, end: int) -> str:
 
 
 def _fenced(text: str) -> tuple[str, list[tuple[int, int, str]]]:
-    """The text with code blanked, and the spans of the fences and directives that hold mathematics, with their labels."""
+    """The text with code blanked, and the spans of the fences and directives that hold mathematics, with their
+    labels."""
     spans: list[tuple[int, int, str]] = []
+    opened: list[str] = []
     at = 0
     while (match := _FENCE.search(text, at)) is not None:
         ticks, directive, word, rest = match.groups()
         at = match.end()
-        if ticks[0] == ":" and directive != "math" or not (directive or word or ticks[0] != ":"):
+        if not (directive or word or rest) and opened and ticks[0] == opened[-1][0] and len(ticks) >= len(opened[-1]):
+            opened.pop()
             continue
-        if (
-            directive
-            and directive
-            not in ("math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst")
-            and ticks[0] != ":"
-        ):
+        if (directive and directive not in _CODE) or (ticks[0] == ":" and directive != "math"):
+            opened += [ticks] if directive or word or rest else []
             continue
         close = re.compile(rf"^[ \t>]*{re.escape(ticks[0])}{{{len(ticks)},}}[ \t]*$", re.MULTILINE).search(text, at)
         end = close.start() if close else len(text)
-        if (directive or word) in _PROSE:
+        if (directive or word) == "math":
             body = re.match(r"(?:\n[ \t]*:[\w-]+:[^\n]*)*", text[at:end])
             options = body.group() if body else ""
             label = re.search(r":label:[ \t]*(\S+)", options)
@@ -209,8 +209,8 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", lambda m: " " * len(m.group()), code)
         text = re.sub(r"<!--.*?-->", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.DOTALL)
         text = re.sub(r"^[ \t]*%[^\n]*", lambda m: " " * len(m.group()), text, flags=re.MULTILINE)
-    for match in _VERBATIM.finditer(text):
-        text = _blank(text, *match.span())
+    for verbatim in _VERBATIM.finditer(text):
+        text = _blank(text, *verbatim.span())
     at = 0
     while (match := _DISPLAY.search(text, at)) is not None:
         group = next(g for g in ("dollars", "escaped", "bracket", "whole", "tag") if match.group(g) is not None)
@@ -377,30 +377,38 @@ def _checked(
     seed: int,
     explain: bool,
 ) -> DerivationReport:
-    """The report on one display, with what the rest of the file defines; what it defines in passing is left out where that helps."""
+    """The report on one display, with what the rest of the file defines; what it defines in passing is left out
+    where that helps."""
     best: DerivationReport | None = None
-    for more in (*(given[:1] if not given[1] else ([*given[0], *given[1]], given[0])), []):
-        try:
-            report = check_derivation(
-                display.latex,
-                definitions=[*more, *display.definitions],
-                num_models=models,
-                seed=seed,
-                macros=macros,
-                explain=explain,
-                before=before,
-            )
-        except DerivationSyntaxError as error:
-            if more:
-                continue
-            line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
-            report = DerivationReport(display.latex, (line,))
+    for more in ([*given[0], *given[1]], given[0]) if given[1] else (given[0],):
+        report = _with(display, more, before, macros, models, seed, explain)
         if best is None or _badness(report) < _badness(best):
             best = report
-        if not more or not _badness(report)[0]:
+        if not any(_badness(report)):
             break
     assert best is not None
     return best
+
+
+def _with(
+    display: Display, more: list[str], before: str, macros: Mapping[str, Macro], models: int, seed: int, explain: bool
+) -> DerivationReport:
+    """The report with some definitions of other displays; without those of them that cannot be read."""
+    try:
+        return check_derivation(
+            display.latex,
+            definitions=[*more, *display.definitions],
+            num_models=models,
+            seed=seed,
+            macros=macros,
+            explain=explain,
+            before=before,
+        )
+    except DerivationSyntaxError as error:
+        if more:
+            return _with(display, [], before, macros, models, seed, explain)
+        line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
+        return DerivationReport(display.latex, (line,))
 
 
 def _badness(report: DerivationReport) -> tuple[int, int]:
@@ -411,15 +419,17 @@ def _badness(report: DerivationReport) -> tuple[int, int]:
 def _known_names(
     display: Display, at: int, stated: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
 ) -> tuple[list[str], list[str]]:
-    """The definitions of other displays that a display uses and does not make itself, nearest before first: those said to
+    """The definitions of other displays that a display uses and does not make itself, nearest before first: those
+    said to
     be definitions, and those made in passing."""
-    own = {_head(text) for kind in stated[at] for text in kind} | {_head(text) for text in display.definitions}
+    own = {_head(text) for text in (*stated[at][0], *display.definitions)}
+    in_passing = own | {_head(text) for text in stated[at][1]}
     chosen: dict[str, tuple[str, int]] = {}
     for place in (*range(at - 1, -1, -1), *range(at + 1, len(stated))):
         for kind, texts in enumerate(stated[place]):
             for text in texts:
                 head = _head(text)
-                if head not in own and head not in chosen and _mentions(display.latex, head):
+                if head not in (in_passing if kind else own) and head not in chosen and _mentions(display.latex, head):
                     chosen[head] = (text, kind)
     return [t for t, kind in chosen.values() if kind == 0], [t for t, kind in chosen.values() if kind == 1]
 

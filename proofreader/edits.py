@@ -1,4 +1,5 @@
-"""Single edits of a side that a slip of the pen may have undone; which of them makes the line hold is found by trying."""
+"""Single edits of a side that a slip of the pen may have undone; which of them makes the line hold is found by
+trying."""
 
 from __future__ import annotations
 

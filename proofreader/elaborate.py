@@ -33,6 +33,7 @@ class Choices:
         support: Indices that run over all values of their variable.
         same: Letters that mean the same density: (``Q``, ``q``).
         fixed: Variables on which everything is conditioned.
+        first: Families of which the letter alone is the first member.
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
     """
@@ -43,6 +44,7 @@ class Choices:
     support: frozenset[str] = frozenset()
     same: tuple[tuple[str, str], ...] = ()
     fixed: frozenset[str] = frozenset()
+    first: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
 
@@ -224,6 +226,7 @@ class Plan:
         if not name.index:
             if self.in_parts(name.base) and not name.mark and self.extent(name.base):
                 first, last = self.extents[name.base]
+                last = first if name.base in self.choices.first else last
                 return [self.atom(name, (k,)) for k in range(first, last + 1)]
             return [self.atom(name, ())]
         lists: list[list[int]] = [self.range(part, name, env) for part in name.index]
@@ -282,8 +285,8 @@ class Plan:
                     else (part.index,)
                 )
                 found |= {self.index(end, env) for end in ends if not end.letter or end.letter in env.indices}
-        for part in node.parts:
-            self.occurrences(part, base, env, found)
+        for below in node.parts:
+            self.occurrences(below, base, env, found)
 
     def unrolled(self, node: Node, env: Environment) -> list[Environment]:
         """The environments of the terms of a sum or product over an index."""
@@ -349,6 +352,8 @@ class Plan:
                 for base, axis in zip(bases, axes, strict=True)
             )
             right = tuple(a for a in right if a not in implied)
+        if {*left, *right} & set(axes):
+            raise DerivationSyntaxError("a density takes its own parameter as a variable")
         self.remember(law, left, right, parameters)
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
 
@@ -357,7 +362,7 @@ class Plan:
 
     def remember(self, law: Law, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name]) -> None:
         roles = [self.role(atom) for atom in (*left, *right)]
-        if len(set(roles)) < len(roles) and len(set((*left, *right))) == len(roles):
+        if len(set(roles)) < len(roles) and len({*left, *right}) == len(roles):
             raise DerivationSyntaxError("a density takes two values of one variable at once")
         law.roles += [role for role in dict.fromkeys(roles) if role not in law.roles]
 
@@ -501,13 +506,13 @@ class Plan:
                 dict.fromkeys(a for n in law.walk() if n.kind == "density" for a in self.expand(n.data[1], env))
             )
             return [(self.expand(names, env) or left, self.compile(law, env))]
-        letter, own, _, _ = law.data
+        _letter, own, _, _ = law.data
         if not own or (len(own) == 1 and not own[0].base):
             law = self.with_arguments(law, names, body, env)
             own = law.data[1]
         wanted = self.expand(names, env) if names else self.expand(own, env)
         atoms = self.expand(own, env)
-        if set(wanted) <= set(atoms) or len(wanted) == len(atoms) and not names:
+        if set(wanted) <= set(atoms) or (len(wanted) == len(atoms) and not names):
             return [(wanted if names else atoms, self.density(law, env))]
         if len(atoms) == 1 or not self.in_parts(wanted[0].partition("#")[0]):
             return (
@@ -614,7 +619,7 @@ class Plan:
             if law.data[1] and fits and law not in options:
                 options.append(law)
         if names and all(set(law.data[1]) != set(names) or law.data[2] for law in options):
-            prior = density(Name("p"), names)
+            prior = density(self.model_letter(), names)
             options = (
                 [prior, *options] if not any(set(law.data[1]) == set(names) for law in options) else [*options, prior]
             )
@@ -622,7 +627,7 @@ class Plan:
             latent = self.latent(body) or tuple(
                 dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
             )
-            options += [density(Name("p"), latent)] if latent else []
+            options += [density(self.model_letter(), latent)] if latent else []
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
@@ -631,8 +636,14 @@ class Plan:
         weight = self.density(chosen, env, atoms if names and len(names) == len(chosen.data[1]) else None)
         return (atoms if names else self.expand(chosen.data[1], env)), weight
 
+    def model_letter(self) -> Name:
+        """The letter of the model."""
+        key = self.names.model()
+        return self.names.letters.get(key, Name(key))
+
     def named_measures(self) -> list[Node]:
-        """The densities under which a display averages: in divergences, expectations and integrals, letters alone with what they are about."""
+        """The densities under which a display averages: in divergences, expectations and integrals, letters alone
+        with what they are about."""
         found = []
         for law in (*self.names.measures, *self.names.weights):
             letter, left, _, _ = law.data
@@ -709,7 +720,7 @@ def _number(plan: Plan, node: Node, env: Environment) -> int:
 
 @_case("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
-    letter, left, right, parameters = node.data
+    letter, left, _right, _parameters = node.data
     if not left:
         raise DerivationSyntaxError(f"{letter} stands alone where a number is expected")
     return plan.density(node, env)
@@ -871,7 +882,7 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
         return plan.table(key, left, right, (), env)
 
-    everything = (*first, *second, *given)
+    everything = tuple(dict.fromkeys((*first, *second, *given)))
     if not second:
         return plan.negative(plan.average(everything, law(everything), plan.log(law(first, given))))
     below = plan.product(law(first, given), law(second, given))

@@ -376,9 +376,15 @@ class World:
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None:
             return [(shared[0], ()), (tuple(role for role in law.roles if role not in shared[0]), shared[0])]
-        fixed = tuple(role for role in law.roles if role in law.fixed)
-        rest = tuple(role for role in law.roles if role not in law.fixed)
+        still = self.still(name)
+        fixed = tuple(role for role in law.roles if role in still)
+        rest = tuple(role for role in law.roles if role not in still)
         return [part for part in ((fixed, ()), (rest, fixed)) if part[0]]
+
+    def still(self, name: str) -> frozenset[str]:
+        """The variables of a density that do not move with its parameters."""
+        found: frozenset[str] = self.assumptions.get("still", {}).get(name, self.laws[name].fixed)
+        return found
 
     def factor(
         self,
@@ -395,7 +401,7 @@ class World:
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None and children == shared[0]:
             return self.marginal(shared[1], children, (), ())
-        moving = () if law.fixed and set(children) <= law.fixed else tuple(law.parameters)
+        moving = () if self.still(name) and set(children) <= self.still(name) else tuple(law.parameters)
         axes = (*children, *parents, *moving)
         again = self.assumptions.get("again", {}).get(name, "")
         label = f"law{again} {name} {children} {parents}"
@@ -421,7 +427,8 @@ class World:
         return self.over(weights, total)
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
-        """Weights next to those of another density: its conditional given the rest, and in every fourth model its marginals."""
+        """Weights next to those of another density: its conditional given the rest, and in every fourth model its
+        marginals."""
         other = self.joint(law.near, ())
         extra = tuple(axis for axis in other.axes if axis not in axes)
         kept = tuple(axis for axis in other.axes if axis not in extra)
@@ -602,9 +609,9 @@ class World:
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
         known = self.assumptions.get("ranges", {}).get(label)
         if known is not None:
-            numbers: Callable[[random.Random], float] = lambda s: (
-                known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
-            )  # noqa: E731
+
+            def numbers(s: random.Random) -> float:
+                return known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:
@@ -693,7 +700,8 @@ class World:
         )
 
     def do_optimum(self, step: Step, seeds: Any) -> Tensor:
-        """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for an entropy."""
+        """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for
+        an entropy."""
         if seeds:
             raise DerivationSyntaxError("an extremum inside a gradient is not read")
         how, name, left, given = step.data

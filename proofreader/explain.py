@@ -14,6 +14,7 @@ from proofreader.edits import edits
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import Setting, Tensor, World, plain
 from proofreader.judge import TURNED, Attempt, Finding, Judge, agrees
+from proofreader.names import Sizes
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
 from proofreader.syntax import in_text
@@ -58,7 +59,14 @@ def _tried(experiment: Callable[[], Any], otherwise: Any) -> Any:
 
 def counterexample(judge: Judge, attempt: Attempt, *, continuous: bool) -> Counterexample | None:
     """The smallest model on which a line fails, in small whole numbers where that is enough."""
-    sizes = judge.settings[0][1]
+    for sizes in dict.fromkeys(sizes for _, sizes in judge.settings):
+        found = _smallest(judge, attempt, sizes, continuous)
+        if found is not None:
+            return found
+    return None
+
+
+def _smallest(judge: Judge, attempt: Attempt, sizes: Sizes, continuous: bool) -> Counterexample | None:
     plan, left, right = judge.plan(attempt, sizes)
     for stream, cards in enumerate(SMALLEST):
         for simple in (True, False):
@@ -118,7 +126,8 @@ def _shown_model(
             roles = sorted(law.roles, reverse=False)
             joint = world.joint(key, ())
             axes = (*law.parameters, *roles)
-            name = f"{key}({', '.join(map(shown, roles))}{'; ' + ', '.join(map(shown, law.parameters)) if law.parameters else ''})"
+            behind = f"; {', '.join(map(shown, law.parameters))}" if law.parameters else ""
+            name = f"{key}({', '.join(map(shown, roles))}{behind})"
             tables[name] = _nested(world, joint, axes, model)
             if world.setting.continuous:
                 sizes.update(
@@ -222,7 +231,7 @@ def _special(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, dict[str, An
         for other in tables:
             if (
                 other == key
-                or key.startswith(("p", "P"))
+                or not judge.names.models(other, key)
                 or not own <= set(plan.laws[other].roles)
                 or key in plan.densities
             ):

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
-from proofreader.classify import has_any, is_stationarity
+from proofreader.classify import has_any, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -25,6 +25,7 @@ from proofreader.syntax import Index, Name, Node, Span, density, in_text, number
 __all__ = ["Attempt", "Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
+STRICT = Choices()
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -35,7 +36,7 @@ class Attempt:
     left: Node
     right: Node
     relation: str
-    choices: Choices = Choices()
+    choices: Choices = STRICT
     words: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     vary: tuple[str, ...] = ()
@@ -144,7 +145,8 @@ class Judge:
         self.attempts = 0
 
     def make_settings(self, models: int) -> list[tuple[Setting, Sizes]]:
-        """Four kinds of worlds: discrete or not, with two or three draws, and with q anywhere or next to the posterior."""
+        """Four kinds of worlds: discrete or not, with two or three draws, and with q anywhere or next to the
+        posterior."""
         letters = sorted(self.names.size_letters)
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high}
         free = 2 if self.has_offset() else 1
@@ -196,13 +198,8 @@ class Judge:
         """Which density each q approximates in the worlds where q is next to the posterior."""
         for key, law in plan.laws.items():
             for other, target in plan.laws.items():
-                if (
-                    other != key
-                    and not key.startswith("p")
-                    and other.startswith(("p", "P"))
-                    and set(law.roles) <= set(target.roles)
-                ):
-                    law.near = other
+                if other != key and self.names.models(other, key) and set(law.roles) <= set(target.roles):
+                    law.near = other if not target.near else law.near
 
     def world(self, attempt: Attempt, plan: Plan, setting: Setting) -> World:
         """The models for an attempt."""
@@ -214,7 +211,7 @@ class Judge:
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed})
         if self.names.extremised:
             bases = {p for law in plan.laws.values() for p in law.parameters}
-            changes["cards"] = {base: 4 for base in bases & self.names.extremised}
+            changes["cards"] = dict.fromkeys(bases & self.names.extremised, 4)
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:
@@ -280,14 +277,15 @@ class Judge:
     def options(self, base: Attempt, what: str, count: int) -> Iterator[Attempt]:
         """The further densities that an expectation without one, or a letter alone, may mean."""
         for at in range(1, min(count, 4)):
-            attempt = replace(base, choices=replace(base.choices, **{what: at}))
+            attempt = replace(base, choices=replace(base.choices, **cast(Any, {what: at})))
             try:
                 plan, _, _ = self.plan(attempt, self.settings[0][1])
             except DerivationSyntaxError:
                 continue
             if what == "bare":
                 note = next((n for n in plan.notes if "names no density" in n), "")
-                words = f"the expectation without a density is {note.partition('it is read ')[2] or 'under another one of the display'}"
+                taken = note.partition("it is read ")[2] or "under another one of the display"
+                words = f"the expectation without a density is {taken}"
             else:
                 usual = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
                 usual.compile(base.left)
@@ -299,7 +297,7 @@ class Judge:
                         for key, left, right, _ in tables
                     }
                 )
-                words = f"a letter alone stands for {' or '.join(shapes)}"
+                words = f"a letter alone stands for {' or '.join(shapes) or 'another density of the display'}"
             yield replace(attempt, words=(words,))
 
     def same(self, base: Attempt) -> list[Attempt]:
@@ -342,6 +340,11 @@ class Judge:
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(
                     replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
+                )
+            elif plan.in_parts(family) and family in plain_names:
+                words = (f"{shown(family)} is the first of {shown(family)}_0, {shown(family)}_1, …",)
+                found.append(
+                    replace(base, choices=replace(base.choices, first=base.choices.first | {family}), words=words)
                 )
             elif plan.in_parts(family):
                 words = (f"{shown(family)}_1, … are independent draws",)
@@ -477,7 +480,7 @@ class Judge:
         """The weakest reading or assumption under which a line holds."""
         tried: list[Attempt] = [*readings[1:], *islice(self.alternatives(base), 24)]
         for attempt in tried:
-            if self.holds(attempt):
+            if self.holds(attempt) and not self.says_nothing(attempt):
                 return Finding("holds_if", "; ".join(attempt.words), notes=notes, attempt=attempt)
         for attempt in (base, *tried):
             found = self.assumed(attempt)
@@ -486,6 +489,11 @@ class Judge:
             if self.attempts > MAX_ATTEMPTS:
                 break
         return None
+
+    def says_nothing(self, attempt: Attempt) -> bool:
+        """Whether both sides are the same once everything is conditioned on a variable."""
+        _, left, right = self.plan(attempt, self.settings[0][1])
+        return bool(attempt.choices.fixed) and left == right
 
     def assumed(self, attempt: Attempt) -> Attempt | None:
         """The weakest assumption that makes an attempt hold."""
@@ -519,9 +527,12 @@ class Judge:
         return False
 
     def refuted(self, base: Attempt, plan: Plan, left: int, right: int, notes: list[str]) -> Finding:
-        """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is set to zero."""
+        """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is
+        set to zero."""
         if base.relation == "=" and is_stationarity(base.left, base.right):
             return Finding("no_claim", reason="a stationarity condition", notes=notes)
+        if base.relation == "=" and is_functional_equation(base.left, base.right):
+            return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
         undefined = self.undefined(base, plan, left, right)
@@ -626,7 +637,7 @@ class Judge:
             and not moving
         ):
             for key in tables_of(plan, (left, right)):
-                if not key.startswith(("p", "P")):
+                if any(self.names.models(other, key) for other in self.names.laws):
                     found.append((replace(base, vary_law=key), f"{key}"))
         if base.relation == "propto":
             logs = [
@@ -668,7 +679,7 @@ class Judge:
             if not guides:
                 return ""
             world = self.world(attempt, plan, setting)
-            axes, a, b = world.together(world.evaluate(left), world.evaluate(right))
+            _axes, a, b = world.together(world.evaluate(left), world.evaluate(right))
             pairs = [(plain(x), plain(y)) for x, y in zip(a, b, strict=True)]
         except DerivationSyntaxError:
             return ""
@@ -698,7 +709,7 @@ def _is_constant(cells: Sequence[Any]) -> bool:
 
 def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
     """Two changes of the same choices at once; None where they change the same thing."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for name in Choices.__slots__:
         kept, a, b = getattr(base, name), getattr(first, name), getattr(second, name)
         if a != kept and b != kept:
@@ -711,7 +722,8 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
 
 
 def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, str], ...]:
-    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left over."""
+    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
+    over."""
     pairs = []
     left = set(indexed)
     for name in sorted(plain_names):
@@ -742,13 +754,16 @@ def _outside(node: Node) -> Iterator[Name]:
         yield from _outside(part)
 
 
-def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Node | None:
-    """A tree with each sum over draws replaced by as many expectations; None if there is no such sum."""
+def limit_of(
+    node: Node, samples: Mapping[str, Node], guess: Node | None, definitions: Mapping[str, Definition]
+) -> Node | None:
+    """A tree with each average over draws replaced by the expectation that it tends to; None if there is none."""
     found = False
+    divisors = {str(n.parts[1].data[0]) for n in node.walk() if n.kind == "quotient" and n.parts[1].kind == "name"}
 
     def change(inner: Node) -> Node:
         nonlocal found
-        upper = inner.data[2] if inner.kind == "series" else None
+        upper = inner.data[2] if inner.kind == "series" and str(inner.data[2]) in divisors else None
         letter = inner.data[0] if inner.kind == "series" else ""
         drawn = (
             [n for n in names_in(inner) if any(isinstance(i, Index) and i.letter == letter for i in n.index)]
@@ -757,7 +772,7 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
         )
         if not drawn or upper is None:
             return inner.map(change)
-        law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess)
+        law = samples.get(drawn[0].base) or _law_for(inner.parts[0], drawn[0], guess, definitions)
         found = True
         one = {letter: Index("", 1)}
         (variable,) = renamed(Node("name", (), (drawn[0], ())), {}, one).data[:1]
@@ -771,11 +786,15 @@ def limit_of(node: Node, samples: Mapping[str, Node], guess: Node | None) -> Nod
     return changed if found else None
 
 
-def _law_for(body: Node, variable: Name, guess: Node | None) -> Node:
+def _law_for(body: Node, variable: Name, guess: Node | None, definitions: Mapping[str, Definition]) -> Node:
     """The density from which draws come if nobody says so: one in a denominator of the body, or the prior."""
-    for node in body.walk():
-        if node.kind == "quotient":
-            for inner in node.parts[1].walk():
-                if inner.kind == "density" and variable in inner.data[1] and not inner.data[0].base.startswith("p"):
-                    return inner
+    used = [
+        definitions[n.data[0].base + n.data[0].mark].body
+        for n in body.walk()
+        if n.kind == "name" and n.data[0].base + n.data[0].mark in definitions
+    ]
+    for node in (n for tree in (body, *used) for n in tree.walk() if n.kind == "quotient"):
+        for inner in node.parts[1].walk():
+            if inner.kind == "density" and [n.base for n in inner.data[1]] == [variable.base]:
+                return inner
     return guess if guess is not None else density(Name("p"), (replace(variable, index=()),))

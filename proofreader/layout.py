@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (rows of tables are easier to read in one line)
 r"""From tokens to symbols with scripts and brackets, and from symbols to statements.
 
 Nothing here knows what a density is. What only moves ink about (spacing, sizes, colours, tags) is dropped, and a display
@@ -6,6 +7,7 @@ is cut into **statements**: chains of sides with relations between them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,8 +26,49 @@ DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", r"\dotsb", "…", r
 PUNCTUATION = frozenset(",;.，。；、．:")
 GREEK = frozenset(
     "\\" + name
-    for name in "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi rho varrho sigma "
-    "varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split()
+    for name in [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "pi",
+        "varpi",
+        "rho",
+        "varrho",
+        "sigma",
+        "varsigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Pi",
+        "Sigma",
+        "Upsilon",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+    ]
 )
 
 
@@ -290,7 +333,7 @@ class _Reader:
     def with_arguments(self, token: Token, depth: int) -> tuple[Symbol, ...]:
         root: tuple[tuple[Symbol, ...], ...] = ()
         if token.text == r"\sqrt" and self.peek() == "[":
-            inner, _ = [], self.at
+            inner: list[Symbol] = []
             self.at += 1
             while self.peek() not in ("]", ""):
                 inner.extend(self.item(depth + 1))
@@ -519,7 +562,7 @@ def _spells(symbols: Sequence[Symbol], at: int, word: str) -> bool:
     piece = symbols[at : at + len(word)]
     if len(piece) < len(word) or any(s.name != c or s.style for s, c in zip(piece, word, strict=True)):
         return False
-    touching = all(b.start - a.end <= 1 for a, b in zip(piece, piece[1:], strict=False))
+    touching = all(b.start - a.end <= 1 for a, b in itertools.pairwise(piece))
     return touching and all(s.sub is None and s.sup is None for s in piece[:-1])
 
 
@@ -599,11 +642,22 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
     return False
 
 
+_REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
+
+
 def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
-    """Whether prose begins here that belongs to no formula, as ``for every x`` behind a comma."""
+    """Whether prose begins here that belongs to no formula: a reason, a column of remarks, or ``for every x``."""
     before = [s for s in before if s.name not in _WIDE]
-    apart = bool(before) and (before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE))
-    return row[at].name == r"\text" and apart and _relates(before) and not _relates(row[at + 1 :])
+    if row[at].name == "&" and at + 1 < len(row) and row[at + 1].name == r"\text":
+        words = row[at + 1].arguments[1][0].name.lower()
+        return _relates(before) and bool(before) and not words.startswith(("where", "and", "with"))
+    if row[at].name != r"\text" or not before or not _relates(before):
+        return False
+    words = row[at].arguments[1][0].name.lower().lstrip("(")
+    if words.startswith(_REASONS) or (at and row[at - 1].name == "&"):
+        return True
+    apart = before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE)
+    return apart and not _relates(row[at + 1 :])
 
 
 def _complete(before: Sequence[Symbol]) -> bool:

@@ -1,6 +1,7 @@
 r"""What the names of a display are: variables, their indices and families, parameters, densities and sizes.
 
-Differently decorated names are different objects. A family such as :math:`z_1, \dots, z_K` consists of **parts** (variables
+Differently decorated names are different objects. A family such as :math:`z_1, \dots, z_K` consists of **parts**
+(variables
 of their own) where some density takes two of its members at once, and of **copies** (further values of one variable, or
 independent draws) otherwise. A parameter with another decoration is another value of the same parameter.
 """
@@ -49,6 +50,59 @@ def names_in(node: Node) -> Iterator[Name]:
             yield from found.data[1]
 
 
+@dataclass(frozen=True)
+class _Renaming:
+    """Other variables, indices and letters of densities, and what they make of each kind of node."""
+
+    names: Mapping[Name, Name]
+    indices: Mapping[str, Index]
+    letters: Mapping[str, Name]
+
+    def index(self, part: Part) -> Part:
+        if isinstance(part, Index):
+            other = self.indices.get(part.letter)
+            return Index(other.letter, other.offset + part.offset) if other is not None else part
+        if isinstance(part, Span):
+            first, last = self.index(part.first), self.index(part.last)
+            return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else part
+        inner = self.index(part.index)
+        return Others(part.how, inner) if isinstance(inner, Index) else part
+
+    def name(self, old: Name) -> Name:
+        if old in self.names:
+            return self.names[old]
+        return replace(old, index=tuple(map(self.index, old.index))) if old.index and self.indices else old
+
+    def many(self, olds: tuple[Name, ...]) -> tuple[Name, ...]:
+        return tuple(map(self.name, olds))
+
+    def scalar(self, new: Node) -> Node:
+        own = new.data[0]
+        shift = self.indices.get(own.base) if not own.index and not own.mark and not new.parts else None
+        if shift is None:
+            return replace(new, data=(self.name(own), self.many(new.data[1])))
+        moved = Node("name", (), (Name(shift.letter), ())) if shift.letter else Node("number", (), (0.0,))
+        return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
+
+    def density(self, new: Node) -> Node:
+        letter, *groups = new.data
+        letter = self.letters.get(law_key(letter), self.name(letter) if letter.index else letter)
+        return replace(new, data=(letter, *map(self.many, groups)))
+
+    def change(self, old: Node) -> Node:
+        new = old.map(self.change)
+        kind, data = new.kind, new.data
+        if kind in ("name", "density"):
+            return self.scalar(new) if kind == "name" else self.density(new)
+        if kind in ("expect", "variance", "covariance"):
+            return replace(new, data=(tuple(map(self.many, data[0])),))
+        if kind in ("series", "product"):
+            return replace(new, data=(data[0], *(self.index(end) if end is not None else None for end in data[1:])))
+        if kind in ("integral", "gradient", "max", "min", "argmax", "argmin"):
+            return replace(new, data=(self.many(data[0]), *data[1:]))
+        return replace(new, data=(data[0], *map(self.many, data[1:]))) if kind == "information" else new
+
+
 def renamed(
     node: Node,
     names: Mapping[Name, Name],
@@ -56,54 +110,7 @@ def renamed(
     letters: Mapping[str, Name] | None = None,
 ) -> Node:
     """A tree with other variables, indices and letters of densities put in."""
-    indices = indices or {}
-    letters = letters or {}
-
-    def index(part: Part) -> Part:
-        if isinstance(part, Index):
-            other = indices.get(part.letter)
-            return Index(other.letter, other.offset + part.offset) if other is not None else part
-        if isinstance(part, Span):
-            first, last = index(part.first), index(part.last)
-            return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else part
-        inner = index(part.index)
-        return Others(part.how, inner) if isinstance(inner, Index) else part
-
-    def name(old: Name) -> Name:
-        if old in names:
-            return names[old]
-        return replace(old, index=tuple(map(index, old.index))) if old.index and indices else old
-
-    def many(olds: tuple[Name, ...]) -> tuple[Name, ...]:
-        return tuple(map(name, olds))
-
-    def change(old: Node) -> Node:
-        new = old.map(change)
-        if new.kind == "density":
-            letter, left, right, parameters = new.data
-            letter = letters.get(law_key(letter), name(letter) if letter.index else letter)
-            return replace(new, data=(letter, many(left), many(right), many(parameters)))
-        if new.kind == "name":
-            own = new.data[0]
-            shift = indices.get(own.base) if not own.index and not own.mark and not new.parts else None
-            if shift is not None:
-                moved = Node("name", (), (Name(shift.letter), ())) if shift.letter else Node("number", (), (0.0,))
-                return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
-            return replace(new, data=(name(own), many(new.data[1])))
-        if new.kind in ("series", "product"):
-            ends = tuple(index(end) if end is not None else None for end in new.data[1:])
-            return replace(new, data=(new.data[0], *ends))
-        if new.kind in ("expect", "variance", "covariance"):
-            return replace(new, data=(tuple(many(names) for names in new.data[0]),))
-        if new.kind == "integral":
-            return replace(new, data=(many(new.data[0]), new.data[1]))
-        if new.kind in ("gradient", "max", "min", "argmax", "argmin"):
-            return replace(new, data=(many(new.data[0]),))
-        if new.kind == "information":
-            return replace(new, data=(new.data[0], *(many(names) for names in new.data[1:])))
-        return new
-
-    return change(node) if names or indices or letters else node
+    return _Renaming(names, indices or {}, letters or {}).change(node) if names or indices or letters else node
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +294,27 @@ class Names:
                             for base in inside
                             if base not in self.size_letters and not base.startswith(("@", "cal:"))
                         }
+
+    def about(self, key: str) -> set[str]:
+        """The variables of which a letter is a density."""
+        return {name.base for signature in self.laws.get(key, []) for name in signature.left}
+
+    def models(self, key: str, other: str) -> bool:
+        """Whether a letter is that of a model of which another one is a q: it is about more, or it is the usual
+        letter."""
+        mine, theirs = self.about(key), self.about(other)
+        if mine != theirs:
+            return theirs < mine
+        if (key[:1] in ("p", "P")) != (other[:1] in ("p", "P")):
+            return key[:1] in ("p", "P")
+        joint, theirs_joint = (max((len(s.left) for s in self.laws.get(k, [])), default=0) for k in (key, other))
+        return joint > theirs_joint
+
+    def model(self) -> str:
+        """The letter of the model: p where it occurs, else the letter of the density about most."""
+        if "p" in self.laws or not self.laws:
+            return "p"
+        return max(self.laws, key=lambda key: (len(self.about(key)), key))
 
     def is_variable(self, base: str) -> bool:
         """Whether a letter is a random variable somewhere."""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (rows of tables are easier to read in one line)
 r"""The one table of notation: a row an operator, and the small lists of spellings around it.
 
 A spelling is a command (``\log``), a word in upright type (``@log``), a letter with its style (``bb:E``, ``cal:H``) or a
@@ -208,10 +209,10 @@ PREAMBLE = r"""
 """
 # Operators that authors give their arguments in braces, without a macro of their own: one argument, and two.
 SHORTHANDS = {
-    **{name: (r"\E", "[#1]", "_{#1}[#2]") for name in (r"\E", r"\EE", r"\Ex", r"\expect", r"\expectation", r"\ev")},
-    **{name: (r"\KL", "(#1)", r"(#1 \Vert #2)") for name in (r"\KL", r"\kl", r"\Dkl", r"\DKL", r"\KLD", r"\kld")},
-    **{name: (r"\Var", "[#1]", "_{#1}[#2]") for name in (r"\Var", r"\V", r"\var")},
-    **{name: (r"\Entropy", "[#1]", "") for name in (r"\Entropy", r"\entropy", r"\H", r"\Ent")},
+    **dict.fromkeys((r"\E", r"\EE", r"\Ex", r"\expect", r"\expectation", r"\ev"), (r"\E", "[#1]", "_{#1}[#2]")),
+    **dict.fromkeys((r"\KL", r"\kl", r"\Dkl", r"\DKL", r"\KLD", r"\kld"), (r"\KL", "(#1)", r"(#1 \Vert #2)")),
+    **dict.fromkeys((r"\Var", r"\V", r"\var"), (r"\Var", "[#1]", "_{#1}[#2]")),
+    **dict.fromkeys((r"\Entropy", r"\entropy", r"\H", r"\Ent"), (r"\Entropy", "[#1]", "")),
 }
 
 

@@ -14,6 +14,7 @@ differ, the reading has a name, and the other reading is built when it is asked 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,13 +23,13 @@ from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, fla
 from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
-__all__ = ["READINGS", "Reading", "law_letters", "readings_of"]
+__all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of"]
 
 READINGS = {
-    "log": "how far a logarithm without brackets reaches",
-    "scope": "whether an expectation, sum or integral without brackets reaches past + and -",
-    "power": "whether a power belongs to the bracket or to the function in front of it",
-    "gradient": "how far a gradient without brackets reaches",
+    "log": "the logarithm without brackets reaches otherwise than usual",
+    "scope": "the expectation, sum or integral without brackets reaches past + and -",
+    "power": "the power belongs to the bracket and not to the function in front of it",
+    "gradient": "the gradient without brackets reaches to the end of its term",
 }
 MAX_NESTING = 60
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
@@ -63,6 +64,14 @@ USUAL_FUNCTIONS = frozenset(
 TIMES = frozenset([r"\cdot", r"\times", "*", r"\ast", r"\odot", "·", "×", r"\circ@"])
 MINUS = frozenset(["-", "−", "–"])
 BRACKETS = frozenset(["()", "[]", "{}"])
+_OTHERS = {
+    **dict.fromkeys(["-", "/", "\\", r"\setminus", r"\backslash", r"\neq", r"\ne", r"\neg"], "-"),
+    ">": ">",
+    "<": "<",
+    **dict.fromkeys([r"\ge", r"\geq"], ">="),
+    **dict.fromkeys([r"\le", r"\leq"], "<="),
+}
+_RAISED = frozenset(["()", "[]", "*", r"\ast", r"\star", r"\dagger", r"\circ", r"\sharp", "+", "-"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,8 @@ class Reading:
 
 
 def law_letters(symbols: Iterable[Symbol]) -> set[str]:
-    """The letters that a display uses as densities: with a bar between arguments, under an expectation, in a divergence."""
+    """The letters that a display uses as densities: with a bar between arguments, under an expectation, in a
+    divergence."""
     found: set[str] = set()
     previous: Symbol | None = None
     for symbol in symbols:
@@ -91,12 +101,46 @@ def law_letters(symbols: Iterable[Symbol]) -> set[str]:
     return found
 
 
+def inferred_laws(sides: Iterable[Sequence[Symbol]], laws: set[str]) -> set[str]:
+    """Further letters of densities: those with joint and marginal arguments, those with a parameter under a
+    logarithm, and
+    the small letter of a law that stands alone in capitals."""
+    found: dict[str, set[str]] = {}
+    under_log: set[str] = set()
+    _calls(sides, found, under_log)
+    several = {key for key, lists in found.items() if len({text.count(",") + (":" in text) for text in lists}) > 1}
+    small = {key.lower() for key in laws if key[-1:].isupper() and key.lower() in found}
+    return (several | under_log | small) - USUAL_FUNCTIONS
+
+
+def _calls(sides: Iterable[Sequence[Symbol]], found: dict[str, set[str]], under_log: set[str]) -> None:
+    for symbols in sides:
+        for at, symbol in enumerate(symbols):
+            following = symbols[at + 1] if at + 1 < len(symbols) else None
+            call = (
+                following is not None
+                and following.name == "()"
+                and symbol.is_letter()
+                and not operator_named(symbol.key)
+            )
+            if (
+                call
+                and following is not None
+                and all(s.is_letter() or s.name in (",", ";") for s in following.arguments[0])
+            ):
+                found.setdefault(symbol.key, set()).add(flat(following.arguments[0]))
+                parametric = symbol.sub is not None and all(s.name in GREEK for s in symbol.sub)
+                parametric |= any(s.name == ";" for s in following.arguments[0])
+                if parametric and at and operator_named(symbols[at - 1].key) is operator_named(r"\log"):
+                    under_log.add(symbol.key)
+            if symbol.name != r"\text":
+                _calls([*symbol.arguments, symbol.sub or (), symbol.sup or ()], found, under_log)
+
+
 def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
     inside = bracket.arguments[0]
     names = [s.name for s in inside]
-    double = any(n in DOUBLE_BARS for n in names) or any(
-        a in BARS and b in BARS for a, b in zip(names, names[1:], strict=False)
-    )
+    double = any(n in DOUBLE_BARS for n in names) or any(a in BARS and b in BARS for a, b in itertools.pairwise(names))
     if double:
         for at, symbol in enumerate(inside):
             alone = at + 1 == len(inside) or inside[at + 1].name in DOUBLE_BARS | BARS
@@ -107,13 +151,16 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
             ):
                 found.add(symbol.key)
     elif (
-        sum(n in BARS for n in names) == 1
-        and previous.is_letter()
-        and bracket.name == "()"
-        and operator_named(previous.key) is None
+        (
+            sum(n in BARS for n in names) == 1
+            and previous.is_letter()
+            and bracket.name == "()"
+            and operator_named(previous.key) is None
+        )
+        and not _of_one_family(inside)
+        and not named_law(previous.key)
     ):
-        if not _of_one_family(inside) and not named_law(previous.key):
-            found.add(previous.key)
+        found.add(previous.key)
 
 
 def _of_one_family(inside: Sequence[Symbol]) -> bool:
@@ -148,10 +195,9 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
         if at == 0:
             first = Index("", 1)
         return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else None
-    others = {"-": "-", r"\setminus": "-", "/": "-", r"\backslash": "-", r"\neq": "-", r"\ne": "-", r"\neg": "-", "\\": "-", ">": ">", "<": "<", r"\ge": ">=", r"\geq": ">=", r"\le": "<=", r"\leq": "<="}  # fmt: skip
-    if names[0] in others and len(names) > 1:
+    if names[0] in _OTHERS and len(names) > 1:
         inner = index_of(symbols[1:])
-        return Others(others[names[0]], inner) if isinstance(inner, Index) else None
+        return Others(_OTHERS[names[0]], inner) if isinstance(inner, Index) else None
     if all(name.isdigit() for name in names) and len(names) <= 3:
         return Index("", int("".join(names)))
     if _is_index_letter(symbols[0]):
@@ -207,27 +253,21 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
     found = indices_of(symbol.sup[0].arguments[0] if bracketed else symbol.sup)
     if bracketed and found is not None:
         return Name(base, (*index, *found), mark)
-    if not raised and (found is not None or not _is_mark(symbol.sup)):
+    if found is not None and any(isinstance(part, Others) and not part.index.letter for part in found):
         return None
-    if found is not None and not _is_mark(symbol.sup):
+    is_mark = _is_mark(symbol.sup, based=symbol.sub is not None)
+    if not raised and not is_mark:
+        return None
+    if found is not None and not is_mark:
         return Name(base, (*index, *found), mark)
     return Name(base, index, f"{mark}^{{{shown}}}")
 
 
-def _is_mark(symbols: Sequence[Symbol]) -> bool:
-    """Whether a superscript makes another object and is no power: a star, a word, a time in brackets."""
-    if len(symbols) == 1 and symbols[0].name in (
-        "()",
-        "[]",
-        "*",
-        r"\ast",
-        r"\star",
-        r"\dagger",
-        r"\circ",
-        r"\sharp",
-        "+",
-        "-",
-    ):
+def _is_mark(symbols: Sequence[Symbol], *, based: bool = False) -> bool:
+    """Whether a superscript makes another object and is no power: a star, a word, a time in brackets, or a capital on a
+    letter that has an index already."""
+    lone = symbols[0].name if len(symbols) == 1 else ""
+    if lone in _RAISED or (based and lone.isupper() and lone != "T"):
         return True
     words = [s for s in symbols if s.name.startswith("@") and len(s.name) > 2]
     letters = "".join(s.name for s in symbols)
@@ -416,11 +456,7 @@ class Parser:
         for kind, words in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
             if any(word in text for word in words):
                 return next(row for row in _ROWS if row.kind == kind)
-        if (
-            symbol.sub is not None
-            and symbol.name in ("D", "@D", "R", "@R")
-            and not any(s.name.startswith("@") for s in symbol.sub)
-        ):
+        if symbol.sub and symbol.name in ("D", "@D", "R", "@R") and not any(s.name.startswith("@") for s in symbol.sub):
             return (
                 next(row for row in _ROWS if row.kind == "renyi")
                 if not law_letters_in(symbol.sub, self.laws) and symbol.sub[0].name != "f"
@@ -573,10 +609,13 @@ class Parser:
 
     def begins_law(self, part: Sequence[Symbol]) -> bool:
         symbol = part[0]
-        if symbol.name == r"\prod" or len(part) > 1 and part[1].name == "()" or symbol.name in ("@sg", r"\sg"):
+        if symbol.name == r"\prod" or (len(part) > 1 and part[1].name == "()") or symbol.name in ("@sg", r"\sg"):
             return True
         return len(part) == 1 and (
-            symbol.key in self.laws or symbol.key in USUAL_LAWS or bool(named_law(symbol.key)) and symbol.key != "N"
+            symbol.key in self.laws
+            or symbol.key in USUAL_LAWS
+            or symbol.key.lower() in self.laws
+            or (bool(named_law(symbol.key)) and symbol.key != "N")
         )
 
     def laws_of(self, symbols: Sequence[Symbol]) -> list[Node]:
@@ -635,7 +674,7 @@ class Parser:
         return self.applied(lambda inner: Node("gradient", (inner,), (names,)), items, at, rest)
 
     def derivative(self, symbol: Symbol) -> Callable[[Node], Node] | None:
-        r"""``\frac{\partial}{\partial\theta}`` as an operator; None for any other symbol, whole derivatives among them."""
+        r"""``\frac{\partial}{\partial\theta}`` as an operator; None for any other symbol."""
         if symbol.name not in (r"\frac", r"\dfrac", r"\tfrac") or len(symbol.arguments) != 2:
             return None
         above, below = symbol.arguments
@@ -716,7 +755,7 @@ class Parser:
                 if made is not None:
                     output[at : made[1]] = [made[0]]
             at -= 1
-        return output  # type: ignore[return-value]
+        return output
 
     def integral(self, symbols: list[Symbol], at: int) -> tuple[_Made, int] | None:
         sign = symbols[at]
@@ -810,6 +849,8 @@ class Parser:
         if at is not None and relation in ("=", "<", ">", ">=", "<=", "!="):
             return self.bounds(row, symbol, sub[:at], relation, sub[at + 1 :])
         names = self.names(sub[:at] if at is not None else sub)
+        if relation == "in" and row.kind == "product" and names[0].base in {s.name for s in _leaves(following)}:
+            raise self.error("a product over the members of a set is not read", symbol)
         if all(_is_bare(name) and _used_as_index(name.base, following) for name in names):
             return lambda body: _nested(row.kind, names, body)
         if relation == "in" and len(names) == 1 and len(names[0].index) == 1 and isinstance(names[0].index[0], Index):
@@ -980,10 +1021,8 @@ class Parser:
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        if symbol.name == "<>":
-            return self.angle(symbol), at + 1
-        if symbol.name in BARS:
-            return self.absolute(items, at)
+        if symbol.name == "<>" or symbol.name in BARS:
+            return (self.angle(symbol), at + 1) if symbol.name == "<>" else self.absolute(items, at)
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -1081,7 +1120,8 @@ class Parser:
             return self.density(symbol, bracket), at + 2
         if bracket is not None and self.is_call(symbol, bracket):
             return self.call(symbol, bracket), at + 2
-        if bracket is None and (self.of_laws and (symbol.key in self.laws or symbol.key in USUAL_LAWS)):
+        usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
+        if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
         return self.scalar(symbol), at + 1
 
@@ -1290,9 +1330,12 @@ class _Made(Symbol):
 
 
 _Rest = list[tuple[bool, list[Symbol]]]
-_ROWS = tuple(
-    row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
-) + (Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),)
+_ROWS = (
+    *tuple(
+        row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
+    ),
+    Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
+)
 
 
 def _times(factors: list[Node]) -> Node:
@@ -1351,7 +1394,7 @@ def _is_greek(name: Name) -> bool:
 
 
 def _is_parameter(name: Name) -> bool:
-    return name.base in GREEK - {r"\ell", r"\tau"} or name.base in ("w", "W", "v", "b") and not name.index
+    return name.base in GREEK - {r"\ell", r"\tau"} or (name.base in ("w", "W", "v", "b") and not name.index)
 
 
 def _is_transpose(symbols: Sequence[Symbol]) -> bool:
@@ -1368,6 +1411,14 @@ def _used_as_index(letter: str, symbols: Iterable[Symbol]) -> bool:
         if symbol.sub is not None and _used_as_index(letter, symbol.sub):
             return True
     return False
+
+
+def _leaves(symbols: Iterable[Symbol]) -> Iterable[Symbol]:
+    """All symbols but those in scripts."""
+    for symbol in symbols:
+        yield symbol
+        for argument in symbol.arguments:
+            yield from _leaves(argument)
 
 
 def _span_of(part: Sequence[Symbol]) -> Name | None:

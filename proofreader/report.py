@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
@@ -34,12 +35,45 @@ def _table_text(values: Table) -> str:
     return "[" + ", ".join(map(_table_text, values)) + "]" if isinstance(values, list) else number_text(values)
 
 
+_WORDS = ("no values", "one value", "two values", "three values", "four values")
+
+
+def _entries(name: str, values: Table, counts: dict[str, int]) -> str:
+    """A table cell by cell where it is small, and the number of values of its variables."""
+    letter, _, inside = name.rstrip(")").partition("(")
+    variables = [v for part in reversed(inside.split("; ")) for v in part.split(", ") if v]
+    shape, rest = [], values
+    while isinstance(rest, list):
+        shape.append(len(rest))
+        rest = rest[0]
+    if not shape or len(shape) != len(variables) or len(_cells(values)) > 6:
+        return f"{name} = {_table_text(values)}"
+    counts.update(dict(zip(variables, shape, strict=True)))
+    places = list(product(*map(range, shape)))
+    cells = zip(places, _cells(values), strict=True)
+    inside_of = [(", ".join(f"{v}={k}" for v, k in zip(variables, place, strict=True)), cell) for place, cell in cells]
+    return ", ".join(f"{letter}({where}) = {number_text(cell)}" for where, cell in inside_of)
+
+
+def _with_values(counts: Mapping[str, int]) -> str:
+    """How many values the variables of a model have."""
+    groups: dict[int, list[str]] = {}
+    for variable, count in counts.items():
+        groups.setdefault(count, []).append(variable)
+    said = [
+        f"{' and '.join(names)} with {_WORDS[count] if count < 5 else count}{' each' * (len(names) > 1)}"
+        for count, names in groups.items()
+    ]
+    return " and ".join(said)
+
+
 @dataclass(frozen=True, eq=False)
 class Counterexample:
     """A small finite model on which a line fails.
 
     Args:
-        tables: For each density ``p(x, z)`` its joint table as nested lists, first variable outermost; for names their values.
+        tables: For each density ``p(x, z)`` its joint table as nested lists, first variable outermost; for names
+        their values.
         at: The values of the free variables at which the sides are compared, counted from 0.
         left: The left side there.
         right: The right side there.
@@ -54,17 +88,15 @@ class Counterexample:
 
     def in_words(self) -> str:
         """The model as a person would dictate it."""
-        parts = []
-        for name, values in self.tables.items():
-            if isinstance(values, list):
-                parts.append(f"{name} = {_table_text(values)}")
-            else:
-                parts.append(f"{name} = {number_text(values)}")
+        counts: dict[str, int] = {}
+        parts = [_entries(name, values, counts) for name, values in self.tables.items()]
+        parts = [f"{_with_values(counts)}, {parts[0]}" if counts else parts[0], *parts[1:]] if parts else []
         parts += [f"values of {name} of sizes {_table_text(values)}" for name, values in self.sizes.items()]
         place = ", ".join(f"{name} = {value}" for name, value in self.at.items())
         model = "; ".join(parts)
         where = f" at {place}" if place else ""
-        return f"take {model}: then{where} the left side is {number_text(self.left)} and the right side {number_text(self.right)}"
+        left, right = number_text(self.left), number_text(self.right)
+        return f"take {model}: then{where} the left side is {left} and the right side {right}"
 
     __str__ = in_words
 
@@ -75,7 +107,8 @@ class DerivationLine:
 
     Args:
         latex: Its source; for the first relation of a chain, with the left side.
-        relation: ``=``, ``:=``, ``>=``, ``<=``, ``<``, ``>``, ``!=``, ``propto``, ``approx``, ``~`` (a declaration), or nothing.
+        relation: ``=``, ``:=``, ``>=``, ``<=``, ``<``, ``>``, ``!=``, ``propto``, ``approx``,
+            ``~`` (a declaration), or nothing.
         verdict: ``"holds"``, ``"holds_if"``, ``"false"``, ``"unreadable"`` or ``"no_claim"``.
         condition: For ``"holds_if"``, under which assumption or reading.
         left: The left side in the counterexample.
@@ -205,10 +238,11 @@ class DerivationReport:
                 remarks += (
                     f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
                 )
+            weight = "normal" if line.verdict in ("holds", "no_claim") else "bold"
             rows.append(
                 '<tr style="background:none;vertical-align:top">'
                 f'<td role="img" aria-label="{line.verdict}" title="{line.verdict}" '
-                f'style="font-weight:{"normal" if line.verdict in ("holds", "no_claim") else "bold"};text-align:center;padding:.3em .6em">{MARKS[line.verdict]}</td>'
+                f'style="font-weight:{weight};text-align:center;padding:.3em .6em">{MARKS[line.verdict]}</td>'
                 f'<td style="text-align:left;padding:.3em .6em">{_displayed(line)}'
                 f'<div style="font-size:85%;opacity:.85">{remarks}</div></td></tr>'
             )

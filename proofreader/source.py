@@ -98,8 +98,8 @@ def macros_of(text: str) -> dict[str, Macro]:
         For each command what it stands for, the last definition of several.
 
     Example:
-        >>> macros_of(r"\newcommand{\vz}{\mathbf{z}} \DeclareMathOperator{\KL}{KL}")
-        {'\\vz': Macro(count=0, body='\\mathbf{z}', default=None), '\\KL': Macro(count=0, body='\\operatorname{KL}', default=None)}
+        >>> macros_of(r"\newcommand{\vz}{\mathbf{z}}")
+        {'\\vz': Macro(count=0, body='\\mathbf{z}', default=None)}
     """
     text = without_comments(text)
     found: dict[str, Macro] = {}

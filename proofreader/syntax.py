@@ -77,7 +77,8 @@ class Node:
 
     The kinds that no row of the table has are ``number`` (value), ``name`` (name, parameters; the arguments are its
     parts), ``density`` (letter, left, right, parameters; ``left`` is empty where the letter stands alone), ``sum``,
-    ``times``, ``negative``, ``quotient``, ``power``, ``named`` (a distribution by name), ``constant``, ``at`` and ``dot``.
+    ``times``, ``negative``, ``quotient``, ``power``, ``named`` (a distribution by name), ``constant``, ``at`` and
+    ``dot``.
     """
 
     kind: str
@@ -168,7 +169,7 @@ def _integral(node: Node) -> str:
 
 
 def _information(node: Node) -> str:
-    letter, first, second, given = node.data
+    _letter, first, second, given = node.data
     inside = _names(first) + (f"; {_names(second)}" if second else "") + (rf" \mid {_names(given)}" if given else "")
     return rf"\mathrm{{{'I' if second else 'H'}}}({inside})"
 
@@ -192,10 +193,12 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "gradient": lambda n: rf"\nabla_{{{_names(n.data[0])}}} {to_latex(n.parts[0], 1)}",
     "entropy": lambda n: rf"\mathrm{{H}}({', '.join(to_latex(part) for part in n.parts)})",
     "constant": lambda n: r"\text{const}",
+    "transposed": lambda n: rf"{to_latex(n.parts[0], 3)}^\top",
+    "opaque": lambda n: str(n.data[0]),
     "dot": lambda n: rf"{to_latex(n.parts[0], 3)}^\top {to_latex(n.parts[1], 3)}",
     "at": lambda n: rf"{to_latex(n.parts[0], 1)}|_{{{n.data[0]}={to_latex(n.parts[1])}}}",
     "named": lambda n: (
-        rf"\mathrm{{{n.data[0]}}}({_names(n.data[1])}{'; ' if n.data[1] else ''}{', '.join(to_latex(p) for p in n.parts)})"
+        rf"\mathrm{{{n.data[0]}}}({'; '.join(filter(None, (_names(n.data[1]), ', '.join(map(to_latex, n.parts)))))})"
     ),
     "information": _information,
     "integral": _integral,

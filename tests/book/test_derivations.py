@@ -10,7 +10,7 @@ import pytest
 from books import ROOT
 from course.derivations import complaints, evaluated, tally
 
-from lvmlib.derivation import check_derivation, check_file
+from proofreader import check_derivation, check_file
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 

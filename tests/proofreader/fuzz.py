@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from corpus import CORPUS
 
-from lvmlib.derivation import DerivationSyntaxError, check_derivation
+from proofreader import DerivationSyntaxError, check_derivation
 
 _PIECE = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _CHARACTERS = list("{}[]()^_&\\$%|'\"#~!@<>=+-*/,;:. 0123456789abcxyzpqKNE\n\x00é∑")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from corpus import CORPUS, Entry
 
-from lvmlib.derivation import check_derivation
+from proofreader import check_derivation
 
 
 @pytest.mark.parametrize("entry", CORPUS, ids=lambda entry: entry.name)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lvmlib.derivation import check_file, display_blocks
-from lvmlib.derivation.__main__ import main
+from proofreader import check_file, displays_in
+from proofreader.__main__ import main
 
 PAGE = r"""# A page
 
@@ -67,7 +67,7 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_displays_are_found_with_line_label_and_marks(page: Path) -> None:
-    blocks = display_blocks(page)
+    blocks = displays_in(page)
     lines = PAGE.splitlines()
     assert [block.label for block in blocks] == ["eq-joint", "", "eq-bound", "", "", "", "", "eq-sum"]
     for block in blocks:
@@ -80,7 +80,7 @@ def test_displays_are_found_with_line_label_and_marks(page: Path) -> None:
 
 def test_a_page_is_as_its_marks_say(page: Path) -> None:
     checked = check_file(page)
-    assert [block.verdict for block in checked] == ["holds"] * 5 + ["unread", "false", "holds"]
+    assert [block.verdict for block in checked] == ["holds"] * 3 + ["no_claim", "holds", "unread", "false", "holds"]
     assert all(block.as_expected for block in checked)
     bound = checked[2]
     assert PAGE.splitlines()[bound.line_of(bound.report.lines[1]) - 1].startswith(r"&\ge")
@@ -89,14 +89,14 @@ def test_a_page_is_as_its_marks_say(page: Path) -> None:
 def test_a_definition_is_handed_on_and_a_density_is_not(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ w(z) := p(x,z)/q(z) $$\n\n$$ q(z) := p(z|x) $$\n\n$$ w(z) = p(x) $$\n", encoding="utf-8")
-    assert [block.verdict for block in check_file(path)] == ["holds", "holds", "false"]
+    assert [block.verdict for block in check_file(path)] == ["no_claim", "no_claim", "false"]
 
 
 def test_a_definition_may_hold_throughout(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     mark = "% derivation: throughout define q(z) := p(z|x)\n"
     path.write_text(
-        f"$$ q(z) = p(z|x) $$\n\n{mark}\n$$ q(z) = p(z|x) $$\n\n$$ q(z) p(x) = p(x,z) $$\n", encoding="utf-8"
+        f"$$ q(z) p(x) = p(x,z) $$\n\n{mark}\n$$ q(z) = p(z|x) $$\n\n$$ q(z) p(x) = p(x,z) $$\n", encoding="utf-8"
     )
     assert [block.verdict for block in check_file(path)] == ["false", "holds", "holds"]
 
@@ -106,7 +106,7 @@ def test_a_mark_without_reason_or_meaning_is_refused(tmp_path: Path, mark: str) 
     path = tmp_path / "page.md"
     path.write_text(f"% derivation: {mark}\n\n$$ p(x) = 1 $$\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"page\.md:1"):
-        display_blocks(path)
+        displays_in(path)
 
 
 def test_notebooks_name_the_cell(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_notebooks_name_the_cell(tmp_path: Path) -> None:
         {"cell_type": "markdown", "source": "$$\np(x) = 1\n$$"},
     ]
     path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
-    blocks = display_blocks(path)
+    blocks = displays_in(path)
     assert [(block.cell, block.line) for block in blocks] == [(2, 2), (3, 2)]
     assert [block.verdict for block in check_file(path)] == ["holds", "false"]
 
@@ -133,7 +133,7 @@ def test_latex_files_bring_their_macros(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     checked = check_file(path)
-    assert [(block.block.line, block.verdict) for block in checked] == [(3, "holds"), (4, "holds")]
+    assert [(block.display.line, block.verdict) for block in checked] == [(3, "holds"), (4, "holds")]
 
 
 def test_the_command_exits_1_when_a_line_is_false(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,8 +144,8 @@ def test_the_command_exits_1_when_a_line_is_false(tmp_path: Path, capsys: pytest
     assert main([str(good)]) == 0
     assert main([str(good), str(bad)]) == 1
     printed = capsys.readouterr().out
-    assert f"{bad}:3: false: p(x) =" in printed
-    assert "2 holds" in printed or "1 holds, 1 false" in printed
+    assert f"{bad}:3:4: false: p(x) =" in printed
+    assert f"{bad}: 1 claims: 0 hold, 1 false" in printed
     assert main([str(odd)]) == 0
     assert main([str(odd), "--strict"]) == 1
     assert main([str(tmp_path / "absent.md")]) == 2
@@ -158,26 +158,126 @@ def test_what_is_false_on_purpose_must_be_false(tmp_path: Path) -> None:
     assert not check_file(path)[0].as_expected
 
 
-def test_a_declaration_states_nothing_that_could_be_false(tmp_path: Path) -> None:
+def test_a_declaration_claims_nothing(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ z \\sim \\Normal(0, I_D), \\qquad x \\mid z \\sim \\Normal(Wz, I_M). $$\n", encoding="utf-8")
     (checked,) = check_file(path)
-    assert checked.verdict == "holds"
-    assert checked.report.lines[0].notes == ("a declaration: it states no relation",)
+    assert checked.verdict == "no_claim"
+    assert checked.report.lines[0].cause == "a declaration of how a variable is drawn"
 
 
 def test_the_command_runs_as_a_module(page: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "lvmlib.derivation", str(page)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "proofreader", str(page)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "1 false, 1 unread" in done.stdout
+    assert "1 false on purpose" in done.stdout
 
 
-def test_the_package_imports_without_lark() -> None:
-    code = (
-        "import sys; sys.modules['lark'] = None\n"
-        "import lvmlib.derivation as d\n"
-        "try: d.check_derivation('p(x) = 1')\n"
-        "except ImportError as error: print(error)"
-    )
+def checked_text(tmp_path: Path, name: str, text: str) -> list[str]:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return [one.verdict for one in check_file(path)]
+
+
+TRUE, FALSE = r"p(x) = \int p(x, z)\, dz", r"p(x) = \int p(x \mid z)\, dz"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.md", "```math\n%s\n```"),
+        ("a.md", "```{math}\n:label: eq-one\n%s\n```"),
+        ("a.md", "{%% math %%} %s {%% endmath %%}"),
+        ("a.mdx", "$$\n%s\n$$"),
+        ("a.qmd", "$$%s$$ {#eq-one}"),
+        ("a.Rmd", r"\begin{equation}%s\end{equation}"),
+        ("a.md", r"\\[ %s \\]"),
+        ("a.tex", r"\[ %s \]"),
+        ("a.tex", r"\begin{eqnarray*}%s\end{eqnarray*}"),
+        ("a.tex", r"\begin{dmath}%s\end{dmath}"),
+        ("a.tex", r"\begin{IEEEeqnarray}{rCl}%s\end{IEEEeqnarray}"),
+        ("a.rst", "Text\n\n.. math::\n   :label: one\n\n   %s\n\nmore"),
+        ("a.rst", ".. math:: %s"),
+    ],
+)
+def test_displays_are_found_in_every_kind_of_file(tmp_path: Path, name: str, text: str) -> None:
+    assert checked_text(tmp_path, name, text % TRUE) == ["holds"]
+    assert checked_text(tmp_path, name, text % FALSE) == ["false"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tex", "%% \\[ {} \\]\n"),
+        ("a.tex", "\\iffalse \\[ {} \\] \\fi"),
+        ("a.tex", "\\begin{{verbatim}}\\[ {} \\]\\end{{verbatim}}"),
+        ("a.md", "```latex-code\n$$ {} $$\n```"),
+        ("a.md", "`$$ {} $$`"),
+        ("a.md", "<!-- $$ {} $$ -->"),
+    ],
+)
+def test_comments_and_code_are_skipped(tmp_path: Path, name: str, text: str) -> None:
+    assert checked_text(tmp_path, name, text.format(FALSE)) == []
+
+
+def test_macros_come_from_local_files(tmp_path: Path) -> None:
+    (tmp_path / "mine.sty").write_text(r"\newcommand{\Ex}[2][]{\mathbb{E}_{#1}\left[#2\right]}", encoding="utf-8")
+    (tmp_path / "part.tex").write_text(r"\newcommand{\ev}{p(x)} \[ \ev = \Ex[q(z)]{p(x,z)/q(z)} \]", encoding="utf-8")
+    text = r"\usepackage{mine} \input{part} \[ \ev = \int p(x,z)\,dz \] \[ \Ex[p(z)]{p(x|z)} = 2\, \ev \]"
+    assert checked_text(tmp_path, "main.tex", text) == ["holds", "false", "holds"]
+
+
+def test_a_chain_continues_across_displays_and_names_are_known_before_they_are_defined(tmp_path: Path) -> None:
+    text = r"""$$ \log p(x) - \mathcal{L} = \KL(q(z) \Vert p(z \mid x)) $$ where
+
+$$ \mathcal{L} := \E_{q(z)}[\log p(x, z) - \log q(z)] $$ and so
+
+$$ = \E_{q(z)}[\log p(x \mid z)] - \KL(q(z) \Vert p(z)) $$
+"""
+    assert checked_text(tmp_path, "a.md", text) == ["holds", "no_claim", "holds"]
+    assert checked_text(tmp_path, "b.md", text.replace("- \\KL(q(z) \\Vert p(z))", "")) == [
+        "holds",
+        "no_claim",
+        "false",
+    ]
+
+
+def test_any_encoding_is_read(tmp_path: Path) -> None:
+    for encoding in ("utf-8-sig", "utf-16", "latin-1"):
+        path = tmp_path / f"{encoding}.md"
+        path.write_bytes(f"é $$ {TRUE} $$".encode(encoding))
+        assert [one.verdict for one in check_file(path)] == ["holds"]
+
+
+def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good, empty = tmp_path / "bad.ipynb", tmp_path / "good.md", tmp_path / "empty.md"
+    bad.write_text("no notebook", encoding="utf-8")
+    good.write_text(f"$$ {TRUE} $$", encoding="utf-8")
+    empty.write_text("nothing", encoding="utf-8")
+    (tmp_path / "a.docx").write_text("", encoding="utf-8")
+    assert main([str(bad), str(tmp_path / "a.docx"), str(good), str(empty)]) == 2
+    out, err = capsys.readouterr()
+    assert "bad.ipynb is no notebook" in err
+    assert "a.docx ends in .docx, expected one of" in err
+    assert f"{good}: 1 claims: 1 hold, 0 false" in out
+    assert f"{empty}: no display was found" in out
+
+
+def test_json_and_sarif_name_file_line_and_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"text\n\n  $$ {FALSE} $$", encoding="utf-8")
+    assert main([str(path), "--json"]) == 1
+    (data,) = json.loads(capsys.readouterr().out)
+    (line,) = data["lines"]
+    assert (line["line"], line["column"], line["verdict"]) == (3, 6, "false")
+    assert line["counterexample"].startswith("take x with one value and z with two values, p(x=0, z=0) =")
+    assert main([str(path), "--sarif"]) == 1
+    sarif = json.loads(capsys.readouterr().out)
+    (result,) = sarif["runs"][0]["results"]
+    assert result["level"] == "error"
+    assert result["locations"][0]["physicalLocation"]["region"] == {"startLine": 3, "startColumn": 6}
+
+
+def test_the_package_needs_nothing_but_the_standard_library() -> None:
+    code = "import sys, proofreader; print([m for m in ('torch', 'numpy', 'lark', 'sympy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'lark" in done.stdout
+    assert done.stdout.strip() == "[]"

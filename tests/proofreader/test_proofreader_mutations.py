@@ -8,7 +8,7 @@ import pytest
 from corpus import CORPUS
 from mutations import MUTATIONS
 
-from lvmlib.derivation import check_derivation
+from proofreader import check_derivation
 
 INTEGRATES = "the integrand is p(x) times a normalised density: the integral is p(x) all the same"
 WEAKER = "log a < a, or log E >= E log, only makes the inequality weaker: the line stays true"
@@ -92,21 +92,24 @@ def test_every_mutant_that_changes_the_value_is_caught(mutation: str) -> None:
         for number, mutant in enumerate(MUTATIONS[mutation](entry.latex)):
             place = (entry.name, mutation, number)
             definitions = list(entry.definitions)
-            verdict = check_derivation(mutant, definitions=definitions, num_models=100, explain=False).verdict
+            verdict = check_derivation(mutant, definitions=definitions, explain=False).verdict
             if place in EQUIVALENT:
                 counts["says the same"] += 1
-                assert verdict == "holds", f"{place} is true ({EQUIVALENT[place]}), and called {verdict}: {mutant}"
+                assert verdict in ("holds", "holds_if", "no_claim"), (
+                    f"{place} is true ({EQUIVALENT[place]}), and called {verdict}: {mutant}"
+                )
             else:
                 counts[verdict] += 1
                 if verdict == "holds":
                     survivors.append(f"{place}: {mutant}")
     _table[mutation] = counts
     assert not survivors, "\n".join(survivors)
-    assert counts["false"] >= 25
+    assert counts["false"] >= 20
+    assert counts["holds_if"] <= counts["false"] / 4
 
 
 def test_the_table_of_mutants() -> None:
-    columns = ["false", "unreadable", "holds", "says the same"]
+    columns = ["false", "unreadable", "holds_if", "holds", "says the same"]
     print(f"\n{'':40}" + "".join(f"{name:>15}" for name in columns))
     for mutation, counts in _table.items():
         print(f"{mutation:40}" + "".join(f"{counts[name]:15}" for name in columns))

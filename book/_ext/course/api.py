@@ -41,6 +41,8 @@ def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
             groups[name] = list(getattr(root, name).__all__)
             continue
         if name not in homes:
+            if (getattr(getattr(root, name), "__module__", None) or package).partition(".")[0] != package:
+                continue  # documented with the package that it comes from
             raise LookupError(
                 f"{package}.{name} is public, but no module of the API page exports it: add its module to the page"
             )

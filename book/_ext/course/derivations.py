@@ -18,13 +18,11 @@ from docutils.statemachine import StringList
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
 
-from lvmlib.derivation import CheckedBlock, DerivationLine, check_derivation, check_file
+from proofreader import CheckedDisplay, DerivationLine, check_derivation, check_file
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-# What the report notes on a line that was read but compares nothing.
-STATES_NOTHING = ("a definition of", "a declaration", "no relation")
 COLUMNS = ("displays", "evaluated", "definition", "false on purpose", "unread")
 AMSMATH = re.compile(r"\\begin\{(?:align|alignat|eqnarray|equation|flalign|gather|multline)\*?\}")
 
@@ -37,18 +35,18 @@ def complaints(page: Path) -> list[str]:
     """
     found = []
     for checked in check_file(page):
-        block, report = checked.block, checked.report
-        place = f"{page.name}:{block.line}"
+        display, report = checked.display, checked.report
+        place = f"{page.name}:{display.line}"
         if report is None:
-            again = check_derivation(block.latex, definitions=block.definitions, explain=False)
+            again = check_derivation(display.latex, definitions=display.definitions, explain=False)
             if again.verdict == "holds" and any(map(evaluated, again.lines)):
                 found.append(f"{place}: marked as unread, but found to hold: drop the mark, or mend a misreading")
-        elif block.expected_false:
+        elif display.expected_false:
             if report.verdict != "false":
                 found.append(f"{place}: marked as false on purpose, but found: {report.verdict}")
         else:
             for line in report.lines:
-                if line.verdict != "holds":
+                if line.verdict not in ("holds", "no_claim"):
                     remarks = "; ".join(line.remarks())
                     latex = " ".join(line.latex.split())
                     found.append(f"{page.name}:{checked.line_of(line)}: {line.verdict}: {latex}: {remarks}")
@@ -56,11 +54,11 @@ def complaints(page: Path) -> list[str]:
 
 
 def evaluated(line: DerivationLine) -> bool:
-    """Whether two sides were compared: a definition, a declaration or a side alone is read, and says nothing false."""
-    return not any(note.startswith(STATES_NOTHING) for note in line.notes)
+    """Whether two sides were compared: a definition, a declaration or a side alone is read, and claims nothing."""
+    return line.verdict != "no_claim"
 
 
-def tally(checked: list[CheckedBlock]) -> Counter[str]:
+def tally(checked: list[CheckedDisplay]) -> Counter[str]:
     """How many displays a page has, and what became of their lines."""
     counts = Counter({"displays": len(checked)})
     for one in checked:
@@ -68,17 +66,15 @@ def tally(checked: list[CheckedBlock]) -> Counter[str]:
             counts["unread"] += 1
             continue
         for line in one.report.lines:
-            if line.verdict == "unreadable":
-                counts["unreadable"] += 1
-            elif line.verdict == "false":
-                counts["false on purpose" if one.block.expected_false else "false"] += 1
+            if line.verdict == "false" and one.display.expected_false:
+                counts["false on purpose"] += 1
             else:
-                counts["evaluated" if evaluated(line) else "definition"] += 1
+                counts[{"holds": "evaluated", "no_claim": "definition"}.get(line.verdict, line.verdict)] += 1
     return counts
 
 
 @lru_cache(maxsize=256)
-def _checked(path: Path, content: bytes) -> list[CheckedBlock]:
+def _checked(path: Path, content: bytes) -> list[CheckedDisplay]:
     return check_file(path)
 
 
@@ -90,7 +86,7 @@ def unread_name(docname: str, number: int) -> str:
 class _OfTheBook(SphinxDirective):
     """Something about every page of the book that has displays."""
 
-    def pages(self) -> dict[str, list[CheckedBlock]]:
+    def pages(self) -> dict[str, list[CheckedDisplay]]:
         found = {}
         for docname in sorted(self.env.found_docs):
             path = Path(self.env.doc2path(docname))
@@ -113,8 +109,13 @@ class DerivationTable(_OfTheBook):
     def run(self) -> list[nodes.Node]:
         rows = {docname: tally(checked) for docname, checked in self.pages().items()}
         total = sum(rows.values(), Counter())
-        columns = [*COLUMNS, *(name for name in ("false", "unreadable") if total[name])]
-        headings = {"evaluated": "lines that hold", "definition": "definitions", "unread": "displays not read"}
+        columns = [*COLUMNS, *(name for name in ("false", "holds_if", "unreadable") if total[name])]
+        headings = {
+            "evaluated": "lines that hold",
+            "definition": "claim nothing",
+            "unread": "displays not read",
+            "holds_if": "hold if",
+        }
         lines = [
             f"| page | {' | '.join(headings.get(name, name) for name in columns)} |",
             f"|---|{'--:|' * len(columns)}",
@@ -131,7 +132,7 @@ class UnreadDerivations(_OfTheBook):
     def run(self) -> list[nodes.Node]:
         lines = []
         for docname, checked in self.pages().items():
-            unread = [one.block for one in checked if one.report is None]
+            unread = [one.display for one in checked if one.report is None]
             for number, block in enumerate(unread, 1):
                 lines += [f"{{doc}}`/{docname}`, {{ref}}`{unread_name(docname, number)}`: {block.unread}.", ""]
                 whole = AMSMATH.match(block.latex)

@@ -1,0 +1,447 @@
+# ruff: noqa: E501 (LaTeX is easier to read in one line)
+"""Lines of every kind that people write, with the verdicts that are right, worked by hand."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Case(NamedTuple):
+    """A line, what kind it is, and the verdicts that are right."""
+
+    kind: str
+    latex: str
+    right: tuple[str, ...]
+
+
+CASES = [
+    Case(
+        "markov-bayes",
+        r"r(u_{t-1} \mid u_t, u_0) = \frac{r(u_t \mid u_{t-1})\, r(u_{t-1} \mid u_0)}{r(u_t \mid u_0)}",
+        ("holds_if",),
+    ),
+    Case(
+        "markov-hierarchy",
+        r"m(v, h_1, h_2, h_3) = m(h_3)\, m(h_2 \mid h_3)\, m(h_1 \mid h_2)\, m(v \mid h_1)",
+        ("holds_if",),
+    ),
+    Case("hierarchy-ladder", r"m(v, h) = m(v \mid h_1)\, m(h_L) \prod_{l=1}^{L-1} m(h_l \mid h_{>l})", ("holds_if",)),
+    Case("reverse-product", r"m(u_{0:T}) = m(u_T) \prod_{t=T-1}^{0} m(u_t \mid u_{t+1})", ("holds_if",)),
+    Case(
+        "mean-field",
+        r"\mathbb{E}_{r(a,b)}[\log r(a,b)] = \mathbb{E}_{r(a)}[\log r(a)] + \mathbb{E}_{r(b)}[\log r(b)]",
+        ("holds_if",),
+    ),
+    Case("mean-field-product", r"r(h) = \prod_{j=1}^m r_j(h_j)", ("holds_if",)),
+    Case("iid-data", r"\log m(D \mid \eta) = \sum_{n=1}^N \log m(v_n \mid \eta)", ("holds_if",)),
+    Case("iid-bold", r"m(\mathbf{V}, \mathbf{S} \mid \eta) = \prod_{i=1}^n m(v_i, s_i \mid \eta)", ("holds_if",)),
+    Case("bayes-net", r"m(m, c, v) = m(m)\, m(c)\, m(v \mid c, m)", ("holds_if",)),
+    Case("model-index", r"\log m(y) = \log \int m(y, \eta \mid M)\, d\eta", ("holds_if",)),
+    Case(
+        "case-of-letter",
+        r"\mathbb{E}_{R}[\log m(v \mid s)] - \mathrm{KL}(r(s \mid v) \Vert m(s)) \le \log m(v)",
+        ("holds_if", "holds"),
+    ),
+    Case(
+        "case-of-letter-2",
+        r"\mathrm{KL}(R_\psi \Vert M_\eta) = \int r_\psi(s|v) \log \frac{r_\psi(s|v)}{m_\eta(s|v)}\, ds",
+        ("holds_if", "holds"),
+    ),
+    Case(
+        "case-of-letter-sum",
+        r"\mathrm{KL}[M \Vert R] = \sum_{v \in \mathcal{V}} m(v) \log \frac{m(v)}{r(v)}",
+        ("holds_if", "holds"),
+    ),
+    Case("argmax-defines", r"\hat\eta = \arg\max_\eta \sum_i \log m_\eta(v_i)", ("no_claim",)),
+    Case(
+        "argmax-underset",
+        r"\underset{\theta}{\mathrm{argmax}}\ \log p_\theta(y) = \underset{\theta}{\mathrm{argmax}}\ p_\theta(y)",
+        ("holds",),
+    ),
+    Case(
+        "argmin-italic",
+        r"\underset{\phi}{argmin}\, \mathrm{KL}(q_\phi(s) \Vert p(s|y)) = \underset{\phi}{argmax}\, \mathbb{E}_{q_\phi(s)}\left[\log \frac{p(y,s)}{q_\phi(s)}\right]",
+        ("holds",),
+    ),
+    Case(
+        "argmax-drops-constant",
+        r"\arg\max_\eta \mathbb{E}_{r(s)}[\log m_\eta(v,s) - \log r(s)] = \arg\max_\eta \mathbb{E}_{r(s)}[\log m_\eta(v,s)]",
+        ("holds",),
+    ),
+    Case(
+        "argmax-wrong", r"\arg\max_\eta \mathbb{E}_{r(s)}[\log m_\eta(v,s)] = \arg\max_\eta \log m_\eta(v)", ("false",)
+    ),
+    Case("definition-indexed", r"\gamma_k = \gamma_0 + N_k", ("no_claim",)),
+    Case(
+        "definition-later-symbol",
+        r"\sum_{v} r_k(v)\, \log m(v \mid k) = c_k\, \mathbb{E}_{v \sim R_k}[\log m(v \mid k)]",
+        ("holds_if", "unreadable"),
+    ),
+    Case("definition-density", r"R_k(v) = \frac{r_k(v)}{\sum_{v} r_k(v)}", ("no_claim",)),
+    Case("choice-of-q", r"r(s) = m(s \mid v)", ("no_claim", "holds_if")),
+    Case(
+        "first-left-name",
+        r"J(r) = \mathbb{E}_{r(s)}[\log r(s) - \log m(v,s)] = \mathrm{KL}(r(s) \Vert m(s|v)) - \log m(v)",
+        ("holds",),
+    ),
+    Case(
+        "functional-brackets",
+        r"\mathrm{F}[r(\eta)] = \log m(y) - \mathrm{KL}[r(\eta) \Vert m(\eta \mid y)]",
+        ("no_claim",),
+    ),
+    Case("defined-elsewhere", r"F[r] \ge -\log m(v)", ("holds_if", "unreadable", "no_claim")),
+    Case(
+        "new-statement-starts-with-minus",
+        r"\begin{aligned} & r(h \mid w) = \frac{r(w \mid h)\, r(h)}{r(w)} \\ & -\mathbb{E}_{r(w)}[\log r(w)] = -\mathbb{E}_{r(w,h)}\left[\log \frac{r(w,h)}{r(h \mid w)}\right] \end{aligned}",
+        ("holds",),
+    ),
+    Case(
+        "two-columns", r"\begin{aligned} m(v) &= \int m(v,s)\,ds, & m(s) &= \int m(v,s)\,dv \end{aligned}", ("holds",)
+    ),
+    Case(
+        "text-in-chain",
+        r"\begin{aligned} \mathrm{KL}(q(s) \Vert p(s|y)) &= \int q(s) \log \frac{q(s)\, p(y)}{p(y,s)} ds & \text{(by Bayes' rule)} \\ &= \log p(y) + \int q(s) \log \frac{q(s)}{p(y,s)} ds & \text{(as } \textstyle\int q(s)ds = 1 \text{)} \end{aligned}",
+        ("holds",),
+    ),
+    Case(
+        "stackrel-reason",
+        r"\log m(v) \overset{(a)}{\ge} \mathbb{E}_{r(s)}[\log m(v \mid s)] - \mathrm{KL}(r(s) \Vert m(s))",
+        ("holds",),
+    ),
+    Case("implies", r"m(v,s) = m(v)\, m(s \mid v) \Rightarrow \log m(v) = \log m(v,s) - \log m(s \mid v)", ("holds",)),
+    Case(
+        "support-index",
+        r"m(s_j \mid v) = \frac{m(v \mid s_j)\, m(s_j)}{\sum_{k=1}^K m(v \mid s_k)\, m(s_k)}",
+        ("holds_if",),
+    ),
+    Case(
+        "restricted-constant",
+        r"\log\Bigl(\sum_{i=1}^n \rho_i y_i\Bigr) \ge \sum_{i=1}^n \rho_i \log y_i",
+        ("holds_if",),
+    ),
+    Case(
+        "restricted-constant-2",
+        r"\mathrm{KL}(\rho a(v) + (1-\rho) b(v) \Vert r(v)) \le \rho\, \mathrm{KL}(a(v) \Vert r(v)) + (1-\rho)\, \mathrm{KL}(b(v) \Vert r(v))",
+        ("holds_if",),
+    ),
+    Case("const-word", r"\log p(y, s) = \log p(s \mid y) + const", ("holds_if", "no_claim")),
+    Case(
+        "const-c",
+        r"\mathbb{E}_{r(s)}[\log m_\eta(v,s) - \log r(s)] = \mathbb{E}_{r(s)}[\log m_\eta(v,s)] + c",
+        ("holds_if", "holds"),
+    ),
+    Case("log-propto", r"\log q(a) \propto \mathbb{E}_{q(b)}[\log p(a,b)]", ("holds_if",)),
+    Case("gaussian-prior", r"m(s) = \mathcal{N}(s \mid 0, I)", ("no_claim",)),
+    Case("gaussian-defines", r"r(s) = \mathcal{N}(s \mid m, S)", ("no_claim",)),
+    Case(
+        "gaussian-kl",
+        r"\mathrm{KL}(\mathcal{N}(m, s^2) \Vert \mathcal{N}(0, 1)) = \frac{1}{2}\left(m^2 + s^2 - 1 - \log s^2\right)",
+        ("holds",),
+    ),
+    Case(
+        "gaussian-kl-wrong",
+        r"\mathrm{KL}(\mathcal{N}(m, s^2) \Vert \mathcal{N}(0, 1)) = \frac{1}{2}\left(m^2 + s^2 - 1 + \log s^2\right)",
+        ("false",),
+    ),
+    Case("gaussian-algebra", r"\frac{1}{s_a^2} + \frac{1}{s_b^2} = \frac{s_a^2 + s_b^2}{s_a^2 s_b^2}", ("holds",)),
+    Case("transpose", r"(a - b)^T (a - b) = a^T a - 2 a^T b + b^T b", ("holds",)),
+    Case(
+        "reparam", r"\mathbb{E}_{r_\psi(s|v)}[f(s)] = \mathbb{E}_{m(\xi)}[f(g_\psi(\xi, v))]", ("holds_if", "no_claim")
+    ),
+    Case(
+        "reparam-gradient",
+        r"\nabla_\psi \mathbb{E}_{m(\xi)}[f(g_\psi(\xi))] = \mathbb{E}_{m(\xi)}[\nabla_\psi f(g_\psi(\xi))]",
+        ("holds",),
+    ),
+    Case(
+        "score-function",
+        r"\nabla_\psi \mathbb{E}_{r_\psi(s|v)}[\log m(v,s) - \log r_\psi(s|v)] = \mathbb{E}_{r_\psi(s|v)}\left[(\log m(v,s) - \log r_\psi(s|v)) \nabla_\psi \log r_\psi(s|v)\right]",
+        ("holds",),
+    ),
+    Case(
+        "second-derivative",
+        r"\mathbb{E}_{m(v|\eta)}\left[\frac{\partial^2 \log m(v|\eta)}{\partial \eta^2}\right] = -\mathbb{E}_{m(v|\eta)}\left[\left(\frac{\partial \log m(v|\eta)}{\partial \eta}\right)^2\right]",
+        ("holds",),
+    ),
+    Case(
+        "stop-gradient",
+        r"\nabla_\phi \mathbb{E}_{q_\phi(s)}[f(s)] = \nabla_\phi \mathbb{E}_{q_\phi(s)}[\mathrm{sg}(f(s)) \log q_\phi(s)]",
+        ("false", "unreadable"),
+    ),
+    Case("score-in-x", r"\nabla_v \log m(v, s) = \nabla_v \log m(s \mid v) + \nabla_v \log m(v)", ("holds",)),
+    Case(
+        "macro-optional-argument",
+        r"\newcommand{\dkl}[3][]{D_{\mathrm{KL}}#1(#2 \,\|\, #3#1)} \dkl[\big]{q(s)}{p(s)} = \mathbb{E}_{q(s)}[\log q(s) - \log p(s)]",
+        ("holds",),
+    ),
+    Case(
+        "macro-nested",
+        r"\newcommand{\m}[1]{\mathbf{#1}} \newcommand{\ex}[2]{\mathbb{E}_{#1}\left[#2\right]} \ex{q(\m{s})}{\log \frac{p(\m{y},\m{s})}{q(\m{s})}} \le \log p(\m{y})",
+        ("holds",),
+    ),
+    Case(
+        "macro-paired-delimiter",
+        r"\DeclarePairedDelimiter{\br}{[}{]} \log p(y) = \log \mathbb{E}_{q(s)}\br*{\frac{p(y,s)}{q(s)}}",
+        ("holds",),
+    ),
+    Case("macro-display-only", r"\newcommand{\E}{\mathbb{E}}", ("no_claim",)),
+    Case("unknown-macro", r"\log p(\vobs) = \log \int p(\vobs, s)\, ds", ("holds_if", "unreadable")),
+    Case("vec-of-names", r"m(v, s_{1:3}) = m(v \mid s_{1:3})\, m(s_{1:3})", ("holds",)),
+    Case("chain-rule-conditioning-range", r"m(a_{1:m}, v) = m(v) \prod_{j=1}^m m(a_j \mid a_{1:j-1}, v)", ("holds",)),
+    Case("complement-index", r"\mathbb{E}_{r_{-j}(h_{-j})}[\log m(h_j \mid h_{-j})]", ("no_claim",)),
+    Case("inline-fragment", r"r_\psi(s \mid v)", ("no_claim",)),
+    Case("positivity", r"r(v) > 0", ("no_claim",)),
+    Case(
+        "multiple-thetas",
+        r"\log m(v; \eta) \ge \mathbb{E}_{m(s|v;\eta_t)}\left[\log \frac{m(v,s;\eta)}{m(s|v;\eta_t)}\right]",
+        ("holds",),
+    ),
+    Case("over-primitive", r"m(s \mid v) = {m(v \mid s)\, m(s) \over m(v)}", ("holds",)),
+    Case(
+        "wrong-bound-direction",
+        r"\mathcal{L}(r) = \mathbb{E}_{r(s)}[\log m(v \mid s)] - \mathrm{KL}(r(s) \Vert m(s)) \ge \log m(v)",
+        ("false",),
+    ),
+    Case(
+        "wrong-sign-of-kl",
+        r"\int r(s|v) \log\left( m(v|s) \frac{m(s)}{r(s|v)} \right) ds = \int r(s|v) \log m(v|s)\, ds - \int r(s|v) \log \frac{m(s)}{r(s|v)}\, ds",
+        ("false",),
+    ),
+    Case(
+        "wrong-missing-log",
+        r"\log m(v) \ge \mathbb{E}_{r(s|v)}[m(v|s)] + \mathbb{E}_{r(s|v)}[\log m(s)] - \mathbb{E}_{r(s|v)}[\log r(s|v)]",
+        ("false",),
+    ),
+    Case("wrong-condition-swapped", r"\log m(v) = \log \int r(s|v) \frac{m(v|s)\, m(s)}{r(v|s)}\, ds", ("false",)),
+    Case(
+        "wrong-integration-variable",
+        r"\mathrm{KL}(r(s|v) \Vert m(s|v)) = \int r(s|v) \log \frac{r(s|v)}{m(s|v)}\, dv",
+        ("false",),
+    ),
+    Case("wrong-theta-conflated", r"\mathrm{KL}(m(s|v;\eta_t) \Vert m(s|v;\eta)) = 0", ("false",)),
+    Case(
+        "wrong-theta-conflated-em",
+        r"\log m(v;\eta) = \mathbb{E}_{m(s|v;\eta_t)}\left[\log \frac{m(v,s;\eta)}{m(s|v;\eta_t)}\right]",
+        ("false",),
+    ),
+    Case("wrong-posterior-average", r"m(v) = \mathbb{E}_{m(s|v)}[m(v \mid s)]", ("false",)),
+    Case(
+        "wrong-sample-index-lost",
+        r"\mathbb{E}_{s_{1:K} \sim r}\left[\log \frac{1}{K}\sum_{k=1}^K \frac{m(v,s_k)}{r(s_k)}\right] \ge \log m(v)",
+        ("false",),
+    ),
+    Case(
+        "wrong-marginal-of-joint-kl", r"\mathrm{KL}(r(a,b) \Vert m(a,b)) \le \mathrm{KL}(r(a) \Vert m(a))", ("false",)
+    ),
+    Case(
+        "wrong-self-normalised",
+        r"\mathbb{E}_{m(s|v)}[f(s)] = \mathbb{E}_{r(s)}\left[\frac{m(v,s)}{r(s)} f(s)\right]",
+        ("false",),
+    ),
+    Case("wrong-score-in-theta-under-q", r"\mathbb{E}_{r(s)}[\nabla_\eta \log m_\eta(s \mid v)] = 0", ("false",)),
+    Case("wrong-em-entropy-lost", r"\log m(v) = \mathbb{E}_{m(s|v)}[\log m(v,s)]", ("false",)),
+    Case(
+        "wrong-diffusion-index",
+        r"\mathbb{E}_{r}\left[\sum_{t=2}^{T} \log \frac{r(u_t|u_0)}{r(u_{t-1}|u_0)}\right] = \mathbb{E}_r\left[\log \frac{r(u_T|u_0)}{r(u_0|u_0)}\right]",
+        ("false",),
+    ),
+    Case(
+        "wrong-comma-inside",
+        r"\mathbb{E}_{r(s)}[\log m(v,s)] = \mathbb{E}_{r(s)}[\log m(v|s)] - \mathrm{KL}(r(s) \Vert m(s))",
+        ("false",),
+    ),
+    Case("wrong-same-name-two-laws", r"\mathbb{E}_{r_1(s)}[f(s)] = \mathbb{E}_{r_2(s)}[f(s)]", ("false",)),
+    Case("wrong-constant-not-free", r"\mathbb{E}_{r(s)}[\log m(v,s)] = \mathbb{E}_{r(s)}[\log m(v|s)] + c", ("false",)),
+    Case("wrong-prime", r"\mathbb{E}_{m(v)}[f(v)] = \mathbb{E}_{m'(v)}[f(v)]", ("false",)),
+    Case("wrong-old-new", r"\mathbb{E}_{m_{\eta_{old}}(v)}[f(v)] = \mathbb{E}_{m_\eta(v)}[f(v)]", ("false",)),
+    Case("wrong-index-conflated-posterior", r"\mathrm{KL}(r(s \mid v_i) \Vert r(s \mid v_j)) = 0", ("false",)),
+    Case("wrong-index-conflated-function", r"f(s_i) = f(s_j)", ("false",)),
+    Case("wrong-theta-hat", r"\log m(v;\hat\eta) = \log m(v;\eta)", ("false",)),
+    Case(
+        "wrong-theta-new-old",
+        r"\log m(v;\eta^{new}) = \mathbb{E}_{m(s|v;\eta^{old})}[\log m(v,s;\eta^{new}) - \log m(s|v;\eta^{old})]",
+        ("false",),
+    ),
+    Case("wrong-em-no-progress", r"\log m(v;\eta_{t+1}) = \log m(v;\eta_t)", ("false",)),
+    Case("wrong-parameter-values", r"m(v \mid \eta_1) = m(v \mid \eta_2)", ("false",)),
+    Case("wrong-lambda-n", r"r(s;\rho_n) = r(s;\rho)", ("false",)),
+    Case("discrete-only", r"H(v, s) \ge H(v)", ("holds_if",)),
+    Case("discrete-only-2", r"I(v;s) \le \mathcal{H}[m(s)]", ("holds_if",)),
+    Case("missing-max", r"\max_\eta \sum_{n} \log m_\eta(v_n) = \sum_{n} \log \int m_\eta(v_n, s)\, ds", ("false",)),
+    Case("italic-exp", r"q(s) \propto exp\{ \mathbb{E}_{r(h)}[\log p(s, h)] \}", ("no_claim", "holds_if")),
+    Case("markov-prop", r"r(y_{k-1} \mid y_k, y_0) \propto r(y_k \mid y_{k-1})\, r(y_{k-1} \mid y_0)", ("holds_if",)),
+    Case("markov", r"q(x_t \mid x_{t-1}, x_0) = q(x_t \mid x_{t-1})", ("holds_if",)),
+    Case(
+        "hmm",
+        r"p(s_{1:T}, o_{1:T}) = p(s_1) \prod_{t=2}^T p(s_t \mid s_{t-1}) \prod_{t=1}^T p(o_t \mid s_t)",
+        ("holds_if",),
+    ),
+    Case("iid-data-2", r"\log p(\mathcal{D} \mid w) = \sum_{i} \log p(y_i \mid w)", ("holds_if",)),
+    Case(
+        "iid-posterior", r"p(\theta \mid \mathcal{D}) \propto p(\theta) \prod_{n=1}^N p(x_n \mid \theta)", ("holds_if",)
+    ),
+    Case(
+        "two-factor",
+        r"\mathrm{KL}(q(a,b) \Vert p(a,b)) = \mathrm{KL}(q(a) \Vert p(a)) + \mathrm{KL}(q(b) \Vert p(b))",
+        ("holds_if",),
+    ),
+    Case("indep", r"H(a,b) = H(a) + H(b)", ("holds_if",)),
+    Case("mf", r"q(z_1,z_2,z_3) = q_1(z_1) q_2(z_2) q_3(z_3)", ("holds_if",)),
+    Case("indep w x", r"p(y \mid x) = \int p(y \mid x, w)\, p(w)\, dw", ("holds_if",)),
+    Case("predictive", r"p(y^* \mid x^*, D) = \int p(y^* \mid x^*, w)\, p(w \mid D)\, dw", ("holds_if",)),
+    Case(
+        "case", r"\mathbb{E}_{q}[\log P(x \mid z)] - \mathrm{KL}(Q(z) \Vert P(z)) \le \log P(x)", ("holds_if", "holds")
+    ),
+    Case("posterior", r"\log p(x) = \mathbb{E}_{q(z)}\left[\log \frac{p(x,z)}{q(z)}\right]", ("holds_if",)),
+    Case("argmin-def", r"\phi^* = \arg\min_\phi \mathrm{KL}(q_\phi(z) \Vert p(z \mid x))", ("no_claim",)),
+    Case("update", r"\theta^{(t+1)} = \arg\max_\theta Q(\theta, \theta^{(t)})", ("no_claim",)),
+    Case("def-Q", r"Q(\theta; \theta_t) = \mathbb{E}_{p(z|x;\theta_t)}[\log p(x,z;\theta)]", ("no_claim",)),
+    Case("stationarity", r"\nabla_\theta \mathcal{L}(\theta) = 0", ("no_claim",)),
+    Case("constraint", r"\sum_k \pi_k = 1", ("no_claim",)),
+    Case(
+        "declarations",
+        r"z_n \sim \mathrm{Cat}(\pi), \quad x_n \mid z_n \sim \mathcal{N}(\mu_{z_n}, \Sigma)",
+        ("no_claim",),
+    ),
+    Case("mixture", r"p(x) = \sum_{k=1}^K \pi_k\, \mathcal{N}(x \mid \mu_k, \Sigma_k)", ("no_claim",)),
+    Case(
+        "resp",
+        r"\gamma_{nk} = \frac{\pi_k \mathcal{N}(x_n \mid \mu_k, \Sigma_k)}{\sum_j \pi_j \mathcal{N}(x_n \mid \mu_j, \Sigma_j)}",
+        ("no_claim",),
+    ),
+    Case(
+        "iwae",
+        r"\mathbb{E}_{z_1,\dots,z_K \sim q(z|x)}\left[\log \frac{1}{K} \sum_{k=1}^K \frac{p(x,z_k)}{q(z_k|x)}\right] \le \log p(x)",
+        ("holds",),
+    ),
+    Case(
+        "log-derivative", r"\nabla_\theta \log p_\theta(x) = \frac{\nabla_\theta p_\theta(x)}{p_\theta(x)}", ("holds",)
+    ),
+    Case(
+        "score",
+        r"\mathbb{E}_{q_\phi(z)}[f(z) \nabla_\phi \log q_\phi(z)] = \nabla_\phi \mathbb{E}_{q_\phi(z)}[f(z)]",
+        ("holds",),
+    ),
+    Case(
+        "reparam-2",
+        r"\nabla_\phi \mathbb{E}_{q_\phi(z)}[f(z)] = \mathbb{E}_{p(\epsilon)}[\nabla_\phi f(g_\phi(\epsilon))]",
+        ("holds_if",),
+    ),
+    Case(
+        "chain-rule",
+        r"\nabla_\phi f(g_\phi(\epsilon)) = \nabla_z f(z)\big|_{z = g_\phi(\epsilon)} \nabla_\phi g_\phi(\epsilon)",
+        ("holds",),
+    ),
+    Case(
+        "total",
+        r"\nabla_\phi \mathbb{E}_{q_\phi(z)}[f_\phi(z)] = \mathbb{E}_{q_\phi(z)}[f_\phi(z) \nabla_\phi \log q_\phi(z) + \nabla_\phi f_\phi(z)]",
+        ("holds",),
+    ),
+    Case(
+        "wrong grad", r"\nabla_\phi \mathbb{E}_{q_\phi(z)}[f(z)] = \mathbb{E}_{q_\phi(z)}[\nabla_\phi f(z)]", ("false",)
+    ),
+    Case("discrete", r"H(x \mid y) \ge 0", ("holds_if",)),
+    Case("discrete-2", r"H[q(z)] \ge 0", ("holds_if",)),
+    Case("discrete-3", r"\mathbb{E}_{q(z)}[\log p(x,z)] \le \log p(x)", ("holds_if",)),
+    Case("convex", r"f(\mathbb{E}_{p(x)}[g(x)]) \le \mathbb{E}_{p(x)}[f(g(x))]", ("holds_if",)),
+    Case("convex-2", r"\varphi\left(\mathbb{E}[X]\right) \leq \mathbb{E}\left[\varphi(X)\right]", ("holds_if",)),
+    Case(
+        "mf-opt", r"\log q^*(z_1) = \mathbb{E}_{q(z_2)}[\log p(x, z_1, z_2)] + \text{const}", ("holds_if", "no_claim")
+    ),
+    Case(
+        "cavi",
+        r"q_j^*(z_j) \propto \exp\left(\mathbb{E}_{q_{-j}}[\log p(z_j \mid z_{-j}, x)]\right)",
+        ("no_claim", "holds_if"),
+    ),
+    Case(
+        "gauss",
+        r"\mathrm{KL}(\mathcal{N}(\mu, \sigma^2) \Vert \mathcal{N}(0,1)) = -\frac12(1 + \log \sigma^2 - \mu^2 - \sigma^2)",
+        ("holds",),
+    ),
+    Case(
+        "gauss-2",
+        r"\mathrm{KL}(\mathcal{N}(\mu_1, \sigma_1^2) \Vert \mathcal{N}(\mu_2,\sigma_2^2)) = \log\frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1-\mu_2)^2}{2\sigma_2^2} - \frac12",
+        ("holds",),
+    ),
+    Case("gauss-log", r"\log \mathcal{N}(x \mid m, s^2) = -\frac{(x-m)^2}{2 s^2} - \frac12 \log(2\pi s^2)", ("holds",)),
+    Case("gauss-ent", r"H[\mathcal{N}(m, s^2)] = \frac12 \log(2 \pi e s^2)", ("holds",)),
+    Case("bern", r"\log \mathrm{Bern}(x \mid \mu) = x \log \mu + (1-x)\log(1-\mu)", ("holds", "holds_if")),
+    Case(
+        "telescoping",
+        r"\mathbb{E}_q\left[\sum_{t=2}^{T} \log \frac{q(y_t|y_0)}{q(y_{t-1}|y_0)}\right] = \mathbb{E}_q\left[\log \frac{q(y_T|y_0)}{q(y_1|y_0)}\right]",
+        ("holds",),
+    ),
+    Case(
+        "diffusion",
+        r"\log p(x_0) \ge \mathbb{E}_{q(x_{1:T}|x_0)}\left[\log \frac{p(x_{0:T})}{q(x_{1:T}|x_0)}\right]",
+        ("holds",),
+    ),
+    Case(
+        "diffusion-2",
+        r"\mathbb{E}_{q(x_{1:T}|x_0)}\left[\log \frac{p(x_{0:T})}{q(x_{1:T}|x_0)}\right] = \mathbb{E}_{q}\left[\log p(x_T) + \sum_{t=1}^T \log \frac{p(x_{t-1}|x_t)}{q(x_t|x_{t-1})}\right]",
+        ("holds_if",),
+    ),
+    Case(
+        "diffusion-3",
+        r"\mathbb{E}_{q(x_{1:2}|x_0)}\left[\log \frac{p(x_{0:2})}{q(x_{1:2}|x_0)}\right] = \mathbb{E}_{q(x_1|x_0)}[\log p(x_0|x_1)] - \mathrm{KL}(q(x_2|x_0) \Vert p(x_2)) - \mathbb{E}_{q(x_2|x_0)}[\mathrm{KL}(q(x_1|x_2,x_0) \Vert p(x_1|x_2))]",
+        ("holds_if",),
+    ),
+    Case("macro", r"p(x \mid \vlat) = \frac{p(x, \vlat)}{p(\vlat)}", ("holds_if", "unreadable")),
+    Case("decor", r"\mathbb{E}_{p(x;\theta')}[h(x)] = \mathbb{E}_{p(x;\theta)}[h(x)]", ("false",)),
+    Case("decor-2", r"q^{(t+1)}(z) = q^{(t)}(z)", ("false", "no_claim")),
+    Case("decor-3", r"\log p(y_i) = \log p(y_j)", ("false",)),
+    Case("decor-4", r"\mathrm{KL}(q(z_1 \mid x) \Vert q(z_2 \mid x)) = 0", ("false", "no_claim", "unreadable")),
+    Case("unnorm", r"\tilde{p}(x) = Z\, p(x)", ("no_claim", "unreadable")),
+    Case("decor-5", r"\log p_{\theta^*}(x) \ge \log p_\theta(x)", ("false", "holds_if", "unreadable")),
+    Case("wrong", r"p(x) = \int p(x|z)\, dz", ("false",)),
+    Case("wrong-2", r"\log \mathbb{E}_{p(z)}[p(x|z)] = \mathbb{E}_{p(z)}[\log p(x|z)]", ("false",)),
+    Case("wrong-3", r"\mathrm{KL}(q(z) \Vert p(z)) = \mathrm{KL}(p(z) \Vert q(z))", ("false",)),
+    Case("wrong-4", r"I(x;z) = H(x) - H(z|x)", ("false",)),
+    Case("wrong-5", r"p(z|x) = p(x|z) p(z)", ("false",)),
+    Case("wrong-6", r"\mathrm{Var}_{q(z)}[f(z)] = \mathbb{E}_{q(z)}[f(z)^2] - \mathbb{E}_{q(z)}[f(z)]", ("false",)),
+    Case("wrong-7", r"\mathbb{E}_{q(z)}[\log q(z)] = H[q(z)]", ("false",)),
+    Case("wrong-8", r"\log p(x) = \log p(x,z)", ("false",)),
+    Case(
+        "fisher",
+        r"\mathbb{E}_{q_\phi(z|x)}[\nabla_\theta \log p_\theta(x,z)] = \nabla_\theta \log p_\theta(x)",
+        ("holds_if", "false"),
+    ),
+    Case("beta", r"\mathbb{E}_{q(z)}[\log p(x|z)] - \beta\, \mathrm{KL}(q(z) \Vert p(z)) \le \log p(x)", ("holds_if",)),
+    Case("events", r"p(X=x) = \sum_z p(X=x, Z=z)", ("holds", "holds_if")),
+    Case("Pr", r"\Pr(x \mid z) = \frac{\Pr(x, z)}{\Pr(z)}", ("holds",)),
+    Case(
+        "defined after",
+        r"\log p(x) = F(q) + \mathrm{KL}(q(z) \Vert p(z|x)), \qquad F(q) = \mathbb{E}_{q(z)}\left[\log\frac{p(x,z)}{q(z)}\right]",
+        ("holds",),
+    ),
+    Case("cases", r"\begin{cases} z \sim p(z) \\ x \sim p(x|z) \end{cases}", ("no_claim",)),
+    Case(
+        "em",
+        r"\log p(x;\theta_{t+1}) - \log p(x;\theta_t) \ge Q(\theta_{t+1};\theta_t) - Q(\theta_t;\theta_t), \quad Q(\theta;\theta') := \mathbb{E}_{p(z|x;\theta')}[\log p(x,z;\theta)]",
+        ("holds",),
+    ),
+    Case("imp", r"\mathbb{E}_{p(z)}\left[\frac{q(z)}{p(z)}\right] = 1", ("holds",)),
+    Case("bareE", r"\mathbb{E}[f(z)] = \int q(z) f(z) dz", ("holds_if", "holds")),
+    Case(
+        "bareE-2",
+        r"\mathrm{KL}(q \Vert p) = \mathbb{E}[\log q(z)] - \mathbb{E}[\log p(z \mid x)]",
+        ("holds", "holds_if"),
+    ),
+    Case("bareVar", r"\text{Var}(f(z)) = \mathbb{E}[f(z)^2] - \mathbb{E}[f(z)]^2", ("holds", "holds_if")),
+    Case("matrix", r"A^T B = B^T A", ("false", "unreadable", "holds_if")),
+    Case("update-2", r"\theta \leftarrow \theta + \eta \nabla_\theta \mathcal{L}", ("no_claim",)),
+    Case("choice", r"q(z) = \mathcal{N}(\mu(x), \mathrm{diag}(\sigma^2(x)))", ("no_claim",)),
+    Case("jensen-wrong", r"\log \sum_i a_i \ge \sum_i \log a_i", ("false", "holds_if")),
+    Case("chain", r"p(z_{1:T}|x) = \prod_{t=1}^T p(z_t | z_{1:t-1}, x)", ("holds",)),
+    Case("unit", r"\log\left(\lambda a + (1-\lambda) b\right) \ge \lambda \log a + (1-\lambda)\log b", ("holds_if",)),
+    Case(
+        "surgery",
+        r"\mathbb{E}_{p(x)}[\mathrm{KL}(q(z|x) \Vert p(z))] = I_q(x;z) + \mathrm{KL}(q(z) \Vert p(z))",
+        ("holds_if",),
+    ),
+    Case(
+        "sg",
+        r"\nabla_{\phi} \mathbb{E}_{q_\phi(z)}[\log q_\phi(z)] = \mathbb{E}_{q_\phi(z)}[\mathrm{sg}(\log q_\phi(z)) \nabla_\phi \log q_\phi(z)]",
+        ("holds",),
+    ),
+]
