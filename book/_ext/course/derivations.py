@@ -11,7 +11,7 @@ from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -153,7 +153,8 @@ def note_unread(app: Sphinx, doctree: nodes.document) -> None:
         number += 1
         name = unread_name(docname, number)
         display["ids"].append(name)
-        app.env.get_domain("std").note_hyperlink_target(name, docname, name, _heading(display))
+        standard: Any = app.env.get_domain("std")
+        standard.note_hyperlink_target(name, docname, name, _heading(display))
 
 
 def _heading(node: nodes.Node) -> str:
