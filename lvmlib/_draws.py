@@ -17,7 +17,15 @@ from lvmlib._distribution_parts import tensors_in
 from lvmlib._random import derived_seed, forked, seeded_generator
 from lvmlib.density import log_density, sum_last, support_of, without_independent
 
-__all__ = ["check_draws", "device_of_draws", "draw", "draw_weighed", "noise_is_exact", "rounded_together"]
+__all__ = [
+    "check_draws",
+    "device_of_draws",
+    "draw",
+    "draw_seeded",
+    "draw_weighed",
+    "noise_is_exact",
+    "rounded_together",
+]
 
 # torch draws from one global generator; a block that needs it must not be disturbed by another thread's.
 _GLOBAL_GENERATOR = threading.Lock()
@@ -61,12 +69,12 @@ def draw_weighed(
     """
     if not weighed:
         nothing = torch.zeros((), device=device_of_draws(distribution)).expand(num_samples, *distribution.batch_shape)
-        return _draw_seeded(distribution, num_samples, seed), nothing
+        return draw_seeded(distribution, num_samples, seed), nothing
     normal = _noise_formula(distribution) if by_noise else None
     if normal is not None:
         like, shape, made = normal
         return made(_noise(like, torch.Size((num_samples, *shape)), seed))
-    z = _draw_seeded(distribution, num_samples, seed)
+    z = draw_seeded(distribution, num_samples, seed)
     return z, log_density(distribution, z)
 
 
@@ -76,7 +84,8 @@ def _noise(like: Tensor, shape: torch.Size, seed: tuple[object, ...] | None) -> 
     return torch.randn(shape, dtype=like.dtype, device=like.device, generator=seeded_generator(like.device, *seed))
 
 
-def _draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object, ...] | None) -> Tensor:
+def draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object, ...] | None) -> Tensor:
+    """As :func:`draw`, from a stream of its own that depends on ``seed`` alone, whatever other threads draw."""
     base, _ = without_independent(distribution)
     if isinstance(distribution, DiagonalNormal) or type(base) is Normal:
         normal: Any = distribution if isinstance(distribution, DiagonalNormal) else base
@@ -111,8 +120,8 @@ def rounded_together(distribution: Distribution) -> Tensor:
     base, _ = without_independent(distribution)
     if support_of(distribution).is_discrete or isinstance(base, Beta | Dirichlet | Gamma):
         return absent
-    with torch.no_grad(), forked(derived_seed("rounded_together"), absent.device):
-        z = distribution.sample(torch.Size((64,)))
+    with torch.no_grad():
+        z = draw_seeded(distribution, 64, ("rounded_together",))
     share = (z[1:] == z[:-1]).double().mean(0) > 0.05
     return share.flatten(absent.ndim).any(-1) if distribution.event_shape else share
 

@@ -149,6 +149,15 @@ class LinearGaussian(ExactModel):
         mean = z @ self.weight.T + self.bias
         return Independent(Normal(mean, self.noise_variance.sqrt().expand_as(mean)), 1)
 
+    def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        scale = self.noise_variance.sqrt().expand_as(self.bias)
+        distance = (x - self.bias) / scale - z @ (self.weight / scale[:, None]).T
+        # A norm takes no temporary, but has no second derivative where it is zero.
+        squares = (
+            distance.square().sum(-1) if torch.is_grad_enabled() else torch.linalg.vector_norm(distance, dim=-1) ** 2
+        )
+        return -0.5 * (squares + len(scale) * math.log(2 * math.pi)) - scale.log().sum()
+
     def log_evidence(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:
         r"""Log-evidence :math:`\log \mathrm{N}(x; b, W W^\top + \Psi)`, in nats.
 
