@@ -229,7 +229,18 @@ class Run:
                 yield f"{name}.{key}", value
 
     def state(self) -> State:
-        """All that the run needs to go on."""
+        """All that the run needs to go on, with what tells it from others."""
+        moving, model, q = self._moving(), self.problem.model, self.problem.guide
+        fixed = {
+            "settings": self.settings,
+            "recipe": recipe_of(model, q),
+            "names": {"model": type(model).__name__, "q": type(q).__name__},
+            "structure": structure_of(model, q),
+        }
+        return State(moving.tensors, {**moving.rest, **fixed})
+
+    def _moving(self) -> State:
+        """What changes from step to step."""
         tensors = {**self._learnt(), **{f"best.{name}": value for name, value in self.best.items()}}
         tensors |= _random_state(self.device)
         for name, batches in (("data", self.batches), ("validation", self.validation)):
@@ -238,19 +249,12 @@ class Run:
                 tensors[f"random.{name}"] = state
         optimizer = self.optimizer.state_dict()
         rest = {
-            "settings": self.settings,
             "epoch": len(self.history.train),
             "step": self.history.steps,
             "history": {**vars(self.history), "train": [*self.history.train], "validation": [*self.history.validation]},
             "optimizer": pack(optimizer["state"], "optimizer", tensors),
             "groups": pack(optimizer["param_groups"], "group", tensors),
             "scheduler": None if self.scheduler is None else pack(self.scheduler.state_dict(), "scheduler", tensors),
-            "recipe": recipe_of(self.problem.model, self.problem.guide),
-            "names": {
-                "model": type(self.problem.model).__name__,
-                "q": type(self.problem.guide).__name__,
-            },
-            "structure": structure_of(self.problem.model, self.problem.guide),
         }
         return State(tensors, rest)
 
@@ -261,7 +265,7 @@ class Run:
         return 2 * learnt + moments
 
     def _snapshot(self) -> State:
-        state = self.state()
+        state = self._moving()
         return State({name: value.clone() for name, value in state.tensors.items()}, state.rest)
 
     def restore(self, state: State, path: Path | None = None) -> None:

@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory):
 
 
 def command(checkpoint, output, *words, processes):
-    program = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    program = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     line = [sys.executable, *program, "-m", "lvmlib.evaluate", str(checkpoint), "--output", str(output), *words]
     return {"args": line, "env": environment, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
