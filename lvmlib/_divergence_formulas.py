@@ -28,6 +28,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import map_tensors, tensors_in
 from lvmlib.density import coin_log_probabilities, sum_last, table_log_probabilities, without_independent
 
@@ -166,6 +167,8 @@ def as_multivariate_normal(distribution: Distribution) -> MultivariateNormal | N
         return distribution
     if isinstance(distribution, LowRankMultivariateNormal):
         return MultivariateNormal(distribution.loc, covariance_matrix=distribution.covariance_matrix)
+    if isinstance(distribution, DiagonalNormal):
+        return _diagonal(distribution.loc, distribution.scale)
     if isinstance(distribution, Normal):
         return _diagonal(distribution.loc[..., None], distribution.scale[..., None])
     base, num_dims = without_independent(distribution)

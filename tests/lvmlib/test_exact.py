@@ -15,7 +15,15 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import Beta, Categorical, Independent, MultivariateNormal, Normal
 
-from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel, data
+from lvmlib import (
+    BernoulliMixture,
+    FiniteModel,
+    GaussianMixture,
+    LinearGaussian,
+    MeanFieldGuide,
+    QuadratureModel,
+    data,
+)
 
 # The tests of samples below reject at this level; with fewer than ten of them a false alarm is rarer than 1e-6.
 REJECT = 1e-7
@@ -357,6 +365,7 @@ def test_fit_does_not_depend_on_the_order_of_the_data():
         ("mixture", lambda: Categorical(models.table(3, seed=7))),
         ("bernoulli_mixture", lambda: Categorical(models.table(3, seed=7))),
         ("linear_gaussian", lambda: Independent(Normal(models.normals(2, seed=7), 0.7 * torch.ones(2).double()), 1)),
+        ("linear_gaussian", lambda: MeanFieldGuide(2).double()()),
         ("linear_gaussian", lambda: MultivariateNormal(models.normals(2, seed=7), torch.eye(2).double() + 0.5)),
         ("beta_bernoulli", lambda: Beta(torch.tensor(1.5).double(), torch.tensor(4.0).double())),
         ("quadrature", lambda: MultivariateNormal(0.5 * torch.ones(2).double(), 0.3 * torch.eye(2).double())),
