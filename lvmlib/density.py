@@ -46,6 +46,7 @@ from torch.distributions import (
 from torch.nn.functional import logsigmoid
 
 from lvmlib._distribution_parts import map_tensors, tensors_in
+from lvmlib._gpu_kernels import sum_of_coins, sums_coins
 
 __all__ = [
     "bernoulli_log_density",
@@ -195,8 +196,10 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tenso
 
     .. math:: \sum_m \log \operatorname{sigmoid}\big((2 x_m - 1)\, l_m\big) = \sum_m x_m l_m - \log(1 + e^{l_m})
 
-    On a CPU, and without a gradient to keep, the logarithms of :math:`1 + e^{-|l|}` are taken of products of sixteen.
+    Without a gradient, a CPU takes logarithms of products of sixteen :math:`1 + e^{-|l|}`, a GPU reads logits once.
     """
+    if sums_coins(logits, value, num_dims):
+        return sum_of_coins(logits, value, num_dims)
     if (
         logits.device.type == "cpu"
         and logits.dtype in (torch.float32, torch.float64)

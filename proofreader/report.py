@@ -73,7 +73,7 @@ class Counterexample:
 
     Args:
         tables: For each density ``p(x, z)`` its joint table as nested lists, first variable outermost; for names
-        their values.
+            their values.
         at: The values of the free variables at which the sides are compared, counted from 0.
         left: The left side there.
         right: The right side there.

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 
-# Packages inside the package, whose names the page shows under their own.
-SUBPACKAGES = ("derivation",)
+# The packages of this project, whose public names have an entry on the page.
+PACKAGES = ("lvmlib", "proofreader")
 
 
 def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
     """The names of ``package.__all__``, grouped by the module of the package that defines them.
 
     A module that is itself a public name, like ``lvmlib.plots``, brings every name of its own ``__all__``. So does
-    a subpackage, like ``lvmlib.derivation``, after those of its names that the package exports.
+    a subpackage, like ``lvmlib.training``, after those of its names that the package exports.
 
     Raises:
         LookupError: If a public name is defined in none of the modules.
@@ -112,9 +112,14 @@ def leave_out_shapes(
 
 
 def show_public_bases(app: Sphinx, name: str, value: object, options: object, bases: list[type]) -> None:
-    """A private base class is the library's own affair: show what it is itself based on."""
-    while any(base.__name__.startswith("_") for base in bases):
-        bases[:] = [above for base in bases for above in (base.__bases__ if base.__name__.startswith("_") else (base,))]
+    """A base class without an entry on the page is the library's own affair: show what it is itself based on."""
+    while any(map(_is_without_entry, bases)):
+        bases[:] = [above for base in bases for above in (base.__bases__ if _is_without_entry(base) else (base,))]
+
+
+def _is_without_entry(base: type) -> bool:
+    package = base.__module__.partition(".")[0]
+    return package in PACKAGES and base.__name__ not in importlib.import_module(package).__all__
 
 
 def keep_colons(app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
@@ -134,7 +139,7 @@ def resolve_public_name(
         return content
     domain = env.get_domain("py")
     parts = target.split(".")
-    for home in ("lvmlib", *(f"lvmlib.{name}" for name in SUBPACKAGES)):
+    for home in PACKAGES:
         for start in range(len(parts)):
             found = domain.resolve_xref(
                 env, node["refdoc"], app.builder, "obj", ".".join((home, *parts[start:])), node, content
