@@ -392,8 +392,13 @@ def tests(arguments: argparse.Namespace, limit: float) -> dict[str, Any]:
             process.wait(timeout=limit)
             end = "finished"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
             end = f"stopped after {limit:.0f} s"
+            # Interrupted, pytest still says what failed so far, and why.
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     lines = log.read_text().splitlines()
     passed = sum(" PASSED" in line for line in lines)
     result = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def sum_of_coins(logits: Tensor, value: Tensor, num_dims: int) -> Tensor:
 if HAS_TRITON:
 
     @triton.jit  # type: ignore[untyped-decorator]
-    def _sum_row(logits: Any, value: Any, result: Any, width: Any, rows_of_value: Any, BLOCK: tl.constexpr) -> None:
+    def _sum_row(logits, value, result, width, rows_of_value, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
         row = tl.program_id(0).to(tl.int64)
         columns = tl.arange(0, BLOCK)
         inside = columns < width

@@ -65,7 +65,7 @@ def test_a_checkpoint_is_tensors_and_json(tmp_path):
         names = set(file.keys())
         rest = json.loads(file.metadata()["lvmlib"])
         assert len(rest["checksum"]) == 64
-        assert torch.equal(file.get_tensor("model.encoder.encoder.0.weight"), vae.encoder.encoder[0].weight)
+        assert torch.equal(file.get_tensor("model.encoder.encoder.0.weight"), vae.encoder.encoder[0].weight.cpu())
     assert {"random.cpu", "optimizer.0.exp_avg", "optimizer.0.step"} <= names
     assert (rest["format"], rest["epoch"], rest["step"]) == (2, 2, 4)
     assert len(rest["history"]["validation"]) == 2

@@ -35,7 +35,7 @@ def test_certain_coins_and_numbers_that_are_none():
     logits = torch.tensor([[torch.inf, -torch.inf], [torch.inf, 1.0], [torch.nan, 1.0]])
     found = sum_of_coins(logits, torch.tensor([1.0, 0.0]), 1)
     assert found[0] == 0
-    assert found[1] == pytest.approx(-1.3132616)
+    assert found[1].item() == pytest.approx(-1.3132616)
     assert found[2].isnan()
     assert sum_of_coins(logits[:1], torch.tensor([0.0, 0.0]), 1) == -torch.inf
 
