@@ -277,6 +277,8 @@ class Plan:
         for name in names_in(own):
             if name.base == base and len(name.index) == 1 and not name.mark:
                 part = name.index[0]
+                if isinstance(part, Span) and self.is_empty(part, env):
+                    continue
                 ends = (
                     (part.first, part.last)
                     if isinstance(part, Span)
@@ -287,6 +289,11 @@ class Plan:
                 found |= {self.index(end, env) for end in ends if not end.letter or end.letter in env.indices}
         for below in node.parts:
             self.occurrences(below, base, env, found)
+
+    def is_empty(self, part: Span, env: Environment) -> bool:
+        """Whether a range ends before it begins."""
+        known = all(not end.letter or end.letter in env.indices for end in (part.first, part.last))
+        return known and self.index(part.last, env) < self.index(part.first, env)
 
     def unrolled(self, node: Node, env: Environment) -> list[Environment]:
         """The environments of the terms of a sum or product over an index."""
@@ -607,7 +614,7 @@ class Plan:
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
         return tuple(
-            several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base][:1]
+            several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
         )
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
@@ -774,7 +781,7 @@ def _covariance(plan: Plan, node: Node, env: Environment) -> int:
 
 def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Node) -> int:
     """E[ab] - E[a] E[b]."""
-    atoms, weight = plan.measure(node, env, first)
+    atoms, weight = plan.measure(node, env, Node("sum", (first, second)))
     a, b = plan.compile(first, env), plan.compile(second, env)
     means = plan.product(plan.average(atoms, weight, a), plan.average(atoms, weight, b))
     return plan.total(plan.average(atoms, weight, plan.product(a, b)), plan.negative(means))

@@ -416,6 +416,13 @@ class World:
                     for k, w in enumerate(weights.cells)
                 ],
             )
+        total = self.reduced(
+            self.moved(weights, label, axes, [s for s in seeds if s[0] not in children]), children, sum
+        )
+        return self.over(self.moved(weights, label, axes, seeds), total)
+
+    def moved(self, weights: Tensor, label: str, axes: tuple[str, ...], seeds: Sequence[tuple[str, int]]) -> Tensor:
+        """Weights that move with parameters and with the values of variables."""
         for axis, level in seeds:
             if axis in axes:
                 steps = self.draw(f"{label} along {axis}", axes, lambda s: s.uniform(-1.0, 1.0))
@@ -423,8 +430,7 @@ class World:
                     axes,
                     [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)],
                 )
-        total = self.reduced(weights, children, sum)
-        return self.over(weights, total)
+        return weights
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
         """Weights next to those of another density: its conditional given the rest, and in every fourth model its
@@ -468,10 +474,17 @@ class World:
     ) -> Tensor:
         """Probabilities of some roles given others."""
         kept = {*left, *right}
-        joint = self.joint(name, seeds)
         law = self.laws[name]
-        cut = self.reduced(joint, [r for r in law.roles if r not in kept], sum)
-        return self.over(cut, self.reduced(cut, left, sum)) if right else cut
+        known = {*law.parameters, *kept}
+        cut = self.summed(name, kept, tuple(seed for seed in seeds if seed[0] in known))
+        if not right:
+            return cut
+        behind = tuple(seed for seed in seeds if seed[0] in known and seed[0] not in left)
+        return self.over(cut, self.summed(name, set(right), behind))
+
+    def summed(self, name: str, kept: set[str], seeds: tuple[tuple[str, int], ...]) -> Tensor:
+        """The joint summed over all other roles; what is summed over does not move."""
+        return self.reduced(self.joint(name, seeds), [r for r in self.laws[name].roles if r not in kept], sum)
 
     def table(self, data: tuple[Any, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """The density of some atoms given others."""
@@ -480,7 +493,7 @@ class World:
         noise = self.assumptions.get("posterior_of_noise", {}).get(name)
         if noise is not None and {self.role(a) for a in left} == {noise[1]}:
             own = self.marginal(noise[0], (noise[2],), (), ())
-            return Tensor(tuple(left), own.cells)
+            return Tensor(tuple(left[0] if axis == noise[2] else axis for axis in own.axes), own.cells)
         both = set(left) & set(right)
         left = tuple(atom for atom in left if atom not in both)
         if not left:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, cast
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
-from proofreader.classify import has_any, is_functional_equation, is_stationarity
+from proofreader.classify import has_any, is_comparison_of_values, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -511,9 +511,13 @@ class Judge:
             if self.attempts > MAX_ATTEMPTS:
                 return None
             assumed = _with(attempt, assumption)
-            if self.holds(assumed) and not self.trivial(attempt, assumed):
+            if self.holds(assumed, worlds=self.alike()) and not self.trivial(attempt, assumed):
                 return assumed
         return None
+
+    def alike(self) -> tuple[int, ...]:
+        """The kinds of worlds with the sizes of the first: an assumption speaks of the variables that there are in it."""
+        return tuple(at for at, (_, sizes) in enumerate(self.settings) if sizes == self.settings[0][1])
 
     def trivial(self, attempt: Attempt, assumed: Attempt) -> bool:
         """Whether an assumption makes a side constant that says something without it."""
@@ -535,6 +539,8 @@ class Judge:
             return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
+        if is_comparison_of_values(base.left, base.right, base.relation):
+            return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined:
             return Finding(
@@ -543,6 +549,8 @@ class Judge:
                 undefined=undefined,
                 notes=notes,
             )
+        if self.by_parts(plan, left, right):
+            return Finding("unreadable", reason="it integrates by parts, which needs densities on a line", notes=notes)
         if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
             return Finding(
                 "unreadable",
@@ -550,6 +558,12 @@ class Judge:
                 notes=notes,
             )
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))
+
+    def by_parts(self, plan: Plan, left: int, right: int) -> bool:
+        """Whether a derivative with respect to a variable stands under an integral over it."""
+        steps = [plan.steps[at] for at in plan.reached(left) | plan.reached(right)]
+        bound = {atom for step in steps if step.kind == "integral" for atom in step.data}
+        return any(step.kind == "gradient" and bound & set(step.data) for step in steps)
 
     def is_condition_on_q(self, base: Attempt) -> bool:
         """Whether a line says that the divergence of a q from something is zero."""

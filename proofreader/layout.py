@@ -273,6 +273,8 @@ class _Reader:
 
     def words(self, owner: Token) -> tuple[str, int]:
         """The contents of a group as plain text."""
+        if not self.peek():
+            return "", owner.end
         if self.peek() != "{":
             self.at += 1
             return self.tokens[self.at - 1].text if self.at <= len(self.tokens) else "", owner.end
