@@ -131,12 +131,11 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     return bool(calls[0] & calls[1]) and inner and not laws
 
 
-def is_comparison_of_values(left: Node, right: Node, relation: str) -> bool:
-    """Whether an inequality compares the same thing at two values of a parameter, and so speaks of their choice."""
-    if relation not in (">=", "<=", ">", "<"):
-        return False
+def compared_values(left: Node, right: Node, relation: str) -> str:
+    """The letter of a parameter if an inequality compares the same thing at two values of it; else empty."""
     ours, theirs = dict.fromkeys(names_in(left)), dict.fromkeys(names_in(right))
     only, others = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
-    if len(only) != 1 or len(others) != 1 or only[0].base != others[0].base:
-        return False
-    return renamed(left, {only[0]: others[0]}) == right
+    one_each = len(only) == 1 and len(others) == 1 and only[0].base == others[0].base
+    if relation not in (">=", "<=", ">", "<") or not one_each or renamed(left, {only[0]: others[0]}) != right:
+        return ""
+    return only[0].base

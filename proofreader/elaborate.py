@@ -613,9 +613,7 @@ class Plan:
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
-        return tuple(
-            several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
-        )
+        return tuple(several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base])
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""

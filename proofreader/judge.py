@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, cast
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
-from proofreader.classify import has_any, is_comparison_of_values, is_functional_equation, is_stationarity
+from proofreader.classify import compared_values, has_any, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -246,11 +246,12 @@ class Judge:
         return 1e-6 if letters else 1e-9
 
     def holds(self, attempt: Attempt, *, worlds: Sequence[int] = (0, 1, 2, 3)) -> bool:
-        """Whether an attempt holds in all kinds of worlds; an attempt that has no meaning does not."""
+        """Whether an attempt holds in all kinds of worlds; an attempt that has no meaning, or an assumption that
+        does not fit the variables of the line, does not."""
         self.attempts += 1
         try:
             return all(self.holds_in(attempt, at) for at in worlds)
-        except DerivationSyntaxError:
+        except (DerivationSyntaxError, IndexError, ValueError):
             return False
 
     # Readings
@@ -539,7 +540,10 @@ class Judge:
             return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
-        if is_comparison_of_values(base.left, base.right, base.relation):
+        parameters = {p for law in plan.laws.values() for p in law.parameters} | (
+            self.names.variables - self.names.lefts
+        )
+        if compared_values(base.left, base.right, base.relation) in parameters:
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined:
