@@ -517,7 +517,7 @@ class Judge:
         return None
 
     def alike(self) -> tuple[int, ...]:
-        """The kinds of worlds with the sizes of the first: an assumption speaks of the variables that there are in it."""
+        """The kinds of worlds with the sizes of the first, of whose variables an assumption speaks."""
         return tuple(at for at, (_, sizes) in enumerate(self.settings) if sizes == self.settings[0][1])
 
     def trivial(self, attempt: Attempt, assumed: Attempt) -> bool:
