@@ -59,7 +59,8 @@ def with_batch_shape(distribution: Distribution, batch_shape: torch.Size) -> Dis
     count = batch_shape.numel()
     # Tensors shared by the whole batch, as a temperature, have no dimension for it.
     laid_out = map_tensors(
-        distribution, lambda part: part.unflatten(0, batch_shape) if part.ndim and len(part) == count else part
+        distribution,
+        lambda part: part.reshape(batch_shape + part.shape[1:]) if part.ndim and len(part) == count else part,
     )
     for part in _distributions(laid_out, {}):
         if part.batch_shape[:1] == (count,):

@@ -17,7 +17,15 @@ from lvmlib._distribution_parts import tensors_in
 from lvmlib._random import derived_seed, forked, seeded_generator
 from lvmlib.density import log_density, sum_last, support_of, without_independent
 
-__all__ = ["check_draws", "device_of_draws", "draw", "draw_weighed", "noise_is_exact", "rounded_together"]
+__all__ = [
+    "check_draws",
+    "device_of_draws",
+    "draw",
+    "draw_seeded",
+    "draw_weighed",
+    "noise_is_exact",
+    "rounded_together",
+]
 
 # torch draws from one global generator; a block that needs it must not be disturbed by another thread's.
 _GLOBAL_GENERATOR = threading.Lock()
@@ -46,6 +54,7 @@ def draw_weighed(
     *,
     seed: tuple[object, ...] | None = None,
     by_noise: bool = True,
+    weighed: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Draws, as :func:`draw` makes them, and their log-density, shape ``(K, *batch)``.
 
@@ -55,21 +64,37 @@ def draw_weighed(
         distribution: Any Distribution.
         num_samples: K.
         seed: What the draws depend on, as parts for :func:`derived_seed`; ``None`` draws from the global generator.
+        weighed: False where the density is not asked for; zeros stand in its place.
         by_noise: False where :func:`noise_is_exact` is not, so that all densities are read at the rounded draw.
     """
+    if not weighed:
+        nothing = torch.zeros((), device=device_of_draws(distribution)).expand(num_samples, *distribution.batch_shape)
+        return draw_seeded(distribution, num_samples, seed), nothing
     normal = _noise_formula(distribution) if by_noise else None
     if normal is not None:
         like, shape, made = normal
-        if seed is None:
-            return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device))
-        generator = seeded_generator(like.device, *seed)
-        return made(torch.randn((num_samples, *shape), dtype=like.dtype, device=like.device, generator=generator))
-    if seed is None:
-        z = draw(distribution, num_samples)
-    else:
-        with _GLOBAL_GENERATOR, forked(derived_seed(*seed), device_of_draws(distribution)):
-            z = draw(distribution, num_samples)
+        return made(_noise(like, torch.Size((num_samples, *shape)), seed))
+    z = draw_seeded(distribution, num_samples, seed)
     return z, log_density(distribution, z)
+
+
+def _noise(like: Tensor, shape: torch.Size, seed: tuple[object, ...] | None) -> Tensor:
+    if seed is None:
+        return torch.randn(shape, dtype=like.dtype, device=like.device)
+    return torch.randn(shape, dtype=like.dtype, device=like.device, generator=seeded_generator(like.device, *seed))
+
+
+def draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object, ...] | None) -> Tensor:
+    """As :func:`draw`, from a stream of its own that depends on ``seed`` alone, whatever other threads draw."""
+    base, _ = without_independent(distribution)
+    if isinstance(distribution, DiagonalNormal) or type(base) is Normal:
+        normal: Any = distribution if isinstance(distribution, DiagonalNormal) else base
+        noise = _noise(normal.loc, torch.Size((num_samples, *normal.loc.shape)), seed)
+        return torch.addcmul(normal.loc, noise, normal.scale)
+    if seed is None:
+        return draw(distribution, num_samples)
+    with _GLOBAL_GENERATOR, forked(derived_seed(*seed), device_of_draws(distribution)):
+        return draw(distribution, num_samples)
 
 
 def check_draws(distribution: Distribution, z: Tensor) -> None:
@@ -93,10 +118,10 @@ def rounded_together(distribution: Distribution) -> Tensor:
     """
     absent = torch.zeros(distribution.batch_shape, dtype=torch.bool, device=device_of_draws(distribution))
     base, _ = without_independent(distribution)
-    if support_of(distribution).is_discrete or type(base) in (Beta, Dirichlet, Gamma):
+    if support_of(distribution).is_discrete or isinstance(base, Beta | Dirichlet | Gamma):
         return absent
-    with torch.no_grad(), forked(derived_seed("rounded_together"), absent.device):
-        z = distribution.sample(torch.Size((64,)))
+    with torch.no_grad():
+        z = draw_seeded(distribution, 64, ("rounded_together",))
     share = (z[1:] == z[:-1]).double().mean(0) > 0.05
     return share.flatten(absent.ndim).any(-1) if distribution.event_shape else share
 

@@ -23,6 +23,8 @@ Chunks: TypeAlias = list[tuple[Tensor, Tensor]]
 # It fixes the order of the draws, so it depends on shapes and on the kind of device alone.
 _NUMBERS_PER_BLOCK = {"cpu": 2**20}
 _NUMBERS_PER_BLOCK_ELSEWHERE = 2**26
+# Just below the largest block that glibc can be made to keep, 32 MiB.
+_LARGEST_KEPT = 2**25 - 2**16
 
 
 def stream_weights(
@@ -60,6 +62,8 @@ def stream_weights(
             parts = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
             return [(part, problem.weigh(part, log_p)) for part, log_p in parts]
 
+    if problem.x.device.type == "cpu":
+        _keep_freed_memory()
     with torch.no_grad(), problem.mode():
         for chunks in _in_threads(block, range(first, last), problem.x.device):
             yield from chunks
@@ -79,6 +83,16 @@ def block_length(problem: Problem) -> int:
     """How many draws one block holds, for every x."""
     numbers_of_z = problem.q.batch_shape.numel() * problem.q.event_shape.numel()
     return chunk_length(problem.x.numel() + numbers_of_z, problem.x.device)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed blocks of the size of a chunk, rather than fetch them anew for every operation.
+
+    glibc hands a block back to the system until one of its size has been freed before (``mallopt``, M_MMAP_THRESHOLD),
+    and the page faults of fetching it again take longer than the arithmetic. This block is never touched, so it takes
+    no memory; freeing it is all that counts. Other C libraries do not mind.
+    """
+    torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")
 
 
 def _in_threads(work: Callable[[int], Chunks], blocks: range, device: torch.device) -> Iterator[Chunks]:

@@ -10,14 +10,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lvmlib._checks import check_sample_count, describe
+from lvmlib._described import FEWEST_TO_JUDGE, described
 from lvmlib._pareto import Tail, check_log_weights, tail_length
 from lvmlib._types import Bool, Float
 
-__all__ = ["WeightSummary", "described"]
-
-
-# With fewer weights the tail has fewer than the five that a fit needs.
-_FEWEST_TO_JUDGE = 25
+__all__ = ["WeightSummary"]
 
 
 class WeightSummary:
@@ -220,11 +217,12 @@ class WeightSummary:
     def believable(self) -> Bool[Tensor, "*batch"]:
         """Whether nothing that was looked for speaks against the estimate: :attr:`pareto_k` is below its threshold.
 
-        Equal weights, for which no tail can be fitted, count as believable; others do from 25 weights on, as when z takes few values.
+        Equal weights, for which no tail can be fitted, count as believable; others do from 25 weights on, as when z
+        takes few values.
         """
         k = self.pareto_k
         equal = self._relative_variance() < 1e-6
-        return (k < self.pareto_k_threshold) | (k.isnan() & (equal | (self._num_samples >= _FEWEST_TO_JUDGE)))
+        return (k < self.pareto_k_threshold) | (k.isnan() & (equal | (self._num_samples >= FEWEST_TO_JUDGE)))
 
     @property
     def smoothed_log_evidence(self) -> Float[Tensor, "*batch"]:
@@ -324,34 +322,6 @@ class WeightSummary:
 
     def _out(self, value: Tensor) -> Tensor:
         return value.to(self._dtype)
-
-
-def described(summary: WeightSummary) -> str:
-    """The numbers of an estimate, in one line, and when not to believe them."""
-    batch, believable = summary.log_evidence.shape, summary.believable
-    numbers = (
-        ("log_evidence", summary.log_evidence, ".4f", "mean"),
-        ("std_error", summary.std_error, ".2g", "largest"),
-        ("ess", summary.ess, ".1f", "smallest"),
-        ("pareto_k", summary.pareto_k, ".2f", "largest"),
-    )
-    parts = [f"batch_shape={tuple(batch)}"] if batch else []
-    for name, value, form, which in numbers:
-        if not batch:
-            parts.append(f"{name}={value.item():{form}}")
-        elif value.numel():
-            known = value[~value.isnan()] if which != "mean" else value
-            shown = (
-                getattr(known, {"mean": "mean", "largest": "amax", "smallest": "amin"}[which])() if len(known) else None
-            )
-            parts.append(f"{which} {name}={math.nan if shown is None else shown.item():{form}}")
-    parts.append(f"num_samples={summary.num_samples}")
-    if not believable.all():
-        who = "do not believe it" if not batch else f"do not believe {int((~believable).sum())} of {believable.numel()}"
-        few = summary.num_samples < _FEWEST_TO_JUDGE
-        why = "too few weights to judge by" if few else f"pareto_k is not below {summary.pareto_k_threshold:.2f}"
-        parts.append(f"{who}: {why}")
-    return ", ".join(parts)
 
 
 class _Moments(NamedTuple):

@@ -76,14 +76,13 @@ def log_density(distribution: Distribution, value: Tensor) -> Tensor:
         >>> from torch.distributions import Categorical
         >>> log_density(Categorical(torch.tensor([1.0, 0.0])), torch.tensor([0, 1]))
         tensor([0., -inf])
-
-    References:
-        Loader (2000), *Fast and accurate computation of binomial probabilities*, for what is lost in such differences.
     """
     base, num_dims = without_independent(distribution)
     if num_dims and type(base) is Bernoulli and "probs" not in base.__dict__:
         inside = ((value == 0) | (value == 1)).flatten(-num_dims).all(-1)
         return torch.where(inside, bernoulli_log_density(base.logits, value, num_dims), -torch.inf)
+    if num_dims and type(base) is Normal and "log_prob" not in base.__dict__ and not torch.is_grad_enabled():
+        return _sum_of_normals(base, value, num_dims)
     formula = _as_torch_has_it if "log_prob" in base.__dict__ else _FORMULAS.get(type(base), _as_torch_has_it)
     return sum_last(formula(base, value), num_dims)
 
@@ -107,11 +106,8 @@ def is_real(support: constraints.Constraint) -> bool:
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
     """``value`` with each point outside the support replaced by one inside, and which points were inside.
 
-    A density is zero outside its support, but its formula there may be NaN. Evaluating the formula at a
-    harmless point and masking the result keeps both the value and its gradient finite.
-
-    Returns:
-        The safe values, shape ``(*sample, *batch, *event)``, and a boolean mask without the event dimensions.
+    The formula of a density may be NaN outside; evaluated at a harmless point and masked, it and its gradient are
+    finite. The mask has no event dimensions.
     """
     support = support_of(distribution)
     if is_real(support):
@@ -200,11 +196,6 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tenso
     .. math:: \sum_m \log \operatorname{sigmoid}\big((2 x_m - 1)\, l_m\big) = \sum_m x_m l_m - \log(1 + e^{l_m})
 
     On a CPU, and without a gradient to keep, the logarithms of :math:`1 + e^{-|l|}` are taken of products of sixteen.
-
-    Args:
-        logits: Shape ``(*sample, *batch, *event)``.
-        value: Zeros and ones, which broadcast with ``logits``; nothing is checked.
-        num_dims: How many dimensions the event has.
     """
     if (
         logits.device.type == "cpu"
@@ -221,7 +212,6 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tenso
 
 def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
     positive = logits.clamp(min=0.0)
-    # x l - relu(l) is zero wherever a large logit agrees with x, so that nothing cancels there.
     factors = torch.sub(logits, positive, alpha=2).exp_().add_(1.0)
     width = factors.shape[-1]
     for _ in range(4):
@@ -232,7 +222,8 @@ def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
         if width % 2:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
-    return torch.linalg.vecdot(logits, value.expand_as(logits)) - positive.sum(-1) - factors[..., :width].log_().sum(-1)
+    # relu(l) - x l is zero wherever a large logit agrees with x, so that nothing cancels there.
+    return -positive.addcmul_(logits, value, value=-1).sum(-1) - factors[..., :width].log_().sum(-1)
 
 
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.
@@ -249,6 +240,17 @@ def _as_torch_has_it(distribution: Distribution, value: Tensor) -> Tensor:
 def _normal(distribution: Any, value: Tensor) -> Tensor:
     distance = (value - distribution.loc) / distribution.scale
     return -0.5 * (distance.square() + _LOG_TWO_PI) - distribution.scale.log()
+
+
+def _sum_of_normals(distribution: Any, value: Tensor, num_dims: int) -> Tensor:
+    # A scale shared by many coordinates is one number seen many times: its logarithm is taken once.
+    scale = distribution.scale
+    for dim in range(scale.ndim):
+        scale = scale.narrow(dim, 0, 1) if scale.stride(dim) == 0 and scale.shape[dim] > 1 else scale
+    distance = ((value - distribution.loc) / scale).flatten(-num_dims)
+    log_scale = sum_last(scale.log().expand(distribution.loc.shape), num_dims)
+    square = torch.linalg.vector_norm(distance, dim=-1).square()
+    return -0.5 * (square + _LOG_TWO_PI * distance.shape[-1]) - log_scale
 
 
 def _uniform(distribution: Any, value: Tensor) -> Tensor:

@@ -2,18 +2,26 @@ r"""Expectation maximisation: coordinate ascent on the ELBO, in q and in the mod
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
+from lvmlib._blocks import map_rows
 from lvmlib._checks import check_sample_count, check_shape, describe
 from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._types import Float
 from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
+from lvmlib.exact.base import check_finite
 
 __all__ = ["EMResult", "expectation_maximization", "m_step"]
+
+_ROWS_PER_BLOCK = 8192
 
 Maximizable: TypeAlias = GaussianMixture | BernoulliMixture | LinearGaussian
 
@@ -49,7 +57,8 @@ def expectation_maximization(
         \text{M-step:}\quad \theta \leftarrow \arg\max_\theta \sum_n \E_{q_n(z)}[\log p_\theta(x_n, z)]
 
     The E-step closes the gap between the ELBO and the log-evidence, the M-step lifts the ELBO; so neither ever
-    falls. The optimum is a local one and depends on the model that it starts from.
+    falls. The optimum is a local one and depends on the model that it starts from. The arithmetic is done in float64,
+    whatever the dtype of the model and the data.
 
     Args:
         model: Where to start: a :class:`GaussianMixture`, a :class:`BernoulliMixture`, or a
@@ -66,7 +75,7 @@ def expectation_maximization(
 
     Raises:
         TypeError: If the model is none of the three.
-        ValueError: If a shape does not fit, or a component shrinks onto too few points.
+        ValueError: If a shape does not fit, x has no row, or a component shrinks onto too few points.
 
     Example:
         >>> from lvmlib import BernoulliMixture, data
@@ -83,7 +92,9 @@ def expectation_maximization(
     check_sample_count("max_iterations", max_iterations)
     _check_model(model)
     _check_data(model, x)
+    dtype = x.dtype
     with torch.no_grad():
+        model, x = copy.deepcopy(model).double(), x.double()
         q = model.posterior(x)
         elbo = [_mean_elbo(model, q, x)]
         converged = False
@@ -93,7 +104,7 @@ def expectation_maximization(
             model, q = better, better.posterior(x)
             elbo += [lifted, _mean_elbo(model, q, x)]
             converged = bool(elbo[-1] - elbo[-3] <= tolerance)
-    return EMResult(model, torch.stack(elbo), converged)
+        return EMResult(_in_dtype(model, dtype, regularization), torch.stack(elbo).to(dtype), converged)
 
 
 def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: float = 0.0) -> Maximizable:
@@ -110,14 +121,14 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
         regularization: For a :class:`GaussianMixture`, added to the diagonal of every covariance, as
             scikit-learn's ``reg_covar`` is; a covariance that would fit worse for it than the one before is not
             taken. For a :class:`LinearGaussian`, the smallest noise variance allowed; for a
-            :class:`BernoulliMixture`, the smallest probability of a one and of a zero.
+            :class:`BernoulliMixture`, the smallest probability of a one and of a zero, below 0.5.
 
     Returns:
-        A new model of the same class.
+        A new model of the same class and dtype; the arithmetic is done in float64.
 
     Raises:
         TypeError: If the model or q is not of such a family.
-        ValueError: If a shape does not fit, or a covariance becomes singular.
+        ValueError: If a shape does not fit, x has no row, or a covariance or a noise variance becomes singular.
 
     Example:
         >>> from lvmlib import LinearGaussian, data
@@ -132,8 +143,10 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
     """
     _check_model(model)
     _check_data(model, x)
-    if not 0 <= regularization < 0.5:
-        raise ValueError(f"regularization is {regularization}: expected a number from 0 to 0.5; try 1e-3.")
+    bounds_probabilities = isinstance(model, BernoulliMixture)
+    if not 0 <= regularization < (0.5 if bounds_probabilities else math.inf):
+        wanted = "a number from 0 to below 0.5" if bounds_probabilities else "a finite number of at least 0"
+        raise ValueError(f"regularization is {regularization}: expected {wanted}; try 1e-3.")
     if tuple(q.batch_shape) != (len(x),):
         raise ValueError(
             f"q is {describe(q)} for {len(x)} observations: expected batch shape ({len(x)},), one q for each; "
@@ -141,10 +154,12 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
         )
     with torch.no_grad():
         if isinstance(model, GaussianMixture):
-            return _gaussian_mixture(model, q, x, regularization)
-        if isinstance(model, BernoulliMixture):
-            return _bernoulli_mixture(model, q, x, regularization)
-        return _linear_gaussian(model, q, x, regularization)
+            better: Maximizable = _gaussian_mixture(model, q, x.double(), regularization)
+        elif isinstance(model, BernoulliMixture):
+            better = _bernoulli_mixture(model, q, x.double(), regularization)
+        else:
+            better = _linear_gaussian(model, q, x.double(), regularization)
+        return _in_dtype(better, x.dtype, regularization)
 
 
 def _gaussian_mixture(model: GaussianMixture, q: Distribution, x: Tensor, regularization: float) -> GaussianMixture:
@@ -152,32 +167,27 @@ def _gaussian_mixture(model: GaussianMixture, q: Distribution, x: Tensor, regula
     means = torch.where(some[:, None], (responsibilities.T @ x) / counts[:, None], model.means)
     identity = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     covariances = []
-    for c, before in enumerate(model.covariances):
-        centred = x - means[c]
-        scatter = (responsibilities[:, c, None] * centred).T @ centred / counts[c]
+    for c, before in enumerate(model.covariances.double()):
+        scatter = _scatter(x, means[c], responsibilities[:, c]) / counts[c]
         after = scatter + regularization * identity
-        keep = not some[c] or (regularization > 0 and _fit(before, scatter) > _fit(after, scatter))
+        keep = not some[c] or (regularization > 0 and _mean_fit(before, scatter) > _mean_fit(after, scatter))
         covariances.append(before if keep else after)
-    try:
-        return GaussianMixture(responsibilities.mean(0), means, torch.stack(covariances))
-    except ValueError as error:
-        raise ValueError(
-            f"regularization is {regularization} and a component has shrunk onto too few points ({error}): expected "
-            f"covariances that stay positive definite; raise regularization, for instance to "
-            f"{max(1e-3, 10 * regularization):g}."
-        ) from error
+    shares = responsibilities.mean(0)
+    with _shrinking_is_explained(regularization):
+        return GaussianMixture(shares / shares.sum(), means, torch.stack(covariances))
 
 
 def _bernoulli_mixture(model: BernoulliMixture, q: Distribution, x: Tensor, regularization: float) -> BernoulliMixture:
     responsibilities, counts, some = _responsibilities(q)
     probs = responsibilities.T @ x / counts[:, None]
     # Rounded to nought or one, a coin would make an observation impossible that has a small share in it.
-    small = torch.finfo(x.dtype)
+    small = torch.finfo(model.probs.dtype)
     shares = (responsibilities > 0).to(x)
     probs = torch.where(shares.T @ x > 0, probs.clamp(min=small.tiny), 0.0)
     probs = torch.where(shares.T @ (1 - x) > 0, probs.clamp(max=1 - small.eps), 1.0)
     probs = torch.where(some[:, None], probs, model.probs).clamp(regularization, 1 - regularization)
-    return BernoulliMixture(responsibilities.mean(0), probs)
+    weights = responsibilities.mean(0)
+    return BernoulliMixture(weights / weights.sum(), probs)
 
 
 def _linear_gaussian(model: LinearGaussian, q: Distribution, x: Tensor, regularization: float) -> LinearGaussian:
@@ -186,32 +196,74 @@ def _linear_gaussian(model: LinearGaussian, q: Distribution, x: Tensor, regulari
         raise TypeError(
             f"q is {describe(q)}: expected a Gaussian for the M-step of a LinearGaussian; use its posterior."
         )
-    mean, covariance = gaussian.mean, gaussian.covariance_matrix.mean(0)
+    mean, covariance = gaussian.mean.double(), gaussian.covariance_matrix.double().mean(0)
     # The regression of x on z and a constant, with z known up to its covariance.
     inputs = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
     moments = inputs.T @ inputs / len(x)
     moments[:-1, :-1] += covariance
-    coefficients = torch.linalg.solve(moments, inputs.T @ x / len(x)).T
+    centre = x.mean(0)
+    centred = map_rows(lambda rows: rows - centre, x, numbers_per_row=x.shape[1])
+    coefficients = torch.linalg.solve(moments, inputs.T @ centred / len(x)).T
     weight, bias = coefficients[:, :-1], coefficients[:, -1]
-    misfit = (x - inputs @ coefficients.T).square().mean(0) + ((weight @ covariance) * weight).sum(-1)
+    misfit = (centred - inputs @ coefficients.T).square().mean(0) + ((weight @ covariance) * weight).sum(-1)
     noise_variance = (misfit if model.noise_variance.ndim else misfit.mean()).clamp(min=regularization)
-    return LinearGaussian(weight, bias, noise_variance)
+    with _shrinking_is_explained(regularization):
+        return LinearGaussian(weight, bias + centre, noise_variance)
 
 
-def _fit(covariance: Float[Tensor, "M M"], scatter: Float[Tensor, "M M"]) -> float:
-    """The mean log-density of points with this scatter around the mean, up to a constant, in nats."""
-    factor = torch.linalg.cholesky(covariance)
+def _scatter(x: Float[Tensor, "N M"], mean: Float[Tensor, M], shares: Float[Tensor, N]) -> Float[Tensor, "M M"]:
+    """The sum of squares around a mean, each row with its share; symmetric to the last digit, block by block."""
+    total = x.new_zeros(x.shape[1], x.shape[1])
+    for rows, share in zip(x.split(_ROWS_PER_BLOCK), shares.split(_ROWS_PER_BLOCK), strict=True):
+        centred = (rows - mean) * share.sqrt()[:, None]
+        total += centred.T @ centred
+    return (total + total.T) / 2
+
+
+def _mean_fit(covariance: Float[Tensor, "M M"], scatter: Float[Tensor, "M M"]) -> float:
+    """The mean log-density of points with this scatter around the mean, up to a constant, in nats; ``-inf`` where the
+    covariance is singular."""
+    factor, info = torch.linalg.cholesky_ex(covariance)
+    if info.any():
+        return -math.inf
     log_det = 2 * factor.diagonal().log().sum()
     return -0.5 * (log_det + torch.cholesky_solve(scatter, factor).trace()).item()
+
+
+def _in_dtype(model: Maximizable, dtype: torch.dtype, regularization: float) -> Maximizable:
+    """The model in another dtype, made and checked anew: a covariance may be singular in float32 alone."""
+    if isinstance(model, GaussianMixture):
+        with _shrinking_is_explained(regularization):
+            return GaussianMixture(model.weights.to(dtype), model.means.to(dtype), model.covariances.to(dtype))
+    if isinstance(model, BernoulliMixture):
+        # Of a coin that may fall either way, neither side rounds to impossible.
+        inner = model.probs.clamp(torch.finfo(dtype).tiny, 1 - torch.finfo(dtype).eps)
+        probs = torch.where((model.probs > 0) & (model.probs < 1), inner, model.probs)
+        return BernoulliMixture(model.weights.to(dtype), probs.to(dtype))
+    with _shrinking_is_explained(regularization):
+        return LinearGaussian(model.weight.to(dtype), model.bias.to(dtype), model.noise_variance.to(dtype))
+
+
+@contextmanager
+def _shrinking_is_explained(regularization: float) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"regularization is {regularization:g} and a component has shrunk onto too few points, or onto a plane "
+            f"({error}): expected variances that stay positive definite; raise regularization, for instance to "
+            f"{max(1e-3, 10 * regularization):g}, or drop constant columns and outliers."
+        ) from error
 
 
 def _responsibilities(q: Distribution) -> tuple[Tensor, Tensor, Tensor]:
     """The table of q, the observations that each component gets, at least a harmless one, and whether it gets any."""
     if not isinstance(q, Categorical):
         raise TypeError(f"q is {describe(q)}: expected a Categorical for the M-step of a mixture; use its posterior.")
-    counts = q.probs.sum(0)
-    some = counts > torch.finfo(counts.dtype).tiny
-    return q.probs, torch.where(some, counts, 1.0), some
+    responsibilities = q.probs.double()
+    counts = responsibilities.sum(0)
+    some = counts > torch.finfo(q.probs.dtype).tiny
+    return responsibilities, torch.where(some, counts, 1.0), some
 
 
 def _mean_elbo(model: Maximizable, q: Distribution, x: Tensor) -> Tensor:
@@ -228,4 +280,7 @@ def _check_model(model: object) -> None:
 
 def _check_data(model: Maximizable, x: Tensor) -> None:
     model.check_observation(x)
-    check_shape("x", x, ("N", x.shape[-1]))
+    check_shape("x", x, ("N", x.shape[-1] if x.ndim else "M"))
+    if not len(x):
+        raise ValueError("x has 0 rows: expected at least one observation to learn from; check how x was selected.")
+    check_finite("x", x)

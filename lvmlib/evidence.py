@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lvmlib._checks import describe
-from lvmlib._draws import draw
-from lvmlib._random import forked_rng
+from lvmlib._described import described
+from lvmlib._draws import draw_seeded
 from lvmlib._types import Bool, Float
-from lvmlib._weight_summary import WeightSummary, described
+from lvmlib._weight_summary import WeightSummary
 from lvmlib.density import log_density
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
@@ -252,8 +252,9 @@ def check_covers(problem: Problem, num_probes: int = 64) -> None:
         return
     model, x, q = problem.model, problem.x, problem.q
     prior, batch = model.prior, q.batch_shape
-    with torch.no_grad(), problem.mode(), forked_rng(0, x.device):
-        z = prior.enumerate_support() if prior.has_enumerate_support else draw(prior, num_probes)
+    with torch.no_grad(), problem.mode():
+        seed = ("check_covers",)
+        z = prior.enumerate_support() if prior.has_enumerate_support else draw_seeded(prior, num_probes, seed)
         z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape).expand(len(z), *batch, *prior.event_shape)
         missed = log_density(q, z) == -torch.inf
         if missed.any():

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from lvmlib._checks import check_no_nan, check_sample_count, describe
+from lvmlib._described import described
 from lvmlib._random import stream
 from lvmlib._streams import chunk_length, stream_weights
 from lvmlib._types import Float
-from lvmlib._weight_summary import WeightSummary, described
+from lvmlib._weight_summary import WeightSummary
 from lvmlib.evidence import check_covers
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel

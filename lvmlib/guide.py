@@ -103,7 +103,8 @@ class AmortizedGuide(nn.Module):
         if batch is None or len(batch) == 1:
             parameters = self.encoder(x)
         else:
-            parameters = self.encoder(x.reshape(-1, *x.shape[len(batch) :])).unflatten(0, batch)
+            parameters = self.encoder(x.reshape(-1, *x.shape[len(batch) :]))
+            parameters = parameters.reshape(batch + parameters.shape[1:])
         if parameters.shape[-1] % 2:
             raise ValueError(
                 f"encoder(x) has shape {tuple(parameters.shape)}: expected an even last dimension, D means and D "

@@ -266,7 +266,7 @@ class LatentVariableModel(nn.Module):
         """
         layout = self._layout()
         check_variable("x", x, layout.x_event, layout.x_dtype, layout.device, gaps=self._marginalizes)
-        if is_real(layout.x_support) or not _bounds_are_fixed(layout.x_support):
+        if is_real(layout.x_support) or not _bounds_are_fixed(layout.x_support) or not x.numel():
             return x
         support: Any = layout.x_support
         if self._marginalizes:

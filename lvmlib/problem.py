@@ -55,7 +55,7 @@ class Problem:
         self, num_samples: int, *, seed: tuple[object, ...] | None = None
     ) -> tuple[Tensor, Float[Tensor, K * batch]]:
         """Draws from q, shape ``(K, *batch, *z_event)``, and their log-density under q."""
-        return draw_weighed(self.q, num_samples, seed=seed, by_noise=self.by_noise)
+        return draw_weighed(self.q, num_samples, seed=seed, by_noise=self.by_noise, weighed=not self.q_is_prior)
 
     def log_weights(self, num_samples: int) -> Float[Tensor, K * batch]:
         """Log importance weights of draws from q, in nats; see :func:`lvmlib.log_weights`."""

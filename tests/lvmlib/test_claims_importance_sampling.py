@@ -121,5 +121,5 @@ def test_pareto_k_tells_the_two_sides_of_the_threshold_apart(ratio, heavy):
     x = model.sample(1, seed=1)[0][0]
     posterior = model.posterior(x)
     q = MultivariateNormal(posterior.mean, scale_tril=ratio * posterior.scale_tril)
-    k = importance_sampling(model, q, x.expand(20, 1), 20_000, seed=0).pareto_k
+    k = importance_sampling(model, q, x.expand(100, 1), 100_000, seed=0).pareto_k
     assert ((k > 0.5) == heavy).double().mean() > 0.9

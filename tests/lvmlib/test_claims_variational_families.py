@@ -257,7 +257,7 @@ def test_half_an_m_step_is_enough(seed):
 
 @pytest.mark.vouches("thm-em")
 def test_where_the_evidence_stays_the_same_the_posteriors_do():
-    model, x = STARTS["mixture"](1)
+    model, x = STARTS["mixture"](2)
     end = expectation_maximization(model, x, max_iterations=5000, tolerance=0.0).model
     q = end.posterior(x)
     again = m_step(end, q, x)
@@ -267,7 +267,7 @@ def test_where_the_evidence_stays_the_same_the_posteriors_do():
 
 def test_with_another_q_than_the_posterior_the_evidence_may_fall():
     """The hypothesis of the E-step dropped: at the optimum, an M-step for an arbitrary q goes down."""
-    model, x = STARTS["mixture"](1)
+    model, x = STARTS["mixture"](2)
     end = expectation_maximization(model, x, max_iterations=200).model
     arbitrary = Categorical(models.table(len(x), 3, seed=3))
     after = m_step(end, arbitrary, x)

@@ -182,3 +182,124 @@ def test_the_model_that_is_given_is_not_changed():
     before = {name: value.clone() for name, value in start.state_dict().items()}
     expectation_maximization(start, x, max_iterations=2)
     assert all(torch.equal(before[name], value) for name, value in start.state_dict().items())
+
+
+# Data that are valid and awkward, and data that are not.
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_float32_the_elbo_never_falls_either(seed):
+    x = (100 * models.normals(300, 4, seed=seed) + 1000).float()
+    start = GaussianMixture(torch.ones(5) / 5, x[:5].clone(), (1e4 * torch.eye(4)).repeat(5, 1, 1))
+    result = expectation_maximization(start, x, max_iterations=30, tolerance=0.0)
+    assert (result.elbo.diff() >= 0).all()
+    assert result.elbo.dtype == result.model.means.dtype == torch.float32
+
+
+def gaussians(dim, dtype=torch.float64):
+    means = torch.tensor([[0.0], [2.0]], dtype=dtype).expand(2, dim).clone()
+    return GaussianMixture(torch.ones(2, dtype=dtype) / 2, means, torch.eye(dim, dtype=dtype).repeat(2, 1, 1))
+
+
+def awkward(name, dtype):
+    x = models.normals(100, 2, seed=3, dtype=dtype)
+    if name == "a constant column":
+        x[:, 1] = 0.5
+    elif name == "duplicates":
+        x = x[:1].expand(50, 2).clone()
+    elif name == "a single point":
+        x = x[:1]
+    elif name == "an outlier":
+        x[0] = 1e8
+    elif name == "columns of two scales":
+        x = x * torch.tensor([1e6, 0.1], dtype=dtype) + torch.tensor([1e7, -1.0], dtype=dtype)
+    return x
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["a constant column", "duplicates", "a single point", "an outlier"])
+def test_a_component_on_a_plane_is_an_error_or_is_regularised(name, dtype):
+    x, start = awkward(name, dtype), gaussians(2, dtype)
+    if name != "an outlier":
+        with pytest.raises(
+            ValueError, match=r"regularization is 0 .*expected.*raise regularization, for instance to 0\.001"
+        ):
+            expectation_maximization(start, x)
+    for regularization in (1e-3, 10.0, 1e6):
+        result = expectation_maximization(start, x, regularization=regularization)
+        assert result.elbo.isfinite().all()
+        assert (result.elbo.diff() >= -1e-12 * result.elbo.abs().max()).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_columns_of_any_scale_are_fitted(dtype):
+    x = awkward("columns of two scales", dtype)
+    centre = x.mean(0)
+    start = GaussianMixture(
+        torch.ones(1, dtype=dtype), centre[None], torch.diag(torch.tensor([1e12, 1e-2], dtype=dtype))[None]
+    )
+    result = expectation_maximization(start, x)
+    torch.testing.assert_close(
+        result.model.covariances[0], torch.cov(x.double().T, correction=0).to(dtype), rtol=1e-4, atol=0
+    )
+    line = LinearGaussian(torch.ones(2, 1, dtype=dtype), centre, torch.ones(2, dtype=dtype))
+    assert (expectation_maximization(line, x, regularization=1e-3).elbo.diff() >= 0).all()
+
+
+def test_a_component_without_observations_stays_where_it_is():
+    start = GaussianMixture(torch.tensor([0.5, 0.5]), torch.tensor([[0.0], [1e6]]), torch.ones(2, 1, 1))
+    x = models.normals(50, 1, seed=0).float()
+    result = expectation_maximization(start, x)
+    assert result.model.weights.tolist() == [1.0, 0.0]
+    assert result.model.means[1].item() == 1e6
+    assert (result.elbo.diff() >= 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_coins_learn_from_one_observation_and_constant_pixels(count):
+    x = torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0]])[:count]
+    start = BernoulliMixture(torch.ones(2) / 2, torch.tensor([[0.3, 0.4, 0.6], [0.6, 0.5, 0.2]]))
+    result = expectation_maximization(start, x)
+    assert result.elbo.isfinite().all()
+    assert result.model.posterior(x).probs.isfinite().all()
+    assert result.model.log_evidence(x).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        gaussians(3),
+        BernoulliMixture(torch.ones(2).double() / 2, torch.ones(2, 3).double() / 2),
+        ppca_start(torch.zeros(2, 3).double(), 1),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_no_observation_is_an_error(start):
+    none = torch.zeros(0, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"x has 0 rows: expected at least one"):
+        expectation_maximization(start, none)
+    with pytest.raises(ValueError, match=r"x has 0 rows: expected at least one"):
+        m_step(start, start.posterior(none), none)
+
+
+@pytest.mark.parametrize("regularization", [-1.0, math.nan, math.inf])
+def test_a_regularisation_that_is_none_is_an_error(regularization):
+    with pytest.raises(ValueError, match=r"regularization is .*expected a finite number of at least 0"):
+        expectation_maximization(gaussians(2), awkward("", torch.float64), regularization=regularization)
+    coins = BernoulliMixture(torch.ones(1).double(), torch.ones(1, 2).double() / 2)
+    with pytest.raises(ValueError, match=r"regularization is 0\.7.*below 0\.5"):
+        expectation_maximization(coins, torch.ones(3, 2).double(), regularization=0.7)
+
+
+def test_infinity_in_the_data_is_an_error():
+    x = awkward("", torch.float64)
+    x[3, 1] = math.inf
+    with pytest.raises(ValueError, match=r"x is inf at index \(3, 1\)"):
+        expectation_maximization(gaussians(2), x)
+
+
+def test_the_same_model_is_not_changed():
+    x, start = awkward("", torch.float32), gaussians(2, torch.float32)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    expectation_maximization(start, x)
+    assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())

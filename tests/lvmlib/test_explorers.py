@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import random
 import re
 import subprocess
 import sys
+from base64 import b64decode
 
 import pytest
 import torch
 import vl_convert
+from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
 from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
@@ -209,12 +212,20 @@ def test_every_slider_says_what_it_moves_and_every_value_has_a_colour_of_the_pal
 
 
 def test_a_notebook_gets_a_live_picture_a_static_one_and_words_and_no_html(explorer):
-    bundle = explorer._repr_mimebundle_()
-    assert set(bundle) == {MIME_TYPE, "image/svg+xml", "text/plain"}
+    bundle, metadata = explorer._repr_mimebundle_()
+    assert list(bundle) == [MIME_TYPE, "image/svg+xml", "image/png", "text/plain"]
     assert bundle["text/plain"] == f"Explorer({explorer.description!r})"
     assert bundle["image/svg+xml"].startswith("<svg")
     assert f'aria-label="{explorer.description[:20]}' in bundle["image/svg+xml"]
-    assert len(json.dumps(bundle)) < 100_000, "a notebook is committed with it"
+    assert len(json.dumps(bundle)) < 130_000, "a notebook is committed with it"
+    with Image.open(io.BytesIO(b64decode(bundle["image/png"]))) as image:
+        width = metadata["image/png"]["width"]
+        assert f"max-width:{width}" in bundle["image/svg+xml"]
+        assert image.width == pytest.approx(1.5 * width, abs=1)
+        colours = {pixel[:3] for _, pixel in image.convert("RGBA").getcolors(1 << 20)}
+        assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+        assert any(max(colour) < 60 for colour in colours), "words and axes are dark"
+    assert len(bundle["image/png"]) < 30_000
 
 
 def test_the_specification_names_the_vega_lite_of_jupyterlab_and_asks_for_nothing(explorer):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import models
 import pytest
 import torch
 import zuko
 from torch import nn
-from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Uniform
+from torch.distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal, Uniform
 
 from lvmlib import (
     AmortizedGuide,
@@ -274,3 +273,36 @@ def test_the_standard_normal_is_that_of_torch():
         theirs = Independent(Normal(zeros, 1.0), 1).expand(ours.batch_shape)
         torch.testing.assert_close(ours.log_prob(z), theirs.log_prob(z))
         torch.testing.assert_close(kl(ours, theirs), torch.zeros(ours.batch_shape).double())
+
+
+def logistic_regression(num_observed: int = 20_000) -> tuple[LatentVariableModel, torch.Tensor]:
+    """A log-joint of thousands of nats, next to which what is left to gain is small."""
+    w = 3 * models.normals(num_observed, 2, seed=0, dtype=torch.float32)
+    prior = Independent(Normal(torch.zeros(2), 1.0), 1)
+    model = LatentVariableModel(prior, lambda z: Independent(Bernoulli(logits=z @ w.T - 3), 1))
+    probs = (w @ torch.tensor([1.0, -1.0]) - 3).sigmoid()
+    return model, (torch.rand(num_observed) < probs).float()
+
+
+def test_the_laplace_approximation_is_at_the_mode_or_raises_however_large_the_log_joint():
+    model, x = logistic_regression()
+    best, accepted = laplace_approximation(model, x), 0
+    for most in range(1, 12):
+        try:
+            found = laplace_approximation(model, x, max_iterations=most)
+        except ValueError:
+            continue
+        accepted += 1
+        assert ((found.mean - best.mean) / best.stddev).abs().max() < 0.05
+    assert accepted > 2
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_laplace_approximation_needs_no_gradient_mode(mode):
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    expected = laplace_approximation(model, x)
+    with mode():
+        found = laplace_approximation(model, x.clone())
+    torch.testing.assert_close(found.mean, expected.mean)
+    torch.testing.assert_close(found.mean, model.posterior(x).mean)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import subprocess
@@ -60,6 +61,30 @@ def test_lvmlib_imports_with_only_torch_numpy_and_matplotlib():
     run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "EvidenceEstimate" in run.stdout
+
+
+def test_importing_lvmlib_loads_torch_and_numpy_alone_and_the_rest_when_it_is_asked_for():
+    program = """
+        import sys, torch, numpy
+        before = set(sys.modules)
+        import lvmlib
+        heavy = {"matplotlib", "altair", "pandas", "sklearn", "scipy", "IPython", "safetensors", "jaxtyping"} - before
+        loaded = heavy & set(sys.modules) - {"jaxtyping"}
+        assert not loaded, loaded
+        assert "lvmlib.plots" not in sys.modules and "lvmlib.training" not in sys.modules
+        from lvmlib import plots
+        assert plots is sys.modules["lvmlib.plots"]
+        assert callable(lvmlib.fit) and set(lvmlib.__all__) <= set(dir(lvmlib))
+        print(lvmlib.__version__)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == importlib.metadata.version("lvmlib")
+
+
+def test_a_name_that_is_none_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'evidence_lower_bound'"):
+        _ = lvmlib.evidence_lower_bound
 
 
 def test_digits_without_scikit_learn_says_what_to_install():

@@ -1,11 +1,13 @@
 """Pictures: colours that read on both pages, SVG that can stand in any page, artists that hold the data."""
 
+import io
 import itertools
 import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.patches import Polygon, Rectangle
+from PIL import Image
 from torch.distributions import Normal
 
 from lvmlib import plots
+from lvmlib.plots.palette import TEXT_SHARE
 
 WHITE, DARK = "#ffffff", "#14181e"
 LIGHT_TEXT, DARK_TEXT = "#ced6dd", "#323232"
@@ -68,7 +72,7 @@ def test_every_colour_has_a_contrast_of_three_on_white_and_on_dark(name, page):
 @pytest.mark.parametrize(("page", "text"), [(WHITE, DARK_TEXT), (DARK, LIGHT_TEXT)])
 @pytest.mark.parametrize("name", plots.PALETTE)
 def test_every_coloured_name_has_the_contrast_of_text(name, page, text):
-    share = int(re.search(r"(\d+)%", plots._TEXT_COLOUR)[1]) / 100
+    share = TEXT_SHARE / 100
     mixed = share * channels(plots.PALETTE[name]) + (1 - share) * channels(text)
     assert contrast(mixed, channels(page)) >= 4.5
 
@@ -250,6 +254,40 @@ def test_showing_closes_the_figure_in_pyplot():
     picture = plots.show(ax, alt="a line")
     assert not plt.fignum_exists(figure.number)
     assert "#ffffff" not in picture._repr_html_()
+
+
+@pytest.fixture(scope="module")
+def bundles():
+    return {name: plots.show(figure, alt=name)._repr_mimebundle_() for name, figure in draw_everything().items()}
+
+
+def test_a_notebook_gets_svg_a_small_png_and_words(bundles, gallery):
+    for name, (data, metadata) in bundles.items():
+        assert list(data) == ["text/html", "image/png", "text/plain"]
+        assert data["text/html"] == gallery[name]
+        assert data["text/plain"] == f"Picture({name!r})"
+        assert len(data["image/png"]) < 60_000, name
+        assert list(metadata) == ["image/png"]
+
+
+def test_a_png_is_the_figure_on_white_at_the_size_of_the_svg(bundles):
+    for name, (data, metadata) in bundles.items():
+        with Image.open(io.BytesIO(b64decode(data["image/png"]))) as image:
+            size = metadata["image/png"]
+            assert image.size == pytest.approx((1.5 * size["width"], 1.5 * size["height"]), abs=1)
+            limit = int(re.search(r"max-width:(\d+)px", data["text/html"])[1])
+            assert size["width"] == pytest.approx(limit, abs=2)
+            seen = np.asarray(image.convert("RGBA")) / 255
+            assert not image.info.keys() & {"Software", "Creation Time", "date:create"}
+        assert (seen[..., 3] == 1).all(), name
+        assert (seen[[0, 0, -1, -1], [0, -1, 0, -1]] == 1).all(), "a corner is white"
+        if "images" not in name:
+            assert seen[..., :3].min() < 0.1, "words and axes are dark"
+
+
+def test_the_same_figures_give_the_same_png(bundles):
+    for name, figure in draw_everything().items():
+        assert plots.show(figure, alt=name)._repr_mimebundle_()[0]["image/png"] == bundles[name][0]["image/png"]
 
 
 def test_a_saved_picture_follows_the_readers_mode(tmp_path):

@@ -1,0 +1,26 @@
+r"""Pictures with sliders: small models that a reader moves, with no kernel and no network.
+
+An explorer is one Vega-Lite specification, made with Altair. Whatever a slider changes is a formula of the
+specification, so the browser computes it. A notebook shows it through its own Vega extension, the book through a
+bundle that lies beside the page, and whoever has neither sees the picture at its first values::
+
+    explorers.jensen_gap(a=1, b=9, p=0.3)
+
+Altair and vl-convert-python are needed here and nowhere else in the library.
+"""
+
+from lvmlib.explorers.dimension import cost_of_dimension
+from lvmlib.explorers.divergence import forward_reverse_kl
+from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
+from lvmlib.explorers.explorer import Explorer
+from lvmlib.explorers.gaussian import evidence_bar, proposal_width
+from lvmlib.explorers.jensen import jensen_gap
+
+__all__ = [
+    "Explorer",
+    "cost_of_dimension",
+    "evidence_bar",
+    "forward_reverse_kl",
+    "jensen_gap",
+    "proposal_width",
+]

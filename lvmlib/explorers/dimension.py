@@ -1,0 +1,129 @@
+"""What a grid and draws from the prior cost in D dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lvmlib.explorers.explorer import Explorer, make_explorer
+from lvmlib.explorers.vega import (
+    GUTTER,
+    INK,
+    PLOT_WIDTH,
+    Number,
+    ShownValue,
+    count_from_log10,
+    derived_parameter,
+    require,
+    rows_of_data,
+    slider,
+    superscript_of,
+    text_mark,
+    x_axis,
+    y_axis,
+)
+from lvmlib.plots.palette import PALETTE, text_colour
+
+__all__ = ["cost_of_dimension"]
+
+
+def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Number = 0.1, dim: int = 10) -> Explorer:
+    r"""The nodes of a grid against the draws from the prior, for D latent coordinates.
+
+    .. math:: G^D \quad\text{against}\quad K = \frac{(1 + \chi^2_1)^D - 1}{\epsilon^2}, \qquad
+        1 + \chi^2_1 = \frac{1}{s \sqrt{2 - s^2}}
+
+    Each coordinate has the prior N(0, 1) and the posterior N(0, s²), independently of the others.
+
+    Args:
+        points: G, nodes of the grid in each coordinate, from 2 to 50.
+        width: s, the posterior's standard deviation in each coordinate, from 0.05 to 1.
+        relative_error: The wanted standard error of p(x) over p(x), from 0.01 to 0.5.
+        dim: D, where the picture reads off its numbers, from 1 to 40.
+
+    Returns:
+        The explorer, with a slider for each argument.
+
+    Raises:
+        ImportError: If Altair or vl-convert-python is not installed.
+        TypeError: If an argument is no number.
+        ValueError: If an argument lies outside its slider.
+    """
+    alt = require("altair")
+    dims = 40
+
+    def log_draws(dim: str) -> str:
+        return f"(growth > 1 ? log(pow(growth, {dim}) - 1) / LN10 : -99) - 2 * log(error) / LN10"
+
+    params = [
+        slider("dim", "latent dimension D", dim, 1, dims, 1),
+        slider("points", "grid points in each dimension G", points, 2, 50, 1),
+        slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01, argument="width"),
+        slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01, argument="relative_error"),
+        derived_parameter("growth", "1 / (width_1 * sqrt(2 - width_1 * width_1))"),
+        derived_parameter("log_grid", "dim * log(points) / LN10"),
+        derived_parameter("log_prior", f"max(0, {log_draws('dim')})"),
+    ]
+    values = [
+        ShownValue("nodes of the grid", "joint", "log_grid", count_from_log10("log_grid"), ""),
+        ShownValue("draws from the prior", "prior", "log_prior", count_from_log10("log_prior"), ""),
+        ShownValue("chi-square of one coordinate", "posterior", "growth", "format(growth - 1, '.3f')", ""),
+    ]
+    top = 24
+    x = alt.X("d:Q", title="latent dimension D", scale=alt.Scale(domain=[1, dims], nice=False), axis=x_axis())
+    y = alt.Y(
+        "log:Q",
+        scale=alt.Scale(domain=[0, top], nice=False),
+        axis=y_axis(
+            "evaluations (dotted: at 10⁹ a second)",
+            values=list(range(0, top + 1, 4)),
+            labelExpr=f"'10' + {superscript_of('datum.value')}",
+        ),
+    )
+    curves = alt.Chart(alt.sequence(1, dims + 0.1, 0.25, as_="d"))
+    here = rows_of_data(1).transform_calculate(d="dim")
+
+    def marked(role: str, text: str, log: str, leaves: str) -> list[Any]:
+        """A curve, its value at D, and its name where it leaves the picture."""
+        end = rows_of_data(1).transform_calculate(d=f"min({dims}, {leaves})", log=log)
+        below = alt.expr(f"{leaves} < {dims} ? 10 : -12")
+        return [
+            curves.transform_calculate(log=log)
+            .mark_line(color=PALETTE[role], strokeWidth=2.5, clip=True)
+            .encode(x=x, y=y),
+            here.transform_calculate(log=log)
+            .transform_filter(f"datum.log <= {top}")
+            .mark_circle(color=PALETTE[role], size=75, opacity=1)
+            .encode(x=x, y=y),
+            text_mark(text, end, x, y, text_colour(PALETTE[role]), align="right", dx=-16, dy=below),
+        ]
+
+    def reference(text: str, count: Number) -> list[Any]:
+        row = rows_of_data(1).transform_calculate(d="1", log=repr(math.log10(count)))
+        return [
+            row.mark_rule(color=INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y),
+            text_mark(text, row, x, y, INK, align="left", dx=6, dy=-8),
+        ]
+
+    chart = alt.layer(
+        *reference("a second", 1e9),
+        *reference("a year", 1e9 * 365.25 * 86400),
+        here.mark_rule(color=INK, opacity=0.5).encode(x=x),
+        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)"),
+        *marked(
+            "prior",
+            "prior",
+            f"max(0, {log_draws('datum.d')})",
+            f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)",
+        ),
+    ).properties(width=PLOT_WIDTH, height=250)
+    return make_explorer(
+        chart,
+        params,
+        values,
+        "On a logarithmic axis, the number of evaluations against the latent dimension: two straight lines, one for a "
+        "grid and a flatter one for draws from the prior. A narrower posterior steepens the line of the prior; a "
+        "smaller relative error lifts it; more grid points steepen the line of the grid. Both cross the line of what a "
+        "machine does in a year.",
+        gutter=GUTTER,
+    )

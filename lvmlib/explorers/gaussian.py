@@ -1,0 +1,340 @@
+"""A scalar Gaussian model: the parts of its evidence, and the width of a proposal for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lvmlib._random import forked_rng
+from lvmlib.exact import LinearGaussian
+from lvmlib.explorers.explorer import Explorer, make_explorer
+from lvmlib.explorers.vega import (
+    GUTTER,
+    INK,
+    PLOT_WIDTH,
+    Number,
+    ShownValue,
+    derived_parameter,
+    format_number,
+    normal_densities,
+    number_within,
+    require,
+    rows_of_data,
+    slider,
+    text_mark,
+    x_axis,
+    y_axis,
+)
+from lvmlib.plots.palette import PALETTE, text_colour
+from lvmlib.weights import WeightSummary
+
+__all__ = ["evidence_bar", "proposal_width"]
+
+_NUM_DRAWS = 2000
+
+
+def evidence_bar(
+    slope: Number = 1.5,
+    noise: Number = 0.7,
+    x: Number = 2.5,
+    *,
+    q_mean: Number | None = None,
+    q_width: Number | None = None,
+) -> Explorer:
+    r"""q against the posterior of a scalar Gaussian model, and the evidence as a bar of two parts.
+
+    .. math:: \log p(x) = \mathrm{ELBO}(q) + \mathrm{KL}\bigl(q(z) \,\Vert\, p(z \mid x)\bigr)
+
+    The model is z ~ N(0, 1), x | z ~ N(slope z, noise²), and q is N(q_mean, q_width²). The two parts of the bar are
+    computed apart, by their closed formulas.
+
+    Args:
+        slope: What x gains with each unit of z.
+        noise: The standard deviation of x given z, above 0.
+        x: The observation.
+        q_mean, q_width: First values of the two sliders; omitted, a q beside the posterior and wider.
+
+    Returns:
+        The explorer, with sliders for the mean and the width of q.
+
+    Raises:
+        ImportError: If Altair or vl-convert-python is not installed.
+        TypeError: If an argument is no number.
+        ValueError: If ``noise`` is not positive, or a first value lies outside its slider.
+    """
+    alt = require("altair")
+    model = ScalarGaussian.of(slope, noise, x)
+    m, s, evidence = model.mean, model.width, model.log_evidence
+    low, high = math.floor(10 * (m - 2.5 * s)) / 10, math.ceil(10 * (m + 2.5 * s)) / 10
+    thin, wide = math.ceil(50 * s) / 100, math.ceil(22 * s) / 10
+    peak = 1 / (s * math.sqrt(2 * math.pi))
+    longest = max(abs(low - m), abs(high - m)) ** 2 / (2 * s**2) + wide**2 / (2 * s**2) - 0.5 - math.log(wide / s)
+    floor = evidence - math.ceil(longest + 0.6)
+    params = [
+        slider("q_mean", "mean of q", m - 1.1 * s if q_mean is None else q_mean, low, high, 0.01),
+        slider("q_width", "width of q", 1.5 * s if q_width is None else q_width, thin, wide, 0.01),
+        derived_parameter(
+            "elbo",
+            f"-log(2 * PI) / 2 - (pow(q_mean, 2) + pow(q_width, 2)) / 2"
+            f" - log(2 * PI * {noise**2!r}) / 2"
+            f" - (pow({x!r} - {slope!r} * q_mean, 2) + {slope**2!r} * pow(q_width, 2)) / {2 * noise**2!r}"
+            f" + log(2 * PI * pow(q_width, 2)) / 2 + 0.5",
+        ),
+        derived_parameter(
+            "kl", f"log({s!r} / q_width) + (pow(q_width, 2) + pow(q_mean - {m!r}, 2)) / {2 * s**2!r} - 0.5"
+        ),
+        derived_parameter("total", "elbo + kl"),
+    ]
+    values = [
+        ShownValue("ELBO", "elbo", "elbo", "format(elbo, '.3f')", "nats"),
+        ShownValue("KL(q ‖ posterior)", "kl", "kl", "format(kl, '.3f')", "nats"),
+        ShownValue("ELBO + KL = log p(x)", "evidence", "total", "format(total, '.3f')", "nats"),
+    ]
+    densities = normal_densities(
+        [("posterior", "posterior p(z | x)", repr(m), repr(s)), ("q", "q(z)", "q_mean", "q_width")],
+        domain=(m - 5.5 * s, m + 5.5 * s),
+        top=1.15 * peak * s / thin,
+    )
+
+    scale = alt.Scale(domain=[floor, evidence + 0.03 * (evidence - floor)], nice=False)
+    nats = alt.X("from:Q", title="nats", scale=scale, axis=x_axis(grid=False))
+    rows = alt.Y("y:Q", scale=alt.Scale(domain=[0, 2.2], nice=False), axis=None)
+    teeth = [{"y": i / 12, "tooth": 0.035 * (evidence - floor) * (1 + i % 2)} for i in range(13)]
+
+    def torn(bottom: Number, end: str, role: str) -> Any:
+        """A bar that goes on to the left of the picture, and ends at ``end``."""
+        return (
+            alt.Chart(alt.Data(values=teeth))
+            .transform_calculate(**{"from": f"{floor!r} + datum.tooth", "to": end, "y": f"{bottom} + datum.y"})
+            .mark_area(orient="horizontal", color=PALETTE[role], opacity=0.5)
+            .encode(x=nats, x2="to:Q", y=rows)
+        )
+
+    one = rows_of_data(1)
+    kl_bar = (
+        one.transform_calculate(**{"from": "elbo", "to": "elbo + kl", "y": "0", "y2": "1"})
+        .mark_rect(color=PALETTE["kl"], opacity=0.5)
+        .encode(x=nats, x2="to:Q", y=rows, y2="y2:Q")
+    )
+    end = one.transform_calculate(**{"from": "elbo + kl", "y": "0", "y2": "2.2"})
+
+    def name(text: str, at: str, row: Number, **mark: Any) -> Any:
+        return text_mark(text, one.transform_calculate(**{"from": at, "y": str(row)}), nats, rows, INK, **mark)
+
+    start = repr(floor + 0.07 * (evidence - floor))
+    bar = alt.layer(
+        torn(1.2, repr(evidence), "evidence"),
+        torn(0, "elbo", "elbo"),
+        kl_bar,
+        end.mark_rule(color=PALETTE["evidence"], strokeWidth=2).encode(x=nats, y=rows, y2="y2:Q"),
+        name("log p(x)", start, 1.7, align="left", dx=4),
+        name("ELBO", start, 0.5, align="left", dx=4),
+        name(
+            "KL", "elbo + kl / 2", 0.5, align="center", opacity=alt.expr(f"kl > {0.07 * (evidence - floor)!r} ? 1 : 0")
+        ),
+    ).properties(width=PLOT_WIDTH, height=70)
+    chart = alt.vconcat(densities.properties(width=PLOT_WIDTH, height=150), bar)
+    return make_explorer(
+        chart,
+        params,
+        values,
+        "Above, the density of the posterior and that of q, which the sliders move. Below, a bar that ends at log p(x) "
+        "and a second one of the same length, made of the ELBO and of the KL divergence. Moving q only moves "
+        "the border between the two parts; where q is the posterior, the ELBO is the whole bar. Both bars go on to "
+        "the left of the picture, as their torn edge says.",
+    )
+
+
+def proposal_width(
+    slope: Number = 1.5, noise: Number = 0.7, x: Number = 2.5, *, width: Number = 0.6, seed: int = 0
+) -> Explorer:
+    r"""The width of a proposal against the running estimate, the effective sample size and Pareto k.
+
+    .. math:: \chi^2 = \frac{t^2}{s \sqrt{2 t^2 - s^2}} - 1 \quad\text{for } t^2 > s^2 / 2
+
+    The posterior N(m, s²) is that of the scalar model z ~ N(0, 1), x | z ~ N(slope z, noise²); the proposal is
+    N(m, t²). The draws are 2,000 standard normal numbers, fixed once, which a slider stretches: estimate and effective
+    sample size are computed from them as one watches. Pareto k is looked up: :attr:`WeightSummary.pareto_k` of the
+    same draws, computed for each position of the slider when the explorer is made.
+
+    Args:
+        slope: What x gains with each unit of z.
+        noise: The standard deviation of x given z, above 0.
+        x: The observation.
+        width: First value of the slider, t / s, from 0.4 to 3.
+        seed: For the draws; the global random state is left alone.
+
+    Returns:
+        The explorer, with a slider for the width.
+
+    Raises:
+        ImportError: If Altair or vl-convert-python is not installed.
+        TypeError: If an argument is no number.
+        ValueError: If ``noise`` is not positive, or ``width`` lies outside its slider.
+
+    References:
+        Vehtari et al. (2024), *Pareto smoothed importance sampling*.
+    """
+    alt = require("altair")
+    model = ScalarGaussian.of(slope, noise, x)
+    m, s, truth = model.mean, model.width, model.log_evidence
+    least, most, step = 0.4, 3.0, 0.05
+    with forked_rng(seed):
+        thousandths = (1000 * torch.randn(_NUM_DRAWS, dtype=torch.float64, device="cpu")).round()
+    widths = [round(least + i * step, 2) for i in range(round((most - least) / step) + 1)]
+    shapes = [_pareto_k(thousandths / 1000, ratio) for ratio in widths]
+    params = [
+        slider("ratio", "width of q over that of the posterior, t / s", width, least, most, step, argument="width"),
+        derived_parameter("finite", "ratio * ratio > 0.5"),
+        derived_parameter("chi_square", "finite ? ratio * ratio / sqrt(2 * ratio * ratio - 1) - 1 : 0"),
+        alt.param(name="shapes", value=shapes),
+        derived_parameter("pareto_k", f"shapes[round((ratio - {least}) / {step})]"),
+    ]
+    values = [
+        ShownValue("estimate of log p(x)", "q", "estimate_text", None, f"(exact {format_number(truth, 3)})"),
+        ShownValue("effective sample size", "q", "ess_text", None, f"of {_NUM_DRAWS:,}", drawn=True),
+        ShownValue(
+            "Pareto k", "q", "pareto_k", "isValid(pareto_k) ? format(pareto_k, '.2f') : 'none: equal weights'", ""
+        ),
+        ShownValue("chi-square", "posterior", "chi_square", "finite ? format(chi_square, '.2f') : 'infinite'", ""),
+    ]
+    densities = normal_densities(
+        [("posterior", "posterior p(z | x)", repr(m), repr(s)), ("q", "proposal q(z)", repr(m), f"ratio * {s!r}")],
+        domain=(m - 6 * s, m + 6 * s),
+        top=1.25 / (least * s * math.sqrt(2 * math.pi)),
+    ).properties(width=PLOT_WIDTH, height=110)
+
+    draws = alt.InlineData(
+        values="e\n" + "\n".join(str(int(e)) for e in thousandths.tolist()),
+        format=alt.CsvDataFormat(type="csv", parse={"e": "number"}),
+    )
+    running = (
+        alt.Chart(draws)
+        .transform_calculate(
+            log_w="log(ratio) + pow(datum.e / 1000, 2) * (1 - ratio * ratio) / 2",
+            w="exp(datum.log_w)",
+            w2="exp(2 * datum.log_w)",
+        )
+        .transform_window(n="row_number()", sum_w="sum(w)", sum_w2="sum(w2)")
+        .transform_filter("datum.n % 10 == 0")
+        .transform_calculate(estimate=f"{truth!r} + log(datum.sum_w / datum.n)")
+    )
+    final = running.transform_filter(f"datum.n == {_NUM_DRAWS}").transform_calculate(
+        estimate_text="format(datum.estimate, '.3f')",
+        ess="datum.sum_w * datum.sum_w / datum.sum_w2",
+        ess_text="format(datum.ess, ',.0f')",
+    )
+    n = alt.X("n:Q", title="draws", scale=alt.Scale(domain=[0, _NUM_DRAWS], nice=False), axis=x_axis(tickCount=5))
+    reach = 0.3
+    nats = alt.Y(
+        "estimate:Q",
+        scale=alt.Scale(domain=[truth - reach, truth + reach], nice=False),
+        axis=y_axis("estimate of log p(x), nats", tickCount=5, format=".1f"),
+    )
+    exact = rows_of_data(1).transform_calculate(estimate=repr(truth))
+    band = (
+        alt.Chart(alt.sequence(10, _NUM_DRAWS + 1, 10, as_="n"))
+        .transform_filter("finite")
+        .transform_calculate(
+            half=f"min({reach}, 2 * sqrt(chi_square / datum.n))",
+            estimate=f"{truth!r} - datum.half",
+            upper=f"{truth!r} + datum.half",
+        )
+        .mark_area(color=PALETTE["evidence"], opacity=0.18)
+        .encode(x=n, y=nats, y2="upper:Q")
+    )
+    corner = rows_of_data(1).transform_calculate(n=str(_NUM_DRAWS))
+    estimates = alt.layer(
+        band,
+        exact.mark_rule(color=PALETTE["evidence"], strokeWidth=1.5).encode(y=nats),
+        running.mark_line(color=PALETTE["q"], strokeWidth=2, clip=True).encode(x=n, y=nats),
+        text_mark(
+            "exact",
+            # On the side of the line where the estimate is not.
+            final.transform_calculate(estimate=f"{truth!r} + (datum.estimate > {truth!r} ? -0.04 : 0.04)"),
+            n,
+            nats,
+            text_colour(PALETTE["evidence"]),
+            align="right",
+        ),
+        text_mark(
+            {"expr": "finite ? 'band: two predicted standard errors' : 'no band: the variance is infinite'"},
+            corner.transform_calculate(estimate=repr(truth + reach)),
+            n,
+            nats,
+            INK,
+            align="right",
+            dy=8,
+        ),
+        final.transform_calculate(
+            note=f"'effective sample size ' + datum.ess_text + ' of {_NUM_DRAWS:,}'", estimate=repr(truth - reach)
+        )
+        .mark_text(color=text_colour(PALETTE["q"]), align="right", fontSize=12, dy=-8)
+        .encode(x=n, y=nats, text="note:N"),
+    ).properties(width=PLOT_WIDTH, height=150)
+
+    t = alt.X("t:Q", title="t / s", scale=alt.Scale(domain=[least, most], nice=False), axis=x_axis(tickCount=6))
+    k = alt.Y("k:Q", scale=alt.Scale(domain=[-2.1, 1.1], nice=False), axis=y_axis("Pareto k", values=[-2, -1, 0, 1]))
+    table = alt.Chart(alt.Data(values=[{"t": t, "k": k} for t, k in zip(widths, shapes, strict=True)]))
+    here = rows_of_data(1).transform_calculate(t="ratio", k="isValid(pareto_k) ? pareto_k : 0")
+    tails = alt.layer(
+        rows_of_data(1)
+        .transform_calculate(t=str(least), end="sqrt(0.5)")
+        .mark_rect(color=PALETTE["q"], opacity=0.14)
+        .encode(x=t, x2="end:Q"),
+        rows_of_data(1).transform_calculate(k="0.5").mark_rule(color=INK, strokeDash=[4, 3]).encode(y=k),
+        table.mark_line(color=PALETTE["q"], strokeWidth=2).encode(x=t, y=k),
+        here.mark_rule(color=PALETTE["q"], opacity=0.6).encode(x=t),
+        here.transform_filter("isValid(pareto_k)").mark_circle(color=PALETTE["q"], size=75, opacity=1).encode(x=t, y=k),
+        text_mark(
+            "variance infinite to the left of 0.71",
+            rows_of_data(1).transform_calculate(t="0.8", k="0.8"),
+            t,
+            k,
+            INK,
+            align="left",
+        ),
+    ).properties(width=PLOT_WIDTH, height=110)
+    return make_explorer(
+        alt.vconcat(densities, estimates, tails),
+        params,
+        values,
+        "Three pictures, one below the other. The posterior and the proposal, which have one mean. The running "
+        "estimate of log p(x) over 2,000 draws, with the exact value as a line and, where the variance is finite, a "
+        "band of two predicted standard errors. Pareto k against the width of the proposal: it is above one half where "
+        "the proposal is narrower than 0.71 times the posterior and the variance infinite, and falls as q widens. "
+        "Narrow, the estimate lies below the truth and leaps; wide, it settles.",
+        gutter=GUTTER,
+    )
+
+
+class ScalarGaussian(NamedTuple):
+    """Posterior and evidence of z ~ N(0, 1), x | z ~ N(slope z, noise²)."""
+
+    mean: float
+    width: float
+    log_evidence: float
+
+    @classmethod
+    def of(cls, slope: Number, noise: Number, x: Number) -> ScalarGaussian:
+        for name, value in (("slope", slope), ("noise", noise), ("x", x)):
+            number_within(name, value, -math.inf, math.inf)
+        if not noise > 0:
+            raise ValueError(f"noise is {noise}: expected a standard deviation above 0; pass 0.7, for example.")
+
+        def real(value: float) -> Tensor:
+            return torch.tensor([value], dtype=torch.float64, device="cpu")
+
+        model = LinearGaussian(real(slope)[None], real(0.0), real(noise)[0] ** 2)
+        posterior = model.posterior(real(x))
+        return cls(posterior.mean.item(), posterior.stddev.item(), model.log_evidence(real(x)).item())
+
+
+def _pareto_k(draws: Tensor, ratio: float) -> float | None:
+    """Pareto k of the weights of N(0, 1) under N(0, ratio²), or None where they have no tail."""
+    log_weights = math.log(ratio) + draws.square() * (1 - ratio**2) / 2
+    shape = WeightSummary.from_log_weights(log_weights).pareto_k.item()
+    return round(shape, 3) if math.isfinite(shape) else None
