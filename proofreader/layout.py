@@ -113,6 +113,7 @@ _ARGUMENTS = {
     **dict.fromkeys(_words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 _MARKS = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
+_EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
 _JOINING = frozenset(
     _words(
         "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
@@ -297,6 +298,8 @@ class _Reader:
             return ()
         if text == "{":
             inner = self.sequence(depth + 1, token.start)
+            if flat(inner) in _EXTREMA:
+                return (Symbol("@" + flat(inner).replace("\\", ""), token.start, self.tokens[self.at - 1].end),)
             return (
                 inner
                 if len(inner) <= 1 or self.peek() not in ("_", "^", "'")

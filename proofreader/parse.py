@@ -36,6 +36,7 @@ MAX_NESTING = 60
 USUAL_LAWS = frozenset(["p", "q", "r", "P", "Q", "@Pr", r"\Pr", r"\pi", r"\rho", "cal:P", "cal:Q", "bb:P", "@p", "@q"])
 USUAL_FUNCTIONS = frozenset(
     [
+        r"\Gamma",
         "f",
         "g",
         "h",

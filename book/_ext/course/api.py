@@ -25,7 +25,7 @@ def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
     """The names of ``package.__all__``, grouped by the module of the package that defines them.
 
     A module that is itself a public name, like ``lvmlib.plots``, brings every name of its own ``__all__``. So does
-    a subpackage, like ``lvmlib.derivation``, after those of its names that the package exports.
+    a subpackage, like ``lvmlib.exact``, after those of its names that the package exports.
 
     Raises:
         LookupError: If a public name is defined in none of the modules.
