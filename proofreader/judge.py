@@ -336,6 +336,12 @@ class Judge:
                     words=words,
                 )
             )
+        capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
+        if capitals:
+            words = tuple(
+                f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
+            )
+            found.append(replace(base, choices=replace(base.choices, collections=capitals), words=words))
         for family in sorted(indexed):
             if family in plain_names and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)

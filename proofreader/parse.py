@@ -321,7 +321,7 @@ class Parser:
         if self.nesting > MAX_NESTING:
             raise self.error(f"operators nested deeper than {MAX_NESTING} levels", symbols[0] if symbols else None)
         try:
-            return self.terms(self.signed(self.integrals(symbols)))
+            return self.terms(self.signed(self.integrals(_absolutes(symbols))))
         finally:
             self.nesting -= 1
 
@@ -1022,8 +1022,8 @@ class Parser:
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        if symbol.name == "<>" or symbol.name in BARS:
-            return (self.angle(symbol), at + 1) if symbol.name == "<>" else self.absolute(items, at)
+        if symbol.name in ("<>", "||"):
+            return (self.angle(symbol) if symbol.name == "<>" else self.absolute(symbol)), at + 1
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -1098,11 +1098,8 @@ class Parser:
         draws, laws = self.measure(symbol.sub or ())
         return self.raised(Node("expect", (*laws, self.sum(symbol.arguments[0])), (draws,)), symbol)
 
-    def absolute(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
-        end = next((k for k in range(at + 1, len(items)) if items[k].name in BARS), None)
-        if end is None or end == at + 1:
-            raise self.error("a bar stands where a factor is expected", items[at])
-        return self.raised(Node("absolute", (self.sum(items[at + 1 : end]),)), items[end]), end + 1
+    def absolute(self, symbol: Symbol) -> Node:
+        return self.raised(Node("absolute", (self.sum(symbol.arguments[0]),)), symbol)
 
     def letter(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
         """A letter: a distribution by name, a density, a function, or a number that the letter stands for."""
@@ -1121,6 +1118,8 @@ class Parser:
             return self.density(symbol, bracket), at + 2
         if bracket is not None and self.is_call(symbol, bracket):
             return self.call(symbol, bracket), at + 2
+        if bracket is not None and any(s.name in BARS for s in bracket.arguments[0]):
+            raise self.error(f"{flat([symbol])} of one thing given another is not read", symbol)
         usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
         if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
@@ -1337,6 +1336,23 @@ _ROWS = (
     ),
     Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
 )
+
+
+def _absolutes(symbols: Sequence[Symbol]) -> list[Symbol]:
+    """The symbols with each pair of bars, and what stands between them, in one piece."""
+    output: list[Symbol] = []
+    opened: int | None = None
+    for symbol in symbols:
+        if symbol.name not in BARS or symbol.sub is not None:
+            output.append(symbol)
+        elif opened is None:
+            opened = len(output)
+            output.append(symbol)
+        elif len(output) > opened + 1:
+            inside = tuple(output[opened + 1 :])
+            output[opened:] = [Symbol("||", output[opened].start, symbol.end, (inside,), None, symbol.sup)]
+            opened = None
+    return output
 
 
 def _times(factors: list[Node]) -> Node:
