@@ -160,6 +160,7 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
         )
         and not _of_one_family(inside)
         and not named_law(previous.key)
+        and previous.name != r"\Gamma"
     ):
         found.add(previous.key)
 
