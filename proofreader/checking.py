@@ -118,6 +118,7 @@ class _Checker:
     # Reading
 
     def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+        """The statements of a text."""
         return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
@@ -134,6 +135,7 @@ class _Checker:
         self.laws |= inferred_laws(sides, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> _Chain:
+        """A statement with the readings of its sides."""
         sides = []
         for side in statement.sides:
             sides.append(self.read(side, latex))
@@ -244,6 +246,7 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
+        """Why an equation or a proportion claims nothing; empty if it claims something."""
         reason = defines(
             left,
             self.inlined(right),
@@ -353,6 +356,7 @@ class _Checker:
         return second if bad[1] < bad[0] else first
 
     def signed_rows(self) -> bool:
+        """Whether some row begins with a sign."""
         return (
             re.search(
                 r"(?:\\\\|\\cr)(?:\[[^\]]*\])?[\s&]*(?:\\quad|\\qquad|\\hspace\{[^}]*\}|\\,|\\;|[\s&])*[-+]", self.latex
@@ -361,6 +365,7 @@ class _Checker:
         )
 
     def segmented(self, *, signs_begin: bool) -> DerivationReport:
+        """The report under one way to cut the display into statements."""
         statements = self.statements(self.latex, signs_begin=signs_begin)
         self.letters(statements, self.latex)
         self.chains = [self.chain(statement, self.latex) for statement in statements]
@@ -415,6 +420,7 @@ class _Checker:
         return Names([*self.trees, *trees])
 
     def lines(self, chain: _Chain, judge: Judge) -> list[DerivationLine]:
+        """The verdicts on the lines of a chain."""
         if not chain.relations:
             return [
                 DerivationLine(
@@ -507,6 +513,7 @@ class _Checker:
         )
 
     def found(self, left: _Side, right: _Side, relation: str, judge: Judge) -> Finding:
+        """What is found of two sides and a relation."""
         if relation != "approx":
             return judge.claim(left.readings, right.readings, relation)
         return self.approximation(left, right, judge)
@@ -547,6 +554,7 @@ class _Checker:
     def reported(
         self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: _Place
     ) -> DerivationLine:
+        """A finding as a line of the report."""
         notes = (*notes, *dict.fromkeys(note for note in finding.notes if note not in notes))
         if finding.verdict == "unreadable":
             error = DerivationSyntaxError(finding.reason, self.latex, place["start"])

@@ -231,6 +231,7 @@ class Judge:
         return agrees(world, *values, attempt.relation, tolerance, attempt.vary)
 
     def difference(self, world: World, left: Tensor, right: Tensor) -> Tensor:
+        """The difference of two sides, cell by cell."""
         axes, a, b = world.together(left, right)
         return Tensor(axes, [plain(x) - plain(y) for x, y in zip(a, b, strict=True)])
 
@@ -372,6 +373,7 @@ class Judge:
         return found
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
+        """Whether a sum runs over the index of values of one variable that nobody draws."""
         letters = node.data[0]
         drawn = {
             n.base

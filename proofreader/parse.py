@@ -303,9 +303,11 @@ class Parser:
         }
 
     def error(self, message: str, symbol: Symbol | None = None) -> DerivationSyntaxError:
+        """An error at a symbol."""
         return DerivationSyntaxError(message, self.latex, symbol.start if symbol is not None else 0)
 
     def note(self, text: str) -> None:
+        """Keeps a remark, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -327,6 +329,7 @@ class Parser:
             self.nesting -= 1
 
     def signed(self, symbols: Sequence[Symbol]) -> list[tuple[bool, list[Symbol]]]:
+        """The terms with their signs."""
         found: list[tuple[bool, list[Symbol]]] = []
         current: list[Symbol] = []
         negative = False
@@ -355,6 +358,7 @@ class Parser:
         return found
 
     def terms(self, signed: list[tuple[bool, list[Symbol]]]) -> Node:
+        """A sum of terms; an operator may swallow those behind it."""
         result: list[Node] = []
         at = 0
         while at < len(signed):
@@ -452,6 +456,7 @@ class Parser:
         return any(s.name in (";", ":", ",") for s in content)
 
     def divergence_row(self, symbol: Symbol) -> Operator | None:
+        """Which divergence a symbol in front of a double bar is."""
         text = flat([symbol])
         if "chi" in text:
             return operator_named(r"\chi")
@@ -473,6 +478,7 @@ class Parser:
     def logarithm(
         self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest, log_of_one: bool = False
     ) -> tuple[Node, int, bool]:
+        """A logarithm, with or without brackets."""
         symbol = items[at]
         if at + 1 >= len(items) or items[at + 1].name in TIMES or items[at + 1].name == "/":
             raise self.error("a logarithm of nothing", symbol)
@@ -504,6 +510,7 @@ class Parser:
         return made(single), end, swallowed
 
     def is_log(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a logarithm begins here."""
         row = self.row(items, at)
         return row is not None and row.form == "logarithm"
 
@@ -521,6 +528,8 @@ class Parser:
         return Node("power", (wrap(inner), exponent)), at + 1
 
     def function(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A function of what follows."""
+
         def wrap(inner: Node) -> Node:
             value = Node(row.kind, (inner,))
             return value if items[at].sup is None else Node("power", (value, self.sum(items[at].sup or ())))
@@ -559,11 +568,13 @@ class Parser:
         return wrap(body), len(items), swallowed
 
     def raised(self, value: Node, symbol: Symbol) -> Node:
+        """A value with the power of its symbol."""
         return value if symbol.sup is None else Node("power", (value, self.sum(symbol.sup)))
 
     def covariance(
         self, items: Sequence[Symbol], at: int, draws: tuple[tuple[Name, ...], ...], laws: tuple[Node, ...]
     ) -> tuple[Node, int, bool]:
+        """A covariance, with its two arguments."""
         following = items[at + 1] if at + 1 < len(items) else None
         parts = split(following.arguments[0], ",") if following is not None and following.name in BRACKETS else []
         if len(parts) != 2:
@@ -610,6 +621,7 @@ class Parser:
         return tuple(draws), tuple(laws)
 
     def begins_law(self, part: Sequence[Symbol]) -> bool:
+        """Whether a part of a subscript is a density and no variable."""
         symbol = part[0]
         if symbol.name == r"\prod" or (len(part) > 1 and part[1].name == "()") or symbol.name in ("@sg", r"\sg"):
             return True
@@ -630,6 +642,7 @@ class Parser:
         return list(tree.parts) if tree.kind == "times" else [tree]
 
     def gradient(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A gradient with a nabla."""
         symbol = items[at]
         names = self.names(symbol.sub) if symbol.sub is not None else ()
         order = 2 if symbol.sup is not None and flat(symbol.sup) == "2" else 1
@@ -669,6 +682,7 @@ class Parser:
         return Node("at", (value, self.sum(parts[1])), (name,)), at + 1
 
     def partial(self, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A derivative with a subscript."""
         symbol = items[at]
         if symbol.sub is None:
             raise self.error(r"\partial without a name", symbol)
@@ -760,6 +774,7 @@ class Parser:
         return output
 
     def integral(self, symbols: list[Symbol], at: int) -> tuple[_Made, int] | None:
+        """An integral up to its differential; None if it has none."""
         sign = symbols[at]
         wanted = {r"\iint": 2, r"\iiint": 3}.get(sign.name, 1)
         if sign.sub is not None and any(RELATIONS.get(s.name) in (">", "<", ">=", "<=") for s in sign.sub):
@@ -795,6 +810,7 @@ class Parser:
         return _Made(self.sum(body), sign, names, symbols[at + 1 : end]), end
 
     def numbers(self, sign: Symbol) -> bool:
+        """Whether an integral sign has limits."""
         return bool(sign.sub and sign.sup) and all(
             s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ()))
         )
@@ -807,6 +823,7 @@ class Parser:
         )
 
     def differential(self, symbols: Sequence[Symbol], at: int) -> tuple[Name, int] | None:
+        """The variable of a differential that begins here."""
         symbol = symbols[at]
         if (
             symbol.name not in ("d", "@d", r"\dd", r"\partial@", r"\diff", r"\d")
@@ -865,6 +882,7 @@ class Parser:
     def bounds(
         self, row: Operator, symbol: Symbol, head: Sequence[Symbol], relation: str, tail: Sequence[Symbol]
     ) -> Callable[[Node], Node]:
+        """A sum with bounds."""
         names = self.names(head)
         first = index_of(tail)
         last = index_of(symbol.sup) if symbol.sup is not None else None
@@ -892,6 +910,7 @@ class Parser:
         return lambda body: Node(row.kind, (body,), (letter, lower, last, None))
 
     def extremum(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A maximum or where it is."""
         symbol = items[at]
         if symbol.name == r"\arg":
             at += 1
@@ -922,6 +941,7 @@ class Parser:
     # Operators with a bracket that has parts
 
     def bracketed(self, row: Operator, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """An operator whose bracket has parts."""
         bracket = items[at + 1]
         content = bracket.arguments[0]
         if row.form == "divergence":
@@ -948,6 +968,7 @@ class Parser:
         return None
 
     def divergence(self, row: Operator, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """A divergence between two densities."""
         place = self.separator(content)
         if place is None or place[0] == 0 or place[1] == len(content):
             raise self.error(r"a divergence takes two densities with \Vert between them", symbol)
@@ -980,6 +1001,7 @@ class Parser:
         return self.information(symbol, content)
 
     def is_law(self, part: Sequence[Symbol]) -> bool:
+        """Whether a part of a list is a density."""
         head = part[0]
         if not head.is_letter():
             return False
@@ -988,6 +1010,7 @@ class Parser:
         return part[1].name == "()" and len(part) == 2
 
     def information(self, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """An entropy of variables, or mutual information."""
         pieces = _cut(content, BARS)
         head, given = pieces if pieces is not None else (content, ())
         cut = next((k for k, s in enumerate(head) if s.name in (";", ":")), None)
@@ -1048,9 +1071,11 @@ class Parser:
         return len(items) == 1
 
     def is_law_call(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a bracket follows."""
         return at + 1 < len(items) and items[at + 1].name == "()"
 
     def digits(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """A number."""
         text = ""
         end = at
         while end < len(items) and (items[end].name.isdigit() or items[end].name == ".") and len(text) < 15:
@@ -1067,6 +1092,7 @@ class Parser:
         return self.raised(value, items[end - 1]), end
 
     def fraction(self, symbol: Symbol) -> Node:
+        """A fraction or a whole derivative."""
         above, below = symbol.arguments[:2]
         marks = ("d", r"\partial", "@d")
         if (
@@ -1082,10 +1108,12 @@ class Parser:
         return Node("quotient", (self.sum(above), self.sum(below)))
 
     def root(self, symbol: Symbol) -> Node:
+        """A root."""
         order = self.sum(symbol.arguments[1]) if len(symbol.arguments) > 1 else number(2)
         return self.raised(Node("power", (self.sum(symbol.arguments[0]), Node("quotient", (number(1), order)))), symbol)
 
     def bracket(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """A bracket with its power."""
         symbol = items[at]
         if not symbol.arguments[0]:
             raise self.error("a bracket holds nothing", symbol)
@@ -1100,6 +1128,7 @@ class Parser:
         return self.raised(Node("expect", (*laws, self.sum(symbol.arguments[0])), (draws,)), symbol)
 
     def absolute(self, symbol: Symbol) -> Node:
+        """An absolute value."""
         return self.raised(Node("absolute", (self.sum(symbol.arguments[0]),)), symbol)
 
     def letter(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
@@ -1127,6 +1156,7 @@ class Parser:
         return self.scalar(symbol), at + 1
 
     def scalar(self, symbol: Symbol) -> Node:
+        """A letter that stands for a number."""
         name = name_of(symbol, raised=False)
         if name is None and symbol.sup is not None:
             if _is_transpose(symbol.sup):
@@ -1137,6 +1167,7 @@ class Parser:
         return Node("name", (), (name, ()))
 
     def is_density(self, symbol: Symbol, bracket: Symbol) -> bool:
+        """Whether a letter in front of a bracket is a density."""
         if bracket.name != "()" or (
             symbol.style == "cal" and symbol.key not in self.laws and symbol.key not in USUAL_LAWS
         ):
@@ -1152,6 +1183,7 @@ class Parser:
         return bool(known) and self.lists_names(content)
 
     def lists_names(self, content: Sequence[Symbol]) -> bool:
+        """Whether a bracket holds variables alone."""
         try:
             self.split_arguments(content)
         except DerivationSyntaxError:
@@ -1171,6 +1203,7 @@ class Parser:
         return simple or lawlike or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
+        """A function of its arguments."""
         letter, parameters = self.decorated(symbol)
         arguments = []
         content = bracket.arguments[0]
@@ -1216,10 +1249,12 @@ class Parser:
         )
 
     def density_letter(self, symbol: Symbol) -> Node:
+        """The letter of a density alone."""
         letter, parameters = self.decorated(symbol)
         return density(letter, (), (), parameters)
 
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
+        """A density of variables given others."""
         power = symbol.sup is not None and flat(symbol.sup).isdigit() and not _is_mark(symbol.sup)
         letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol)
         left, right, more = self.split_arguments(bracket.arguments[0])
@@ -1264,6 +1299,7 @@ class Parser:
         return tuple(found)
 
     def ranged(self, found: list[Name], last: Name, part: Sequence[Symbol]) -> Name:
+        """A family between dots."""
         first = found.pop()
         if found and found[-1].base == first.base and found[-1].index:
             first = found.pop()
@@ -1273,6 +1309,7 @@ class Parser:
         return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
+        """One variable of a list."""
         if len(part) == 1 and (name := name_of(part[0])) is not None:
             return name
         if len(part) == 3 and part[1].name == "=" and (variable := name_of(part[0])) is not None:
