@@ -494,6 +494,8 @@ class _Checker:
             return _unreadable(
                 text, relation, DerivationSyntaxError(error.message, self.latex, right.side.start), notes=notes, **place
             )
+        if finding.verdict == "false" and self.is_stationary(chain, at):
+            finding = Finding("no_claim", reason="a stationarity condition", notes=finding.notes)
         line = self.reported(finding, text, relation, notes, judge, place)
         if right.error is not None or (at == 0 and left.error is not None):
             broken = right.error or left.error
@@ -511,6 +513,12 @@ class _Checker:
             if left.error is not None
             else line
         )
+
+    def is_stationary(self, chain: _Chain, at: int) -> bool:
+        """Whether a chain that begins with a derivative ends with zero."""
+        first, last = chain.sides[0].tree, chain.sides[at + 1].tree
+        zero = last is not None and last.kind == "number" and last.data[0] == 0
+        return zero and at > 0 and first is not None and first.kind == "gradient" and chain.relations[at] == "="
 
     def found(self, left: _Side, right: _Side, relation: str, judge: Judge) -> Finding:
         """What is found of two sides and a relation."""

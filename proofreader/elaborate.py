@@ -564,8 +564,7 @@ class Plan:
             chosen = self.choose(options, "alone")
             return density(letter, chosen.left, chosen.right, parameters or chosen.parameters)
         latent = self.latent(body)
-        if not latent:
-            raise DerivationSyntaxError(f"nothing says over which variable {letter} is a density")
+        latent = latent or (Name("x"),)
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
         return density(letter, latent, (), parameters)
 
@@ -1016,6 +1015,8 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
 def _name(plan: Plan, node: Node, env: Environment) -> int:
     """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
     name, parameters = node.data
+    if not node.parts and law_key(name) in plan.names.calls and not plan.names.is_variable(name.base):
+        node = replace(node, parts=plan.names.calls[law_key(name)])
     if (
         not node.parts
         and not name.index

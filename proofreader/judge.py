@@ -155,6 +155,10 @@ class Judge:
             free,
         )
         two = Sizes(tuple((letter, fixed.get(letter, 3 - at % 2)) for at, letter in enumerate(letters)), free)
+        steps = {letter for letter in letters if letter.islower() and letter in self.names.subscripts}
+        one, two = (
+            Sizes(tuple((n, 3 if n in steps else k) for n, k in sizes.numbers), sizes.free) for sizes in (one, two)
+        )
         share = max(1, models // 4)
         return [
             (Setting(share, (2, 3), stream=1), one),

@@ -161,11 +161,15 @@ class Names:
     measures: list[Node] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
     weights: list[Node] = field(default_factory=list)
+    calls: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    subscripts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
             for node in tree.walk():
                 self.note(node)
+                if node.kind == "name" and node.parts and all(p.kind == "name" and not p.parts for p in node.parts):
+                    self.calls.setdefault(law_key(node.data[0]), node.parts)
         for tree in self.trees:
             self.note_positive(tree, False)
         self.settle()
@@ -244,6 +248,7 @@ class Names:
         """Tells sizes from free indices."""
         letters: Counter[str] = Counter()
         bound = set(self.bounds)
+        self.subscripts = {p.letter for t in self.trees for n in names_in(t) for p in n.index if isinstance(p, Index)}
         for tree in self.trees:
             for name in names_in(tree):
                 for part in name.index:
@@ -293,6 +298,8 @@ class Names:
                     inside = {
                         n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
                     }
+                    capitals = {base for base in inside if base.isupper()}
+                    inside = capitals or inside
                     if not inside & self.variables and not any(
                         n.kind == "density" for body in bodies for n in body.walk()
                     ):

@@ -495,7 +495,7 @@ class Parser:
         following = items[at + 1]
         single, end, swallowed = self.operand(items, at + 1, rest)
         whole = at + 2
-        while whole < len(items) and not self.is_log(items, whole) and items[whole].name not in TIMES:
+        while whole < len(items) and not self.ends_log(items, whole):
             whole += 1
         opened = following.name in BRACKETS
         if end < whole:
@@ -508,6 +508,10 @@ class Parser:
         elif opened and following.sup is not None and self.otherwise("power"):
             return made(self.sum(following.arguments[0]), self.sum(following.sup)), end, swallowed
         return made(single), end, swallowed
+
+    def ends_log(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a logarithm without brackets ends in front of this symbol."""
+        return self.is_log(items, at) or items[at].name in TIMES or items[at].name in (r"\nabla", r"\partial")
 
     def is_log(self, items: Sequence[Symbol], at: int) -> bool:
         """Whether a logarithm begins here."""
@@ -1046,8 +1050,9 @@ class Parser:
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        if symbol.name in ("<>", "||"):
-            return (self.angle(symbol) if symbol.name == "<>" else self.absolute(symbol)), at + 1
+        enclosed = {"<>": self.angle, "||": self.absolute, r"\overline": self.stopped, r"\bar": self.stopped}
+        if symbol.name in enclosed and symbol.arguments:
+            return enclosed[symbol.name](symbol), at + 1
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -1126,6 +1131,11 @@ class Parser:
         r"""``\langle f \rangle_q``."""
         draws, laws = self.measure(symbol.sub or ())
         return self.raised(Node("expect", (*laws, self.sum(symbol.arguments[0])), (draws,)), symbol)
+
+    def stopped(self, symbol: Symbol) -> Node:
+        """An expression under a line, through which no gradient is taken."""
+        self.assumes.append("the line over an expression says that no gradient is taken through it")
+        return self.raised(Node("stop", (self.sum(symbol.arguments[0]),)), symbol)
 
     def absolute(self, symbol: Symbol) -> Node:
         """An absolute value."""
