@@ -301,7 +301,9 @@ class _Checker:
             return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
             return f"a choice or definition of {law_key(left.data[0])}"
-        if left.kind == "name" and left.data[0].base not in text and left.data[0].base.startswith(("@", "cal:", "\\")):
+        if left.kind != "name" or left.data[0].base in text.split():
+            return ""
+        if left.data[0].base.startswith(("@", "cal:", "\\")) or r"\begin" in text:
             return f"a definition of {left.data[0]}"
         return ""
 
