@@ -600,10 +600,10 @@ def _depths(row: Sequence[Symbol]) -> list[int]:
     """How many brackets are open in front of each symbol."""
     depth, found = 0, []
     for symbol in row:
-        if symbol.name in CLOSING:
+        if symbol.name in CLOSING or symbol.name.startswith(r"\end"):
             depth = max(0, depth - 1)
         found.append(depth)
-        if symbol.name in OPENING:
+        if symbol.name in OPENING or symbol.name.startswith(r"\begin"):
             depth += 1
     return found
 
@@ -799,6 +799,8 @@ def statements_of(
         DerivationSyntaxError: If braces do not match.
     """
     symbols = _typed_words(symbols_of(tokens, latex), notes)
+    if len(symbols) > 2 and symbols[0].name.endswith("cases") and symbols[-1].name == r"\end" + symbols[0].name[6:]:
+        symbols = symbols[1:-1]
     reader = _Statements(latex, signs_begin)
     for row in _rows(symbols):
         reader.row(row)
