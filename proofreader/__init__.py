@@ -30,11 +30,18 @@ that it is discrete.
 How far operators without brackets reach is said in :mod:`proofreader.parse`. Nothing that is read is ever executed.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from proofreader.checking import check_derivation
-from proofreader.documents import CheckedDisplay, Display, check_file, displays_in
 from proofreader.errors import DerivationSyntaxError
 from proofreader.report import Counterexample, DerivationLine, DerivationReport
 from proofreader.source import Macro, macros_of
+
+if TYPE_CHECKING:
+    from proofreader.documents import CheckedDisplay, Display, check_file, displays_in
 
 __all__ = [
     "CheckedDisplay",
@@ -49,3 +56,10 @@ __all__ = [
     "displays_in",
     "macros_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What reads files is loaded when it is first asked for: a page needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'proofreader' has no attribute {name!r}")
+    return getattr(importlib.import_module("proofreader.documents"), name)

@@ -118,6 +118,7 @@ class _Checker:
     # Reading
 
     def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+        """The statements of a text."""
         return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
@@ -134,6 +135,7 @@ class _Checker:
         self.laws |= inferred_laws(sides, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> _Chain:
+        """A statement with the readings of its sides."""
         sides = []
         for side in statement.sides:
             sides.append(self.read(side, latex))
@@ -244,6 +246,7 @@ class _Checker:
         return self.scan_equation(chain, at, relation, left, right)
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
+        """Why an equation or a proportion claims nothing; empty if it claims something."""
         reason = defines(
             left,
             self.inlined(right),
@@ -298,7 +301,9 @@ class _Checker:
             return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
             return f"a choice or definition of {law_key(left.data[0])}"
-        if left.kind == "name" and left.data[0].base not in text and left.data[0].base.startswith(("@", "cal:", "\\")):
+        if left.kind != "name" or left.data[0].base in text.split():
+            return ""
+        if left.data[0].base.startswith(("@", "cal:", "\\")) or r"\begin" in text:
             return f"a definition of {left.data[0]}"
         return ""
 
@@ -353,6 +358,7 @@ class _Checker:
         return second if bad[1] < bad[0] else first
 
     def signed_rows(self) -> bool:
+        """Whether some row begins with a sign."""
         return (
             re.search(
                 r"(?:\\\\|\\cr)(?:\[[^\]]*\])?[\s&]*(?:\\quad|\\qquad|\\hspace\{[^}]*\}|\\,|\\;|[\s&])*[-+]", self.latex
@@ -361,6 +367,7 @@ class _Checker:
         )
 
     def segmented(self, *, signs_begin: bool) -> DerivationReport:
+        """The report under one way to cut the display into statements."""
         statements = self.statements(self.latex, signs_begin=signs_begin)
         self.letters(statements, self.latex)
         self.chains = [self.chain(statement, self.latex) for statement in statements]
@@ -415,6 +422,7 @@ class _Checker:
         return Names([*self.trees, *trees])
 
     def lines(self, chain: _Chain, judge: Judge) -> list[DerivationLine]:
+        """The verdicts on the lines of a chain."""
         if not chain.relations:
             return [
                 DerivationLine(
@@ -488,6 +496,8 @@ class _Checker:
             return _unreadable(
                 text, relation, DerivationSyntaxError(error.message, self.latex, right.side.start), notes=notes, **place
             )
+        if finding.verdict == "false" and self.is_stationary(chain, at):
+            finding = Finding("no_claim", reason="a stationarity condition", notes=finding.notes)
         line = self.reported(finding, text, relation, notes, judge, place)
         if right.error is not None or (at == 0 and left.error is not None):
             broken = right.error or left.error
@@ -506,7 +516,14 @@ class _Checker:
             else line
         )
 
+    def is_stationary(self, chain: _Chain, at: int) -> bool:
+        """Whether a chain that begins with a derivative ends with zero."""
+        first, last = chain.sides[0].tree, chain.sides[at + 1].tree
+        zero = last is not None and last.kind == "number" and last.data[0] == 0
+        return zero and at > 0 and first is not None and first.kind == "gradient" and chain.relations[at] == "="
+
     def found(self, left: _Side, right: _Side, relation: str, judge: Judge) -> Finding:
+        """What is found of two sides and a relation."""
         if relation != "approx":
             return judge.claim(left.readings, right.readings, relation)
         return self.approximation(left, right, judge)
@@ -547,6 +564,7 @@ class _Checker:
     def reported(
         self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: _Place
     ) -> DerivationLine:
+        """A finding as a line of the report."""
         notes = (*notes, *dict.fromkeys(note for note in finding.notes if note not in notes))
         if finding.verdict == "unreadable":
             error = DerivationSyntaxError(finding.reason, self.latex, place["start"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from proofreader.names import law_key, names_in, variant_key
+from proofreader.names import law_key, names_in, renamed, variant_key
 from proofreader.syntax import Name, Node
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
@@ -129,3 +129,13 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws
+
+
+def compared_values(left: Node, right: Node, relation: str) -> str:
+    """The letter of a parameter if an inequality compares the same thing at two values of it; else empty."""
+    ours, theirs = dict.fromkeys(names_in(left)), dict.fromkeys(names_in(right))
+    only, others = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
+    one_each = len(only) == 1 and len(others) == 1 and only[0].base == others[0].base
+    if relation not in (">=", "<=", ">", "<") or not one_each or renamed(left, {only[0]: others[0]}) != right:
+        return ""
+    return only[0].base

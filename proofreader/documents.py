@@ -118,6 +118,7 @@ class _Marks:
     others: dict[str, str] = field(default_factory=dict)
 
     def read(self, text: str, where: str) -> None:
+        """Takes one mark."""
         word, _, rest = text.partition(" ")
         word, rest = word.rstrip(",:"), rest.strip()
         if word == "define" and rest:
@@ -133,6 +134,7 @@ class _Marks:
             )
 
     def display(self, path: str, line: int, column: int, latex: str, label: str, cell: int) -> Display:
+        """A display with the marks that wait for it."""
         found = Display(
             path,
             line,

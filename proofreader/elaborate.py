@@ -129,25 +129,32 @@ class Plan:
         return place
 
     def note(self, text: str) -> None:
+        """Keeps a remark, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def number(self, value: float) -> int:
+        """A number."""
         return self.add("number", (), (float(value),))
 
     def product(self, *places: int) -> int:
+        """A product of steps."""
         return self.add("product", places)
 
     def total(self, *places: int) -> int:
+        """A sum of steps."""
         return self.add("sum", places)
 
     def negative(self, place: int) -> int:
+        """The negative of a step."""
         return self.add("product", (self.number(-1.0), place))
 
     def ratio(self, above: int, below: int) -> int:
+        """A quotient of two steps."""
         return self.add("ratio", (above, below))
 
     def log(self, place: int) -> int:
+        """The logarithm of a step."""
         return self.add("log", (place,))
 
     def average(self, atoms: tuple[str, ...], weight: int, body: int) -> int:
@@ -204,9 +211,11 @@ class Plan:
         return plain if mark or rest else atom
 
     def index(self, part: Index, env: Environment) -> int:
+        """The number of an index."""
         return index_value(part, env.indices)
 
     def atom(self, name: Name, index: tuple[int, ...]) -> str:
+        """The atom of a name at some indices."""
         mark = f"|{name.mark}" if name.mark else ""
         return name.base + mark + ("#" + ",".join(map(str, index)) if index else "")
 
@@ -220,6 +229,7 @@ class Plan:
         return tuple(atoms)
 
     def members(self, name: Name, env: Environment) -> list[str]:
+        """The atoms that one name stands for."""
         family = dict(self.choices.collections).get(name.base) if not name.index else None
         if family is not None and family != name.base:
             return self.members(Name(family), env)
@@ -238,6 +248,7 @@ class Plan:
         return [self.atom(name, index) for index in tuples]
 
     def range(self, part: Any, name: Name, env: Environment) -> list[int]:
+        """The numbers that one index of a name stands for."""
         if isinstance(part, Index):
             return [self.index(part, env)]
         if isinstance(part, Span):
@@ -269,6 +280,7 @@ class Plan:
         return base in self.extents
 
     def occurrences(self, node: Node, base: str, env: Environment, found: set[int]) -> None:
+        """Collects the indices with which a family occurs."""
         if node.kind in ("series", "product"):
             for inner in self.unrolled(node, env):
                 self.occurrences(node.parts[0], base, inner, found)
@@ -277,6 +289,8 @@ class Plan:
         for name in names_in(own):
             if name.base == base and len(name.index) == 1 and not name.mark:
                 part = name.index[0]
+                if isinstance(part, Span) and self.is_empty(part, env):
+                    continue
                 ends = (
                     (part.first, part.last)
                     if isinstance(part, Span)
@@ -287,6 +301,11 @@ class Plan:
                 found |= {self.index(end, env) for end in ends if not end.letter or end.letter in env.indices}
         for below in node.parts:
             self.occurrences(below, base, env, found)
+
+    def is_empty(self, part: Span, env: Environment) -> bool:
+        """Whether a range ends before it begins."""
+        known = all(not end.letter or end.letter in env.indices for end in (part.first, part.last))
+        return known and self.index(part.last, env) < self.index(part.first, env)
 
     def unrolled(self, node: Node, env: Environment) -> list[Environment]:
         """The environments of the terms of a sum or product over an index."""
@@ -311,6 +330,7 @@ class Plan:
         return dict(self.choices.same).get(key, key)
 
     def bare_key(self, key: str, env: Environment) -> str:
+        """The letter of a density with the numbers of its indices put in."""
         if "_{" in key and key not in self.laws:
             letter = self.names.letters.get(key)
             if letter is not None and letter.index:
@@ -324,6 +344,7 @@ class Plan:
         return key
 
     def law(self, key: str) -> Law:
+        """What is known of a density."""
         return self.laws.setdefault(key, Law())
 
     def table(
@@ -358,15 +379,18 @@ class Plan:
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
 
     def conditioned(self, key: str, base: str) -> bool:
+        """Whether a density is given a variable somewhere."""
         return any(name.base == base for s in self.names.laws.get(key, []) for name in s.right)
 
     def remember(self, law: Law, left: tuple[str, ...], right: tuple[str, ...], parameters: Sequence[Name]) -> None:
+        """Keeps which variables a density is about."""
         roles = [self.role(atom) for atom in (*left, *right)]
         if len(set(roles)) < len(roles) and len({*left, *right}) == len(roles):
             raise DerivationSyntaxError("a density takes two values of one variable at once")
         law.roles += [role for role in dict.fromkeys(roles) if role not in law.roles]
 
     def parameter_bases(self, key: str) -> list[str]:
+        """The parameters of a density."""
         same = [k for k in self.names.parameters if dict(self.choices.same).get(k, k) == key or k == key]
         found: list[str] = []
         for k in same:
@@ -540,8 +564,7 @@ class Plan:
             chosen = self.choose(options, "alone")
             return density(letter, chosen.left, chosen.right, parameters or chosen.parameters)
         latent = self.latent(body)
-        if not latent:
-            raise DerivationSyntaxError(f"nothing says over which variable {letter} is a density")
+        latent = latent or (Name("x"),)
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
         return density(letter, latent, (), parameters)
 
@@ -573,6 +596,7 @@ class Plan:
         return [Signature(spans, tuple(never), signatures[0].parameters)]
 
     def without(self, name: Name, fixed: list[Name]) -> Name:
+        """A family without some of its members."""
         if not self.extent(name.base):
             return name
         first, last = self.extents[name.base]
@@ -589,6 +613,7 @@ class Plan:
         return found
 
     def signatures(self, key: str) -> list[Signature]:
+        """The ways in which a letter, or one that means the same, occurs."""
         same = dict(self.choices.same)
         wanted = same.get(key, key)
         return [s for k, found in self.names.laws.items() if same.get(k, k) == wanted for s in found]
@@ -606,9 +631,7 @@ class Plan:
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
-        return tuple(
-            several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base][:1]
-        )
+        return tuple(several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base])
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
@@ -774,7 +797,7 @@ def _covariance(plan: Plan, node: Node, env: Environment) -> int:
 
 def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Node) -> int:
     """E[ab] - E[a] E[b]."""
-    atoms, weight = plan.measure(node, env, first)
+    atoms, weight = plan.measure(node, env, Node("sum", (first, second)))
     a, b = plan.compile(first, env), plan.compile(second, env)
     means = plan.product(plan.average(atoms, weight, a), plan.average(atoms, weight, b))
     return plan.total(plan.average(atoms, weight, plan.product(a, b)), plan.negative(means))
@@ -992,6 +1015,8 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
 def _name(plan: Plan, node: Node, env: Environment) -> int:
     """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
     name, parameters = node.data
+    if not node.parts and law_key(name) in plan.names.calls and not plan.names.is_variable(name.base):
+        node = replace(node, parts=plan.names.calls[law_key(name)])
     if (
         not node.parts
         and not name.index

@@ -295,16 +295,19 @@ class World:
         return axes, self.spread(first, axes), self.spread(second, axes)
 
     def added(self, first: Tensor, second: Tensor) -> Tensor:
+        """The sum of two tensors."""
         axes, a, b = self.together(first, second)
         return Tensor(axes, [x + y for x, y in zip(a, b, strict=True)])
 
     def times(self, first: Tensor, second: Tensor) -> Tensor:
+        """The product of two tensors."""
         axes, a, b = self.together(first, second)
         if self.setting.holes:
             return Tensor(axes, [multiplied(x, y) for x, y in zip(a, b, strict=True)])
         return Tensor(axes, [x * y for x, y in zip(a, b, strict=True)])
 
     def over(self, first: Tensor, second: Tensor) -> Tensor:
+        """The quotient of two tensors."""
         axes, a, b = self.together(first, second)
         return Tensor(axes, [divided(x, y) for x, y in zip(a, b, strict=True)])
 
@@ -319,6 +322,7 @@ class World:
         return Tensor(kept, [how(cells[k : k + size]) for k in range(0, len(cells), size)])
 
     def constant(self, value: Cell) -> Tensor:
+        """One number in all models."""
         return Tensor((), [value] * self.models)
 
     # Random numbers
@@ -416,6 +420,13 @@ class World:
                     for k, w in enumerate(weights.cells)
                 ],
             )
+        total = self.reduced(
+            self.moved(weights, label, axes, [s for s in seeds if s[0] not in children]), children, sum
+        )
+        return self.over(self.moved(weights, label, axes, seeds), total)
+
+    def moved(self, weights: Tensor, label: str, axes: tuple[str, ...], seeds: Sequence[tuple[str, int]]) -> Tensor:
+        """Weights that move with parameters and with the values of variables."""
         for axis, level in seeds:
             if axis in axes:
                 steps = self.draw(f"{label} along {axis}", axes, lambda s: s.uniform(-1.0, 1.0))
@@ -423,8 +434,7 @@ class World:
                     axes,
                     [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)],
                 )
-        total = self.reduced(weights, children, sum)
-        return self.over(weights, total)
+        return weights
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
         """Weights next to those of another density: its conditional given the rest, and in every fourth model its
@@ -468,10 +478,17 @@ class World:
     ) -> Tensor:
         """Probabilities of some roles given others."""
         kept = {*left, *right}
-        joint = self.joint(name, seeds)
         law = self.laws[name]
-        cut = self.reduced(joint, [r for r in law.roles if r not in kept], sum)
-        return self.over(cut, self.reduced(cut, left, sum)) if right else cut
+        known = {*law.parameters, *kept}
+        cut = self.summed(name, kept, tuple(seed for seed in seeds if seed[0] in known))
+        if not right:
+            return cut
+        behind = tuple(seed for seed in seeds if seed[0] in known and seed[0] not in left)
+        return self.over(cut, self.summed(name, set(right), behind))
+
+    def summed(self, name: str, kept: set[str], seeds: tuple[tuple[str, int], ...]) -> Tensor:
+        """The joint summed over all other roles; what is summed over does not move."""
+        return self.reduced(self.joint(name, seeds), [r for r in self.laws[name].roles if r not in kept], sum)
 
     def table(self, data: tuple[Any, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """The density of some atoms given others."""
@@ -480,7 +497,7 @@ class World:
         noise = self.assumptions.get("posterior_of_noise", {}).get(name)
         if noise is not None and {self.role(a) for a in left} == {noise[1]}:
             own = self.marginal(noise[0], (noise[2],), (), ())
-            return Tensor(tuple(left), own.cells)
+            return Tensor(tuple(left[0] if axis == noise[2] else axis for axis in own.axes), own.cells)
         both = set(left) & set(right)
         left = tuple(atom for atom in left if atom not in both)
         if not left:
@@ -543,47 +560,59 @@ class World:
         return found
 
     def do_number(self, step: Step, seeds: Any) -> Tensor:
+        """A number."""
         return self.constant(step.data[0])
 
     def do_table(self, step: Step, seeds: Any) -> Tensor:
+        """A density."""
         return self.table(step.data, seeds)
 
     def do_sum(self, step: Step, seeds: Any) -> Tensor:
+        """A sum."""
         total = self.evaluate(step.arguments[0], seeds)
         for argument in step.arguments[1:]:
             total = self.added(total, self.evaluate(argument, seeds))
         return total
 
     def do_product(self, step: Step, seeds: Any) -> Tensor:
+        """A product."""
         total = self.evaluate(step.arguments[0], seeds)
         for argument in step.arguments[1:]:
             total = self.times(total, self.evaluate(argument, seeds))
         return total
 
     def do_ratio(self, step: Step, seeds: Any) -> Tensor:
+        """A quotient."""
         return self.over(self.evaluate(step.arguments[0], seeds), self.evaluate(step.arguments[1], seeds))
 
     def do_power(self, step: Step, seeds: Any) -> Tensor:
+        """A power."""
         axes, a, b = self.together(self.evaluate(step.arguments[0], seeds), self.evaluate(step.arguments[1], seeds))
         return Tensor(axes, [powered(x, y) for x, y in zip(a, b, strict=True)])
 
     def each(self, step: Step, seeds: Any, change: Callable[[Cell], Cell]) -> Tensor:
+        """A function of every cell."""
         inner = self.evaluate(step.arguments[0], seeds)
         return Tensor(inner.axes, [change(cell) for cell in inner.cells])
 
     def do_log(self, step: Step, seeds: Any) -> Tensor:
+        """A logarithm."""
         return self.each(step, seeds, logarithm)
 
     def do_exp(self, step: Step, seeds: Any) -> Tensor:
+        """An exponential."""
         return self.each(step, seeds, exponential)
 
     def do_absolute(self, step: Step, seeds: Any) -> Tensor:
+        """An absolute value."""
         return self.each(step, seeds, magnitude)
 
     def do_log_gamma(self, step: Step, seeds: Any) -> Tensor:
+        """The logarithm of the gamma function."""
         return self.each(step, seeds, log_gamma)
 
     def do_stop(self, step: Step, seeds: Any) -> Tensor:
+        """A value through which no derivative is taken."""
         return self.evaluate(step.arguments[0], ())
 
     def do_integral(self, step: Step, seeds: Any) -> Tensor:
@@ -680,12 +709,15 @@ class World:
         return inner
 
     def do_max(self, step: Step, seeds: Any) -> Tensor:
+        """The largest value along some axes."""
         return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: max(cells, key=plain))
 
     def do_min(self, step: Step, seeds: Any) -> Tensor:
+        """The smallest value along some axes."""
         return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: min(cells, key=plain))
 
     def do_argmax(self, step: Step, seeds: Any) -> Tensor:
+        """Where the largest value is."""
         return self.reduced(
             self.evaluate(step.arguments[0], seeds),
             step.data,
@@ -693,6 +725,7 @@ class World:
         )
 
     def do_argmin(self, step: Step, seeds: Any) -> Tensor:
+        """Where the smallest value is."""
         return self.reduced(
             self.evaluate(step.arguments[0], seeds),
             step.data,
@@ -725,6 +758,7 @@ class World:
         return self.per_size(best, left) if how.startswith("arg") else value
 
     def with_table(self, place: int, name: str, table: Tensor, left: tuple[str, ...]) -> Tensor:
+        """A value with another table in the place of a density."""
         self.levels += 1
         self.overrides = {**self.overrides, name: table}
         self.assumed_axes = left
@@ -755,6 +789,7 @@ class World:
     def stepped(
         self, table: Tensor, slopes: Tensor, left: tuple[str, ...], update: Callable[[float, float], float]
     ) -> Tensor:
+        """A table after one multiplicative step, normalised."""
         cells = [update(c, d) for c, d in zip(table.cells, slopes.cells, strict=True)]
         weights = Tensor(table.axes, cells)
         return self.over(weights, self.reduced(weights, left, sum))

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, cast
 
 from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
-from proofreader.classify import has_any, is_functional_equation, is_stationarity
+from proofreader.classify import compared_values, has_any, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -155,6 +155,10 @@ class Judge:
             free,
         )
         two = Sizes(tuple((letter, fixed.get(letter, 3 - at % 2)) for at, letter in enumerate(letters)), free)
+        steps = {letter for letter in letters if letter.islower() and letter in self.names.subscripts}
+        one, two = (
+            Sizes(tuple((n, 3 if n in steps else k) for n, k in sizes.numbers), sizes.free) for sizes in (one, two)
+        )
         share = max(1, models // 4)
         return [
             (Setting(share, (2, 3), stream=1), one),
@@ -231,6 +235,7 @@ class Judge:
         return agrees(world, *values, attempt.relation, tolerance, attempt.vary)
 
     def difference(self, world: World, left: Tensor, right: Tensor) -> Tensor:
+        """The difference of two sides, cell by cell."""
         axes, a, b = world.together(left, right)
         return Tensor(axes, [plain(x) - plain(y) for x, y in zip(a, b, strict=True)])
 
@@ -246,11 +251,12 @@ class Judge:
         return 1e-6 if letters else 1e-9
 
     def holds(self, attempt: Attempt, *, worlds: Sequence[int] = (0, 1, 2, 3)) -> bool:
-        """Whether an attempt holds in all kinds of worlds; an attempt that has no meaning does not."""
+        """Whether an attempt holds in all kinds of worlds; an attempt that has no meaning, or an assumption that
+        does not fit the variables of the line, does not."""
         self.attempts += 1
         try:
             return all(self.holds_in(attempt, at) for at in worlds)
-        except DerivationSyntaxError:
+        except (DerivationSyntaxError, IndexError, ValueError):
             return False
 
     # Readings
@@ -335,6 +341,12 @@ class Judge:
                     words=words,
                 )
             )
+        capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
+        if capitals:
+            words = tuple(
+                f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
+            )
+            found.append(replace(base, choices=replace(base.choices, collections=capitals), words=words))
         for family in sorted(indexed):
             if family in plain_names and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
@@ -365,6 +377,7 @@ class Judge:
         return found
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
+        """Whether a sum runs over the index of values of one variable that nobody draws."""
         letters = node.data[0]
         drawn = {
             n.base
@@ -511,9 +524,13 @@ class Judge:
             if self.attempts > MAX_ATTEMPTS:
                 return None
             assumed = _with(attempt, assumption)
-            if self.holds(assumed) and not self.trivial(attempt, assumed):
+            if self.holds(assumed, worlds=self.alike()) and not self.trivial(attempt, assumed):
                 return assumed
         return None
+
+    def alike(self) -> tuple[int, ...]:
+        """The kinds of worlds with the sizes of the first, of whose variables an assumption speaks."""
+        return tuple(at for at, (_, sizes) in enumerate(self.settings) if sizes == self.settings[0][1])
 
     def trivial(self, attempt: Attempt, assumed: Attempt) -> bool:
         """Whether an assumption makes a side constant that says something without it."""
@@ -535,6 +552,11 @@ class Judge:
             return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
+        parameters = {p for law in plan.laws.values() for p in law.parameters} | (
+            self.names.variables - self.names.lefts
+        )
+        if compared_values(base.left, base.right, base.relation) in parameters:
+            return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined:
             return Finding(
@@ -543,6 +565,8 @@ class Judge:
                 undefined=undefined,
                 notes=notes,
             )
+        if self.by_parts(plan, left, right):
+            return Finding("unreadable", reason="it integrates by parts, which needs densities on a line", notes=notes)
         if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
             return Finding(
                 "unreadable",
@@ -550,6 +574,12 @@ class Judge:
                 notes=notes,
             )
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))
+
+    def by_parts(self, plan: Plan, left: int, right: int) -> bool:
+        """Whether a derivative with respect to a variable stands under an integral over it."""
+        steps = [plan.steps[at] for at in plan.reached(left) | plan.reached(right)]
+        bound = {atom for step in steps if step.kind == "integral" for atom in step.data}
+        return any(step.kind == "gradient" and bound & set(step.data) for step in steps)
 
     def is_condition_on_q(self, base: Attempt) -> bool:
         """Whether a line says that the divergence of a q from something is zero."""

@@ -113,6 +113,7 @@ _ARGUMENTS = {
     **dict.fromkeys(_words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 _MARKS = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
+_EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
 _JOINING = frozenset(
     _words(
         "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
@@ -208,9 +209,11 @@ class _Reader:
         self.at = 0
 
     def error(self, message: str, position: int) -> DerivationSyntaxError:
+        """An error at a place of the source."""
         return DerivationSyntaxError(message, self.latex, position)
 
     def peek(self) -> str:
+        """The next token that is no space; empty at the end."""
         while self.at < len(self.tokens) and self.tokens[self.at].text == " ":
             self.at += 1
         return self.tokens[self.at].text if self.at < len(self.tokens) else ""
@@ -247,6 +250,7 @@ class _Reader:
         return tuple(symbols)
 
     def scripts(self, base: Symbol, depth: int) -> Symbol:
+        """A symbol with the script that follows it."""
         token = self.tokens[self.at]
         self.at += 1
         if token.text in ("'", "’"):
@@ -262,6 +266,7 @@ class _Reader:
         return replace(base, sup=(*(base.sup or ()), *value), end=end)
 
     def argument(self, depth: int, owner: Token) -> tuple[Symbol, ...]:
+        """The argument of a command or a script."""
         text = self.peek()
         if text in ("", "}", "&", r"\\", "_", "^"):
             raise self.error(f"{owner.text} is followed by nothing", owner.start)
@@ -273,6 +278,8 @@ class _Reader:
 
     def words(self, owner: Token) -> tuple[str, int]:
         """The contents of a group as plain text."""
+        if not self.peek():
+            return "", owner.end
         if self.peek() != "{":
             self.at += 1
             return self.tokens[self.at - 1].text if self.at <= len(self.tokens) else "", owner.end
@@ -295,6 +302,8 @@ class _Reader:
             return ()
         if text == "{":
             inner = self.sequence(depth + 1, token.start)
+            if flat(inner) in _EXTREMA:
+                return (Symbol("@" + flat(inner).replace("\\", ""), token.start, self.tokens[self.at - 1].end),)
             return (
                 inner
                 if len(inner) <= 1 or self.peek() not in ("_", "^", "'")
@@ -310,6 +319,7 @@ class _Reader:
         return self.construction(token, depth)
 
     def construction(self, token: Token, depth: int) -> tuple[Symbol, ...]:
+        """A command with what belongs to it."""
         text = token.text
         if text in _STYLES or text in ACCENTS:
             return self.styled(token, depth)
@@ -331,6 +341,7 @@ class _Reader:
         return (Symbol(text, token.start, token.end),)
 
     def with_arguments(self, token: Token, depth: int) -> tuple[Symbol, ...]:
+        """A fraction, a root or something stacked."""
         root: tuple[tuple[Symbol, ...], ...] = ()
         if token.text == r"\sqrt" and self.peek() == "[":
             inner: list[Symbol] = []
@@ -393,6 +404,7 @@ class _Reader:
         return (Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),)
 
     def styled(self, token: Token, depth: int) -> tuple[Symbol, ...]:
+        """A letter in another style, or with an accent."""
         style = _STYLES.get(token.text, ACCENTS.get(token.text, ""))
         inner = self.argument(depth, token)
         end = self.tokens[self.at - 1].end
@@ -409,6 +421,7 @@ class _Reader:
         return inner
 
     def environment(self, token: Token) -> tuple[Symbol, ...]:
+        """The beginning or the end of an environment."""
         name, end = self.words(token)
         name = name.strip().rstrip("*")
         if name in ("array", "alignat", "alignedat", "IEEEeqnarray", "IEEEeqnarraybox", "tabular"):
@@ -449,6 +462,7 @@ class _Brackets:
         self.latex = latex
 
     def column(self, symbol: Symbol) -> int:
+        """The column of a symbol."""
         return DerivationSyntaxError("", self.latex, symbol.start).column
 
     def grouped(self, symbols: Sequence[Symbol]) -> tuple[Symbol, ...]:
@@ -586,10 +600,10 @@ def _depths(row: Sequence[Symbol]) -> list[int]:
     """How many brackets are open in front of each symbol."""
     depth, found = 0, []
     for symbol in row:
-        if symbol.name in CLOSING:
+        if symbol.name in CLOSING or symbol.name.startswith(r"\end"):
             depth = max(0, depth - 1)
         found.append(depth)
-        if symbol.name in OPENING:
+        if symbol.name in OPENING or symbol.name.startswith(r"\begin"):
             depth += 1
     return found
 
@@ -710,6 +724,7 @@ class _Statements:
             self.piece(piece, first=number == 0)
 
     def piece(self, piece: list[Symbol], *, first: bool) -> None:
+        """Takes one piece of a row."""
         visible = [s for s in piece if s.name not in ("&", *_WIDE)]
         if not visible:
             return
@@ -736,6 +751,7 @@ class _Statements:
         )
 
     def ended(self) -> bool:
+        """Whether the last row ended with punctuation."""
         return bool(self.open) and self.open[-1].name in (".", ",", ";")
 
     def close(self) -> None:
@@ -756,6 +772,7 @@ class _Statements:
         self.open = []
 
     def side(self, statement: Statement, symbols: list[Symbol], position: int) -> None:
+        """Adds one side to a statement."""
         kept = _trimmed(symbols)
         start = kept[0].start if kept else position
         end = max((s.end for s in kept), default=position)
@@ -782,6 +799,8 @@ def statements_of(
         DerivationSyntaxError: If braces do not match.
     """
     symbols = _typed_words(symbols_of(tokens, latex), notes)
+    if len(symbols) > 2 and symbols[0].name.endswith("cases") and symbols[-1].name == r"\end" + symbols[0].name[6:]:
+        symbols = symbols[1:-1]
     reader = _Statements(latex, signs_begin)
     for row in _rows(symbols):
         reader.row(row)

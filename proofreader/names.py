@@ -59,6 +59,7 @@ class _Renaming:
     letters: Mapping[str, Name]
 
     def index(self, part: Part) -> Part:
+        """An index with another letter put in."""
         if isinstance(part, Index):
             other = self.indices.get(part.letter)
             return Index(other.letter, other.offset + part.offset) if other is not None else part
@@ -69,14 +70,17 @@ class _Renaming:
         return Others(part.how, inner) if isinstance(inner, Index) else part
 
     def name(self, old: Name) -> Name:
+        """A name with another one, or another index, put in."""
         if old in self.names:
             return self.names[old]
         return replace(old, index=tuple(map(self.index, old.index))) if old.index and self.indices else old
 
     def many(self, olds: tuple[Name, ...]) -> tuple[Name, ...]:
+        """Several names."""
         return tuple(map(self.name, olds))
 
     def scalar(self, new: Node) -> Node:
+        """A name in an expression; a size that moves becomes a sum."""
         own = new.data[0]
         shift = self.indices.get(own.base) if not own.index and not own.mark and not new.parts else None
         if shift is None:
@@ -85,11 +89,13 @@ class _Renaming:
         return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
 
     def density(self, new: Node) -> Node:
+        """A density."""
         letter, *groups = new.data
         letter = self.letters.get(law_key(letter), self.name(letter) if letter.index else letter)
         return replace(new, data=(letter, *map(self.many, groups)))
 
     def change(self, old: Node) -> Node:
+        """A node and all below it."""
         new = old.map(self.change)
         kind, data = new.kind, new.data
         if kind in ("name", "density"):
@@ -155,11 +161,15 @@ class Names:
     measures: list[Node] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
     weights: list[Node] = field(default_factory=list)
+    calls: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    subscripts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
             for node in tree.walk():
                 self.note(node)
+                if node.kind == "name" and node.parts and all(p.kind == "name" and not p.parts for p in node.parts):
+                    self.calls.setdefault(law_key(node.data[0]), node.parts)
         for tree in self.trees:
             self.note_positive(tree, False)
         self.settle()
@@ -201,6 +211,7 @@ class Names:
             self.together(names)
 
     def note_density(self, node: Node) -> None:
+        """Takes what a density says about names."""
         letter, left, right, parameters = node.data
         key = law_key(letter)
         self.letters[key] = letter
@@ -237,6 +248,7 @@ class Names:
         """Tells sizes from free indices."""
         letters: Counter[str] = Counter()
         bound = set(self.bounds)
+        self.subscripts = {p.letter for t in self.trees for n in names_in(t) for p in n.index if isinstance(p, Index)}
         for tree in self.trees:
             for name in names_in(tree):
                 for part in name.index:
@@ -286,6 +298,8 @@ class Names:
                     inside = {
                         n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
                     }
+                    capitals = {base for base in inside if base.isupper()}
+                    inside = capitals or inside
                     if not inside & self.variables and not any(
                         n.kind == "density" for body in bodies for n in body.walk()
                     ):

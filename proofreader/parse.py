@@ -36,6 +36,7 @@ MAX_NESTING = 60
 USUAL_LAWS = frozenset(["p", "q", "r", "P", "Q", "@Pr", r"\Pr", r"\pi", r"\rho", "cal:P", "cal:Q", "bb:P", "@p", "@q"])
 USUAL_FUNCTIONS = frozenset(
     [
+        r"\Gamma",
         "f",
         "g",
         "h",
@@ -159,6 +160,7 @@ def _law_before(previous: Symbol, bracket: Symbol, found: set[str]) -> None:
         )
         and not _of_one_family(inside)
         and not named_law(previous.key)
+        and previous.name != r"\Gamma"
     ):
         found.add(previous.key)
 
@@ -301,9 +303,11 @@ class Parser:
         }
 
     def error(self, message: str, symbol: Symbol | None = None) -> DerivationSyntaxError:
+        """An error at a symbol."""
         return DerivationSyntaxError(message, self.latex, symbol.start if symbol is not None else 0)
 
     def note(self, text: str) -> None:
+        """Keeps a remark, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -320,11 +324,12 @@ class Parser:
         if self.nesting > MAX_NESTING:
             raise self.error(f"operators nested deeper than {MAX_NESTING} levels", symbols[0] if symbols else None)
         try:
-            return self.terms(self.signed(self.integrals(symbols)))
+            return self.terms(self.signed(self.integrals(_absolutes(symbols))))
         finally:
             self.nesting -= 1
 
     def signed(self, symbols: Sequence[Symbol]) -> list[tuple[bool, list[Symbol]]]:
+        """The terms with their signs."""
         found: list[tuple[bool, list[Symbol]]] = []
         current: list[Symbol] = []
         negative = False
@@ -353,6 +358,7 @@ class Parser:
         return found
 
     def terms(self, signed: list[tuple[bool, list[Symbol]]]) -> Node:
+        """A sum of terms; an operator may swallow those behind it."""
         result: list[Node] = []
         at = 0
         while at < len(signed):
@@ -450,6 +456,7 @@ class Parser:
         return any(s.name in (";", ":", ",") for s in content)
 
     def divergence_row(self, symbol: Symbol) -> Operator | None:
+        """Which divergence a symbol in front of a double bar is."""
         text = flat([symbol])
         if "chi" in text:
             return operator_named(r"\chi")
@@ -471,6 +478,7 @@ class Parser:
     def logarithm(
         self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest, log_of_one: bool = False
     ) -> tuple[Node, int, bool]:
+        """A logarithm, with or without brackets."""
         symbol = items[at]
         if at + 1 >= len(items) or items[at + 1].name in TIMES or items[at + 1].name == "/":
             raise self.error("a logarithm of nothing", symbol)
@@ -487,7 +495,7 @@ class Parser:
         following = items[at + 1]
         single, end, swallowed = self.operand(items, at + 1, rest)
         whole = at + 2
-        while whole < len(items) and not self.is_log(items, whole) and items[whole].name not in TIMES:
+        while whole < len(items) and not self.ends_log(items, whole):
             whole += 1
         opened = following.name in BRACKETS
         if end < whole:
@@ -501,7 +509,12 @@ class Parser:
             return made(self.sum(following.arguments[0]), self.sum(following.sup)), end, swallowed
         return made(single), end, swallowed
 
+    def ends_log(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a logarithm without brackets ends in front of this symbol."""
+        return self.is_log(items, at) or items[at].name in TIMES or items[at].name in (r"\nabla", r"\partial")
+
     def is_log(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a logarithm begins here."""
         row = self.row(items, at)
         return row is not None and row.form == "logarithm"
 
@@ -519,6 +532,8 @@ class Parser:
         return Node("power", (wrap(inner), exponent)), at + 1
 
     def function(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A function of what follows."""
+
         def wrap(inner: Node) -> Node:
             value = Node(row.kind, (inner,))
             return value if items[at].sup is None else Node("power", (value, self.sum(items[at].sup or ())))
@@ -557,11 +572,13 @@ class Parser:
         return wrap(body), len(items), swallowed
 
     def raised(self, value: Node, symbol: Symbol) -> Node:
+        """A value with the power of its symbol."""
         return value if symbol.sup is None else Node("power", (value, self.sum(symbol.sup)))
 
     def covariance(
         self, items: Sequence[Symbol], at: int, draws: tuple[tuple[Name, ...], ...], laws: tuple[Node, ...]
     ) -> tuple[Node, int, bool]:
+        """A covariance, with its two arguments."""
         following = items[at + 1] if at + 1 < len(items) else None
         parts = split(following.arguments[0], ",") if following is not None and following.name in BRACKETS else []
         if len(parts) != 2:
@@ -608,6 +625,7 @@ class Parser:
         return tuple(draws), tuple(laws)
 
     def begins_law(self, part: Sequence[Symbol]) -> bool:
+        """Whether a part of a subscript is a density and no variable."""
         symbol = part[0]
         if symbol.name == r"\prod" or (len(part) > 1 and part[1].name == "()") or symbol.name in ("@sg", r"\sg"):
             return True
@@ -628,6 +646,7 @@ class Parser:
         return list(tree.parts) if tree.kind == "times" else [tree]
 
     def gradient(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A gradient with a nabla."""
         symbol = items[at]
         names = self.names(symbol.sub) if symbol.sub is not None else ()
         order = 2 if symbol.sup is not None and flat(symbol.sup) == "2" else 1
@@ -667,6 +686,7 @@ class Parser:
         return Node("at", (value, self.sum(parts[1])), (name,)), at + 1
 
     def partial(self, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A derivative with a subscript."""
         symbol = items[at]
         if symbol.sub is None:
             raise self.error(r"\partial without a name", symbol)
@@ -758,6 +778,7 @@ class Parser:
         return output
 
     def integral(self, symbols: list[Symbol], at: int) -> tuple[_Made, int] | None:
+        """An integral up to its differential; None if it has none."""
         sign = symbols[at]
         wanted = {r"\iint": 2, r"\iiint": 3}.get(sign.name, 1)
         if sign.sub is not None and any(RELATIONS.get(s.name) in (">", "<", ">=", "<=") for s in sign.sub):
@@ -793,6 +814,7 @@ class Parser:
         return _Made(self.sum(body), sign, names, symbols[at + 1 : end]), end
 
     def numbers(self, sign: Symbol) -> bool:
+        """Whether an integral sign has limits."""
         return bool(sign.sub and sign.sup) and all(
             s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ()))
         )
@@ -805,6 +827,7 @@ class Parser:
         )
 
     def differential(self, symbols: Sequence[Symbol], at: int) -> tuple[Name, int] | None:
+        """The variable of a differential that begins here."""
         symbol = symbols[at]
         if (
             symbol.name not in ("d", "@d", r"\dd", r"\partial@", r"\diff", r"\d")
@@ -863,6 +886,7 @@ class Parser:
     def bounds(
         self, row: Operator, symbol: Symbol, head: Sequence[Symbol], relation: str, tail: Sequence[Symbol]
     ) -> Callable[[Node], Node]:
+        """A sum with bounds."""
         names = self.names(head)
         first = index_of(tail)
         last = index_of(symbol.sup) if symbol.sup is not None else None
@@ -890,6 +914,7 @@ class Parser:
         return lambda body: Node(row.kind, (body,), (letter, lower, last, None))
 
     def extremum(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
+        """A maximum or where it is."""
         symbol = items[at]
         if symbol.name == r"\arg":
             at += 1
@@ -920,6 +945,7 @@ class Parser:
     # Operators with a bracket that has parts
 
     def bracketed(self, row: Operator, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """An operator whose bracket has parts."""
         bracket = items[at + 1]
         content = bracket.arguments[0]
         if row.form == "divergence":
@@ -946,6 +972,7 @@ class Parser:
         return None
 
     def divergence(self, row: Operator, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """A divergence between two densities."""
         place = self.separator(content)
         if place is None or place[0] == 0 or place[1] == len(content):
             raise self.error(r"a divergence takes two densities with \Vert between them", symbol)
@@ -978,6 +1005,7 @@ class Parser:
         return self.information(symbol, content)
 
     def is_law(self, part: Sequence[Symbol]) -> bool:
+        """Whether a part of a list is a density."""
         head = part[0]
         if not head.is_letter():
             return False
@@ -986,6 +1014,7 @@ class Parser:
         return part[1].name == "()" and len(part) == 2
 
     def information(self, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """An entropy of variables, or mutual information."""
         pieces = _cut(content, BARS)
         head, given = pieces if pieces is not None else (content, ())
         cut = next((k for k, s in enumerate(head) if s.name in (";", ":")), None)
@@ -1021,8 +1050,9 @@ class Parser:
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        if symbol.name == "<>" or symbol.name in BARS:
-            return (self.angle(symbol), at + 1) if symbol.name == "<>" else self.absolute(items, at)
+        enclosed = {"<>": self.angle, "||": self.absolute, r"\overline": self.stopped, r"\bar": self.stopped}
+        if symbol.name in enclosed and symbol.arguments:
+            return enclosed[symbol.name](symbol), at + 1
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -1046,9 +1076,11 @@ class Parser:
         return len(items) == 1
 
     def is_law_call(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a bracket follows."""
         return at + 1 < len(items) and items[at + 1].name == "()"
 
     def digits(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """A number."""
         text = ""
         end = at
         while end < len(items) and (items[end].name.isdigit() or items[end].name == ".") and len(text) < 15:
@@ -1065,6 +1097,7 @@ class Parser:
         return self.raised(value, items[end - 1]), end
 
     def fraction(self, symbol: Symbol) -> Node:
+        """A fraction or a whole derivative."""
         above, below = symbol.arguments[:2]
         marks = ("d", r"\partial", "@d")
         if (
@@ -1080,10 +1113,12 @@ class Parser:
         return Node("quotient", (self.sum(above), self.sum(below)))
 
     def root(self, symbol: Symbol) -> Node:
+        """A root."""
         order = self.sum(symbol.arguments[1]) if len(symbol.arguments) > 1 else number(2)
         return self.raised(Node("power", (self.sum(symbol.arguments[0]), Node("quotient", (number(1), order)))), symbol)
 
     def bracket(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """A bracket with its power."""
         symbol = items[at]
         if not symbol.arguments[0]:
             raise self.error("a bracket holds nothing", symbol)
@@ -1097,11 +1132,14 @@ class Parser:
         draws, laws = self.measure(symbol.sub or ())
         return self.raised(Node("expect", (*laws, self.sum(symbol.arguments[0])), (draws,)), symbol)
 
-    def absolute(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
-        end = next((k for k in range(at + 1, len(items)) if items[k].name in BARS), None)
-        if end is None or end == at + 1:
-            raise self.error("a bar stands where a factor is expected", items[at])
-        return self.raised(Node("absolute", (self.sum(items[at + 1 : end]),)), items[end]), end + 1
+    def stopped(self, symbol: Symbol) -> Node:
+        """An expression under a line, through which no gradient is taken."""
+        self.assumes.append("the line over an expression says that no gradient is taken through it")
+        return self.raised(Node("stop", (self.sum(symbol.arguments[0]),)), symbol)
+
+    def absolute(self, symbol: Symbol) -> Node:
+        """An absolute value."""
+        return self.raised(Node("absolute", (self.sum(symbol.arguments[0]),)), symbol)
 
     def letter(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
         """A letter: a distribution by name, a density, a function, or a number that the letter stands for."""
@@ -1120,12 +1158,15 @@ class Parser:
             return self.density(symbol, bracket), at + 2
         if bracket is not None and self.is_call(symbol, bracket):
             return self.call(symbol, bracket), at + 2
+        if bracket is not None and any(s.name in BARS for s in bracket.arguments[0]):
+            raise self.error(f"{flat([symbol])} of one thing given another is not read", symbol)
         usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
         if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
         return self.scalar(symbol), at + 1
 
     def scalar(self, symbol: Symbol) -> Node:
+        """A letter that stands for a number."""
         name = name_of(symbol, raised=False)
         if name is None and symbol.sup is not None:
             if _is_transpose(symbol.sup):
@@ -1136,6 +1177,7 @@ class Parser:
         return Node("name", (), (name, ()))
 
     def is_density(self, symbol: Symbol, bracket: Symbol) -> bool:
+        """Whether a letter in front of a bracket is a density."""
         if bracket.name != "()" or (
             symbol.style == "cal" and symbol.key not in self.laws and symbol.key not in USUAL_LAWS
         ):
@@ -1151,6 +1193,7 @@ class Parser:
         return bool(known) and self.lists_names(content)
 
     def lists_names(self, content: Sequence[Symbol]) -> bool:
+        """Whether a bracket holds variables alone."""
         try:
             self.split_arguments(content)
         except DerivationSyntaxError:
@@ -1170,6 +1213,7 @@ class Parser:
         return simple or lawlike or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
+        """A function of its arguments."""
         letter, parameters = self.decorated(symbol)
         arguments = []
         content = bracket.arguments[0]
@@ -1215,10 +1259,12 @@ class Parser:
         )
 
     def density_letter(self, symbol: Symbol) -> Node:
+        """The letter of a density alone."""
         letter, parameters = self.decorated(symbol)
         return density(letter, (), (), parameters)
 
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
+        """A density of variables given others."""
         power = symbol.sup is not None and flat(symbol.sup).isdigit() and not _is_mark(symbol.sup)
         letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol)
         left, right, more = self.split_arguments(bracket.arguments[0])
@@ -1263,6 +1309,7 @@ class Parser:
         return tuple(found)
 
     def ranged(self, found: list[Name], last: Name, part: Sequence[Symbol]) -> Name:
+        """A family between dots."""
         first = found.pop()
         if found and found[-1].base == first.base and found[-1].index:
             first = found.pop()
@@ -1272,6 +1319,7 @@ class Parser:
         return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
+        """One variable of a list."""
         if len(part) == 1 and (name := name_of(part[0])) is not None:
             return name
         if len(part) == 3 and part[1].name == "=" and (variable := name_of(part[0])) is not None:
@@ -1336,6 +1384,23 @@ _ROWS = (
     ),
     Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
 )
+
+
+def _absolutes(symbols: Sequence[Symbol]) -> list[Symbol]:
+    """The symbols with each pair of bars, and what stands between them, in one piece."""
+    output: list[Symbol] = []
+    opened: int | None = None
+    for symbol in symbols:
+        if symbol.name not in BARS or symbol.sub is not None:
+            output.append(symbol)
+        elif opened is None:
+            opened = len(output)
+            output.append(symbol)
+        elif len(output) > opened + 1:
+            inside = tuple(output[opened + 1 :])
+            output[opened:] = [Symbol("||", output[opened].start, symbol.end, (inside,), None, symbol.sup)]
+            opened = None
+    return output
 
 
 def _times(factors: list[Node]) -> Node:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -23,6 +21,8 @@ def number_text(value: float) -> str:
     """A number as a fraction where it is one with a small denominator, any other in four digits."""
     if value != value or value in (float("inf"), float("-inf")):
         return "not a real number" if value != value else ("∞" if value > 0 else "-∞")
+    from fractions import Fraction  # loaded for the first counterexample: it takes as long as the rest of this module
+
     fraction = Fraction(value).limit_denominator(200)
     return str(fraction) if abs(float(fraction) - value) < 1e-12 else f"{value:.4g}"
 
@@ -236,7 +236,7 @@ class DerivationReport:
             remarks = "".join(f"<div>{_with_formulas(remark)}</div>" for remark in line.remarks())
             if line.error is not None and line.error.latex:
                 remarks += (
-                    f'<pre style="background:none;color:inherit;margin:.2em 0">{html.escape(line.error.caret())}</pre>'
+                    f'<pre style="background:none;color:inherit;margin:.2em 0">{escape(line.error.caret())}</pre>'
                 )
             weight = "normal" if line.verdict in ("holds", "no_claim") else "bold"
             rows.append(
@@ -250,13 +250,20 @@ class DerivationReport:
         return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
 
 
+def escape(text: str) -> str:
+    """Text for a page."""
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):
+        text = text.replace(character, entity)
+    return text
+
+
 def _displayed(line: DerivationLine) -> str:
     """The line for MathJax where it is whole LaTeX, as code where it is not."""
     source = " ".join(line.latex.replace("&", " ").replace("\\\\", " ").split())
     whole = source.count("{") == source.count("}") and source.count("\\left") == source.count("\\right")
     odd = any(command in source for command in ("\\begin", "\\end", "\\tag", "\\intertext", "\\newcommand", "\\label"))
     if line.verdict == "unreadable" or not whole or odd:
-        return f"<code>{html.escape(line.latex)}</code>"
+        return f"<code>{escape(line.latex)}</code>"
     return _formula(rf"\displaystyle {source}")
 
 
@@ -264,11 +271,9 @@ def _with_formulas(remark: str) -> str:
     """A remark with what stands between dollar signs handed to MathJax."""
     parts = remark.split("$")
     if len(parts) % 2 == 0:
-        return html.escape(remark)
-    return "".join(_formula(part) if at % 2 else html.escape(part) for at, part in enumerate(parts))
+        return escape(remark)
+    return "".join(_formula(part) if at % 2 else escape(part) for at, part in enumerate(parts))
 
 
 def _formula(latex: str) -> str:
-    return (
-        f'<span class="math notranslate nohighlight tex2jax_process mathjax_process">\\({html.escape(latex)}\\)</span>'
-    )
+    return f'<span class="math notranslate nohighlight tex2jax_process mathjax_process">\\({escape(latex)}\\)</span>'

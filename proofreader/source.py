@@ -190,11 +190,13 @@ class _Expander:
         return output
 
     def spend(self, token: Token) -> None:
+        """Counts one expansion."""
         self.budget -= 1
         if self.budget < 0:
             raise DerivationSyntaxError(f"the macro {token.text} expands without end", self.latex, token.start)
 
     def peek(self) -> str:
+        """The next token that is no space; empty at the end."""
         while self.pending and self.pending[-1].text == " ":
             self.pending.pop()
         return self.pending[-1].text if self.pending else ""
@@ -225,6 +227,7 @@ class _Expander:
         return piece
 
     def expand(self, token: Token, macro: Macro) -> None:
+        """Puts the body of a macro in its place."""
         arguments: list[list[Token]] = []
         if macro.count and macro.default is not None:
             given = self.optional()

@@ -44,6 +44,7 @@ def test_examples_in_docstrings_run(module):
     for package, needed in NEEDED_BY_EXAMPLES.items():
         if module.startswith(package):
             pytest.importorskip(needed)
+    torch.set_default_device("cpu")  # what an example prints would name another one
     runner = doctest.DocTestRunner()
     for example in doctest.DocTestFinder().find(importlib.import_module(module), module):
         if all(map(importlib.util.find_spec, packages_of(example))):
