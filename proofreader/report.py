@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
+from proofreader.notation import OPERATORS, Operator
 
 __all__ = ["VERDICTS", "Counterexample", "DerivationLine", "DerivationReport"]
 
@@ -264,7 +266,27 @@ def _displayed(line: DerivationLine) -> str:
     odd = any(command in source for command in ("\\begin", "\\end", "\\tag", "\\intertext", "\\newcommand", "\\label"))
     if line.verdict == "unreadable" or not whole or odd:
         return f"<code>{escape(line.latex)}</code>"
-    return _formula(rf"\displaystyle {source}")
+    return _formula(rf"\displaystyle {_definitions(source)}{source}")
+
+
+# Operators that every page knows how to set.
+_STANDARD = {
+    *(r"\log", r"\ln", r"\lg", r"\exp", r"\abs", r"\max", r"\min", r"\sup", r"\inf"),
+    *(r"\int", r"\iint", r"\iiint", r"\oint", r"\sum", r"\prod", r"\nabla", r"\chi"),
+}
+
+
+def _definitions(source: str) -> str:
+    """Definitions of the operators in a formula that a page may not know; a notebook knows none of its author's."""
+    used = set(re.findall(r"\\[A-Za-z]+", source)) - _STANDARD
+    found = {spelling: row for row in OPERATORS for spelling in row.spellings.split() if spelling in used}
+    return "".join(rf"\def{spelling}{{{_sign(row)}}}" for spelling, row in found.items())
+
+
+def _sign(operator: Operator) -> str:
+    r"""How an operator is written without its arguments: ``\mathbb{E}`` for an expectation."""
+    sign = re.split(r"[_(\[]|\{0|\{names", operator.latex)[0]
+    return sign.replace("{{", "{").replace("}}", "}").strip()
 
 
 def _with_formulas(remark: str) -> str:

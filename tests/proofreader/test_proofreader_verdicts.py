@@ -305,3 +305,10 @@ def test_ten_lines_over_200_models_are_quick() -> None:
     assert len(report.lines) == 10
     print(f"\nten lines over 200 models: {min(times) * 1e3:.0f} ms at best, {max(times) * 1e3:.0f} ms at worst")
     assert min(times) < 0.15
+
+
+def test_a_report_defines_the_operators_that_a_notebook_does_not_know():
+    shown = check_derivation(r"\E_{q(z)}[\log q(z)] = -\Entropy(q(z))")._repr_html_()
+    assert r"\def\E{\mathbb{E}}" in shown
+    assert r"\def\Entropy{\mathrm{H}}" in shown
+    assert r"\def\log" not in shown
