@@ -25,6 +25,8 @@ class WeightSummary:
     size for any number of weights. Summaries form a commutative monoid under :meth:`merge`, with the empty
     ``WeightSummary()`` as identity: chunks, streams and processes give one answer, up to rounding.
 
+    Proved in the book: thm-gap-size, cor-log-bias.
+
     Args:
         tail_size: How many of the largest weights are kept for :attr:`pareto_k`, eight bytes each for every x.
 

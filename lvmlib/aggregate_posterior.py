@@ -52,6 +52,8 @@ def aggregate_posterior_split(
     gives equally many draws (N strata). Then the KL term is exact where :func:`kl` has a formula, the information is
     an average over the draws, and the last term is their difference; without a formula, all are averages.
 
+    Proved in the book: thm-aggregate.
+
     Args:
         q: A callable from x to a Distribution with batch shape ``(N,)``, or such a Distribution.
         prior: p(z), with batch shape ``()``.

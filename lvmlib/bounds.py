@@ -35,6 +35,8 @@ def elbo(
 
     Differentiable in the parameters of the model, and of q where q has reparameterised draws.
 
+    Proved in the book: thm-elbo, prop-elbo-forms, prop-elbo-variance, prop-elbo-support.
+
     Args:
         model: The joint density.
         q: A Distribution over z, or a callable from x to one.

@@ -95,6 +95,8 @@ def kl(
 
     Where q reaches beyond the support of p the formula is ``inf``. For every other pair, ask for an estimate.
 
+    Proved in the book: thm-gibbs, prop-gaussian-kl.
+
     Args:
         q: The distribution that the expectation is under.
         p: The other, over the same z; batch shapes broadcast.
@@ -148,6 +150,8 @@ def chi_square(
     ``OneHotCategorical``, ``Beta`` and ``Dirichlet``, and for ``Gamma`` and ``Exponential``; each also inside
     ``Independent``, where one plus chi-square multiplies over the coordinates.
 
+    Proved in the book: thm-relative-variance, thm-proposal-cost.
+
     Args:
         p: The target.
         q: The proposal, over the same z; batch shapes broadcast.
@@ -189,6 +193,8 @@ def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
 
     The three terms are computed apart, the ELBO from the expected log-joint and the entropy of q, the KL from q
     and the posterior, so that their sum is a check and no definition.
+
+    Proved in the book: thm-kl-chain, cor-decomposition.
 
     Args:
         model: An exact model.

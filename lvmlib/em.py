@@ -60,6 +60,8 @@ def expectation_maximization(
     falls. The optimum is a local one and depends on the model that it starts from. The arithmetic is done in float64,
     whatever the dtype of the model and the data.
 
+    Proved in the book: prop-two-maximisations, thm-em.
+
     Args:
         model: Where to start: a :class:`GaussianMixture`, a :class:`BernoulliMixture`, or a
             :class:`LinearGaussian` (probabilistic PCA with one noise variance, factor analysis with one a

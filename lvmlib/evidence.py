@@ -90,6 +90,8 @@ def prior_monte_carlo(
     This is importance sampling with the prior as proposal. The average is unbiased for :math:`p(x)`; its
     logarithm is too low on average, by about :math:`\chi^2(p(z \mid x) \Vert p(z)) / 2K` nats.
 
+    Proved in the book: thm-prior-monte-carlo, thm-relative-variance, thm-curse, prop-log-is-low.
+
     Args:
         model: The joint density.
         x: Observations, shape ``(*batch, *x_event)``.
@@ -129,6 +131,8 @@ def importance_sampling(
 
     It needs :math:`q(z) > 0` wherever :math:`p(x, z) > 0`. A proposal that is zero at one of some draws from
     the prior (at one of all values, when z is finite) where the joint is not, is refused.
+
+    Proved in the book: thm-importance-sampling, prop-missing-support, thm-proposal-cost, prop-light-tails.
 
     Args:
         model: The joint density.

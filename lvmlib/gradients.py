@@ -38,6 +38,8 @@ class RunningMean(nn.Module):
     a baseline that looked at the draws whose gradient it is used for would bias that gradient. It starts at
     zero. Being a module, it keeps its state in ``state_dict()`` and moves with ``.to(device)``.
 
+    Proved in the book: prop-baseline.
+
     Args:
         decay: :math:`\rho`, from 0 (the last call alone) to below 1.
 
@@ -126,6 +128,9 @@ def surrogate(
 
     ``stl`` has variance zero in :math:`\phi` where q is the posterior. Only ``score`` and ``vimco`` can learn a
     discrete z. Gradients stay finite past draws of weight zero, though the ELBO is then minus infinity.
+
+    Proved in the book: prop-theta-gradient, thm-score-function, prop-baseline, prop-leave-one-out,
+    thm-reparameterisation, prop-stl.
 
     Args:
         model: The joint density.

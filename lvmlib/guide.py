@@ -39,6 +39,8 @@ class MeanFieldGuide(nn.Module):
 
     .. math:: q_\phi(z) = \prod_{d=1}^{D} \mathrm{N}(z_d; \mu_d, \sigma_d^2), \qquad \phi = (\mu, \log \sigma)
 
+    Proved in the book: thm-mean-field.
+
     Args:
         latent_dim: The number D of latent dimensions.
         batch_shape: ``()`` for one q shared by every x; ``(N,)`` for one q for each of N observations, to be
@@ -69,6 +71,8 @@ class AmortizedGuide(nn.Module):
     r"""Independent normals whose means and scales a network reads off x: the encoder of a VAE.
 
     .. math:: q_\phi(z \mid x) = \prod_{d=1}^{D} \mathrm{N}\big(z_d; \mu_d(x), \sigma_d(x)^2\big)
+
+    Proved in the book: thm-amortised-objective, prop-two-gaps.
 
     Args:
         encoder: A module from x, shape ``(*batch, *x_event)``, to shape ``(*batch, 2 D)``: the D means, then the

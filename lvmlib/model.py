@@ -55,6 +55,8 @@ class LatentVariableModel(nn.Module):
 
     .. math:: p(x, z) = p(x \mid z)\, p(z)
 
+    Proved in the book: thm-joint, thm-ancestral.
+
     Args:
         prior: :math:`p(z)`, a Distribution with batch shape ``()``; or, when it is computed from parameters to learn, a
             callable without arguments that makes one. For several levels of latent variables, a tuple or a dict: the

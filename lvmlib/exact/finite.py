@@ -19,6 +19,8 @@ class FiniteModel(DiscreteLatentModel):
 
     .. math:: p(x) = \sum_z p(z)\, p(x \mid z)
 
+    Proved in the book: thm-bayes.
+
     Args:
         prior: Probabilities :math:`p(z)`, shape ``(Z,)``.
         likelihood: Probabilities :math:`p(x \mid z)`, shape ``(Z, X)``, one z a row; rows sum to one.

@@ -34,6 +34,8 @@ class LinearGaussian(ExactModel):
         z \sim \mathrm{N}(0, I_D), \qquad x \mid z \sim \mathrm{N}(W z + b, \Psi), \qquad
         x \sim \mathrm{N}(b, W W^\top + \Psi)
 
+    Proved in the book: thm-linear-gaussian.
+
     Args:
         weight: :math:`W`, shape ``(M, D)``.
         bias: :math:`b`, shape ``(M,)``.

@@ -75,6 +75,8 @@ def fit(
     To compile, compile the modules: ``VAE(torch.compile(encoder), torch.compile(decoder), latent_dim)`` is trained as
     any other, and its checkpoints fit the model that is not compiled.
 
+    Proved in the book: thm-amortised-objective, prop-kl-weight.
+
     Args:
         model: Its parameters that require gradients are learnt; it may have none.
         q: A module from x to a Distribution, such as :class:`AmortizedGuide` or a flow of zuko, which is learnt; a

@@ -15,6 +15,7 @@ PARTS = (
     "pages",
     "citations",
     "claims",
+    "claim_map",
     "derivations",
     "explorers",
     "api",
