@@ -1,7 +1,7 @@
 """From chapter to claim to function to test: ``{claim-map}`` makes a table of each chapter.
 
-The claims come from the chapters, the tests from their marks, and the functions from their docstrings: one that computes
-what a claim is about says so in a line that begins with "Proved in the book".
+The claims come from the chapters, the tests from their marks, and the functions from their docstrings: one that
+computes what a claim is about says so in a line that begins with "Proved in the book".
 """
 
 from __future__ import annotations
