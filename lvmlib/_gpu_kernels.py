@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING or find_spec("triton") is not None:
-    import triton
-    import triton.language as tl
+__all__ = ["HAS_TRITON", "sum_of_coins", "sums_coins"]
 
-    HAS_TRITON = True
-else:
-    HAS_TRITON = False
-
-__all__ = ["sum_of_coins", "sums_coins"]
+HAS_TRITON = find_spec("triton") is not None
 
 # A row is summed by one program, which holds all of it.
 _LONGEST_ROW = 2**14
@@ -49,26 +42,13 @@ def sum_of_coins(logits: Tensor, value: Tensor, num_dims: int) -> Tensor:
         value: Zeros and ones, shape ``(*batch, *event)``.
         num_dims: How many dimensions the event has.
     """
+    from lvmlib._triton_kernels import sum_row_of_coins
+
     width = logits.shape[-num_dims:].numel()
+    block = 1 << (width - 1).bit_length()
     logits, value = logits.contiguous(), value.contiguous()
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     result = torch.empty(logits.shape[: logits.ndim - num_dims], dtype=dtype, device=logits.device)
     with torch.cuda.device(logits.device):
-        _sum_row[(result.numel(),)](
-            logits, value, result, width, value.numel() // width, BLOCK=triton.next_power_of_2(width)
-        )
+        sum_row_of_coins[(result.numel(),)](logits, value, result, width, value.numel() // width, BLOCK=block)
     return result
-
-
-if HAS_TRITON:
-
-    @triton.jit  # type: ignore[untyped-decorator]
-    def _sum_row(logits, value, result, width, rows_of_value, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-        row = tl.program_id(0).to(tl.int64)
-        columns = tl.arange(0, BLOCK)
-        inside = columns < width
-        logit = tl.load(logits + row * width + columns, mask=inside, other=0.0).to(result.dtype.element_ty)
-        coin = tl.load(value + (row % rows_of_value) * width + columns, mask=inside, other=0.0)
-        signed = logit * (2.0 * coin.to(result.dtype.element_ty) - 1.0)
-        log_p = tl.minimum(signed, 0.0) - tl.log(1.0 + tl.exp(-tl.abs(signed)))
-        tl.store(result + row, tl.sum(tl.where(inside, log_p, 0.0), axis=0))

@@ -20,7 +20,7 @@ import lvmlib
 
 MODULES = [name for _, name, _ in pkgutil.walk_packages(lvmlib.__path__, "lvmlib.") if not name.endswith("__main__")]
 # Optional packages that the examples of a module, or of a package, need without importing them by name.
-NEEDED_BY_EXAMPLES = {"lvmlib.explorers": "altair"}
+NEEDED_BY_EXAMPLES = {"lvmlib.explorers": "altair", "lvmlib._triton_kernels": "triton"}
 
 
 def test_every_public_name_exists_once_and_is_documented():
