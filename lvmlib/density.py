@@ -193,10 +193,11 @@ def _times(count: Tensor, log_probs: Tensor) -> Tensor:
 def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tensor:
     r"""The log-probability of zeros and ones, summed over the last ``num_dims`` dimensions, at least one.
 
-    .. math:: \sum_m \log \operatorname{sigmoid}\big((2 x_m - 1)\, l_m\big) = \sum_m x_m l_m - \log(1 + e^{l_m})
+    .. math:: \sum_m \log \operatorname{sigmoid}(-s_m l_m) = -\sum_m \log(1 + e^{s_m l_m}), \qquad s_m = 1 - 2 x_m
 
-    On a CPU, and without a gradient to keep, the logarithms of :math:`1 + e^{-|l|}` are taken of products of sixteen.
+    On a CPU, and without a gradient to keep, the logarithms are taken of products of sixteen, where none overflows.
     """
+    signs = 1 - 2 * value
     if (
         logits.device.type == "cpu"
         and logits.dtype in (torch.float32, torch.float64)
@@ -204,15 +205,17 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int) -> Tenso
         and logits.shape[-num_dims:] == value.shape[-num_dims:]
         and not (torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad))
     ):
-        log_p = _sum_of_coins(logits.flatten(-num_dims), value.flatten(-num_dims))
-        if log_p.isfinite().all():
+        log_p = _sum_of_coins(logits.flatten(-num_dims), signs.flatten(-num_dims))
+        overflowed = ~log_p.isfinite()
+        if not overflowed.any():
             return log_p
-    return sum_last(logsigmoid(logits * (2 * value - 1)), num_dims)
+        return torch.where(overflowed, sum_last(logsigmoid(-signs * logits), num_dims), log_p)
+    return sum_last(logsigmoid(-signs * logits), num_dims)
 
 
-def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
-    positive = logits.clamp(min=0.0)
-    factors = torch.sub(logits, positive, alpha=2).exp_().add_(1.0)
+def _sum_of_coins(logits: Tensor, signs: Tensor) -> Tensor:
+    # A factor is one wherever a large logit agrees with x, so that nothing is added for it.
+    factors = (logits * signs).exp_().add_(1.0)
     width = factors.shape[-1]
     for _ in range(4):
         if width < 2:
@@ -222,8 +225,7 @@ def _sum_of_coins(logits: Tensor, value: Tensor) -> Tensor:
         if width % 2:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
-    # relu(l) - x l is zero wherever a large logit agrees with x, so that nothing cancels there.
-    return -positive.addcmul_(logits, value, value=-1).sum(-1) - factors[..., :width].log_().sum(-1)
+    return factors[..., :width].log_().sum(-1).neg_()
 
 
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.
