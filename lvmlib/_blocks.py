@@ -32,19 +32,20 @@ def map_rows(function: Callable[..., Tensor], rows: Tensor, *others: Tensor, num
     """
     size = max(1, _NUMBERS_PER_BLOCK // max(1, numbers_per_row))
     blocks = list(zip(*(value.split(size) for value in (rows, *others)), strict=True))
-    first = function(*blocks[0])
     if len(blocks) == 1:
-        return first
-    if first.requires_grad or torch.compiler.is_compiling():
-        return torch.cat([first, *starmap(function, blocks[1:])])
+        return function(*blocks[0])
+    # One row shows what comes out.
+    one = function(*(value[:1] for value in (rows, *others)))
+    if one.requires_grad or torch.compiler.is_compiling():
+        return torch.cat(list(starmap(function, blocks)))
     # Written in place: small results kept between large temporaries would keep the allocator from reusing their room.
-    results = first.new_empty(len(rows), *first.shape[1:])
-    results[: len(first)] = first
+    results = one.new_empty(len(rows), *one.shape[1:])
+    inference = torch.is_inference_mode_enabled()  # of this thread; a worker has its own
 
     def compute() -> None:
-        with torch.no_grad():
-            for start, block in zip(range(size, len(rows), size), blocks[1:], strict=True):
-                results[start : start + size] = function(*block)
+        with torch.no_grad(), torch.inference_mode(inference):
+            for part, block in zip(results.split(size), blocks, strict=True):
+                part[...] = function(*block)
 
     threads = torch.get_num_threads()
     if threads == 1 or rows.device.type != "cpu":

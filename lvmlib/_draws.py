@@ -151,10 +151,12 @@ def _noise_formula(
     base, num_dims = without_independent(distribution)
     if type(base) is Normal and type(distribution) in (Normal, Independent):
         normal: Any = base
+        log_scale = sum_last(normal.scale.log() + 0.5 * math.log(2 * math.pi), num_dims)
 
         def made(noise: Tensor) -> tuple[Tensor, Tensor]:
-            log_q = _log_standard_normal(noise) - normal.scale.log()
-            return torch.addcmul(normal.loc, noise, normal.scale), sum_last(log_q, num_dims)
+            # Summed before they are combined: the logarithms of the scales are as many as one draw has coordinates.
+            log_q = -0.5 * sum_last(noise.square(), num_dims) - log_scale
+            return torch.addcmul(normal.loc, noise, normal.scale), log_q
 
         return normal.loc, normal.loc.shape, made
     return None

@@ -99,7 +99,10 @@ class VAE(LatentVariableModel):
         if self.marginalizes_gaps:
             return super()._log_likelihood(x, z)
         # Without the Bernoulli itself, whose checks of its logits take as long as the sum.
-        return bernoulli_log_density(cast(_BernoulliDecoder, self._likelihood).logits(z), x, len(self.event_shape))
+        decoder = cast(_BernoulliDecoder, self._likelihood)
+        own = not torch.is_grad_enabled() and decoder.is_plain()
+        logits = decoder.new_logits(z) if own else decoder.logits(z)
+        return bernoulli_log_density(logits, x, len(self.event_shape), overwrite=own)
 
 
 class _BernoulliDecoder(nn.Module):
@@ -122,3 +125,19 @@ class _BernoulliDecoder(nn.Module):
         # One batch dimension, as many layers want it and all are fastest with.
         logits = self.network(z.reshape(-1, z.shape[-1]))
         return logits.reshape(z.shape[:-1] + logits.shape[1:])
+
+    def is_plain(self) -> bool:
+        """Whether the network is linear layers with ReLU between them, and no hook looks at what they compute."""
+        layers = list(self.network) if type(self.network) is nn.Sequential else []
+        return (
+            [type(layer) for layer in layers] == ([nn.Linear, nn.ReLU] * len(layers))[: len(layers)]
+            and len(layers) % 2 == 1
+            and not any(part._forward_hooks or part._forward_pre_hooks for part in (self.network, *layers))
+        )
+
+    def new_logits(self, z: Float[Tensor, "*batch D"]) -> Tensor:
+        """As :meth:`logits` for a plain network without gradients: ReLU in place, and a result that nobody else has."""
+        values = z.reshape(-1, z.shape[-1])
+        for layer in cast(nn.Sequential, self.network):
+            values = values.relu_() if type(layer) is nn.ReLU else layer(values)
+        return values.reshape(*z.shape[:-1], -1)

@@ -33,6 +33,7 @@ from torch.distributions import (
     Uniform,
 )
 
+from lvmlib import VAE, mlp
 from lvmlib import BetaBernoulli, LatentVariableModel, importance_sampling, kl, prior_monte_carlo
 from lvmlib.density import bernoulli_log_density, log_density
 
@@ -181,6 +182,24 @@ def test_the_fast_sum_over_coins_leaves_its_arguments_alone():
     before = logits.clone()
     bernoulli_log_density(logits, x, 1)
     assert torch.equal(logits, before)
+
+
+@pytest.mark.parametrize("size", [1.0, 50.0])
+def test_logits_that_nobody_else_has_may_be_overwritten(size):
+    logits, x = size * torch.randn(4, 3, 37, dtype=torch.float64), (torch.rand(3, 37) < 0.5).double()
+    expected = bernoulli_log_density(logits, x, 1)
+    assert torch.equal(bernoulli_log_density(logits.clone(), x, 1, overwrite=True), expected)
+
+
+def test_logits_that_a_hook_of_the_decoder_keeps_are_not_overwritten():
+    seen, decoder = [], mlp(2, 5, 37)
+    vae = VAE(mlp(37, 4), decoder, latent_dim=2)
+    x, z = (torch.rand(3, 37) < 0.5).float(), torch.randn(10, 3, 2)
+    with torch.no_grad():
+        expected = vae.log_likelihood(x, z)
+        decoder[-1].register_forward_hook(lambda layer, inputs, output: seen.append(output))
+        torch.testing.assert_close(vae.log_likelihood(x, z), expected)
+        assert torch.equal(seen[0], decoder(z).reshape(30, 37))
 
 
 def test_certain_coins_among_others():

@@ -114,6 +114,23 @@ def test_linear_gaussian_evidence_and_posterior_equal_brute_force_quadrature(lat
     np.testing.assert_allclose(density, joint / evidence, atol=1e-8, rtol=0)
 
 
+@pytest.mark.parametrize("sizes", [(20, 10), (3, 5), (2, 1)])
+@pytest.mark.parametrize(("x_batch", "z_batch"), [((), (50,)), ((7,), (50, 7)), ((7,), (50, 1)), ((2, 7), (50, 2, 1))])
+def test_many_latents_are_weighed_in_the_plane_of_a_linear_gaussian(sizes, x_batch, z_batch):
+    weight = torch.randn(sizes, dtype=torch.float64)
+    model = LinearGaussian(weight, 1e3 * torch.randn_like(weight[:, 0]), 0.1 + torch.rand_like(weight[:, 0]))
+    x, z = weight.new_empty(*x_batch, sizes[0]).normal_(), weight.new_empty(*z_batch, sizes[1]).normal_()
+    with torch.no_grad():
+        found = model.log_likelihood(x, z)
+    torch.testing.assert_close(found, model.likelihood(z).log_prob(x))
+
+
+def test_many_rows_are_scored_in_inference_mode():
+    model, x = LinearGaussian(torch.randn(64, 10), torch.randn(64), 1.0), torch.randn(5_000, 64)
+    with torch.inference_mode():
+        assert torch.equal(model.log_evidence(x), model.log_evidence(x.clone()))
+
+
 def test_linear_gaussian_evidence_is_stable_far_from_the_plane():
     """A sum of squares does not cancel: tiny noise and a distant x keep nine digits."""
     weight = models.normals(20, 3, seed=1)
