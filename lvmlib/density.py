@@ -45,8 +45,8 @@ from torch.distributions import (
 )
 from torch.nn.functional import logsigmoid
 
+from lvmlib._coins import bernoulli_log_density
 from lvmlib._distribution_parts import map_tensors, tensors_in
-from lvmlib._gpu_kernels import sum_of_coins, sums_coins
 
 __all__ = [
     "bernoulli_log_density",
@@ -61,8 +61,6 @@ __all__ = [
 ]
 
 _LOG_TWO_PI = math.log(2 * math.pi)
-# Sixteen factors of less than 1 + e to this have a product that can be written.
-_LARGEST_FACTOR = {torch.float32: 5.5, torch.float64: 44.0}
 
 
 def log_density(distribution: Distribution, value: Tensor) -> Tensor:
@@ -191,59 +189,6 @@ def _times(count: Tensor, log_probs: Tensor) -> Tensor:
     """The product, and zero where the count is, whatever the logarithm."""
     none = count == 0
     return torch.where(none, 0.0, torch.where(none, 1.0, count) * torch.where(none, 0.0, log_probs))
-
-
-def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int, *, overwrite: bool = False) -> Tensor:
-    r"""The log-probability of zeros and ones, summed over the last ``num_dims`` dimensions, at least one.
-
-    .. math:: \sum_m \log \operatorname{sigmoid}(-s_m l_m) = -\sum_m \log(1 + e^{s_m l_m}), \qquad s_m = 1 - 2 x_m
-
-    Without a gradient, a CPU takes the logarithms of products of sixteen, and a GPU reads the logits once.
-
-    Args:
-        logits: Shape ``(*batch, *event)``.
-        value: Zeros and ones, of a shape that broadcasts with that of ``logits``.
-        num_dims: The number of event dimensions.
-        overwrite: Whether the memory of ``logits`` may be used, as nobody else has them.
-    """
-    if sums_coins(logits, value, num_dims):
-        return sum_of_coins(logits, value, num_dims)
-    signs = 1 - 2 * value
-    if (
-        logits.device.type == "cpu"
-        and logits.dtype in (torch.float32, torch.float64)
-        and logits.dtype == value.dtype
-        and logits.shape[-num_dims:] == value.shape[-num_dims:]
-        and logits.numel()
-        and not (torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad))
-    ):
-        fits = overwrite and torch.broadcast_shapes(logits.shape, signs.shape) == logits.shape
-        surprise = logits.mul_(signs) if fits else logits * signs
-        return _sum_of_softplus(surprise.flatten(-num_dims)).neg_()
-    return sum_last(logsigmoid(-signs * logits), num_dims)
-
-
-def _sum_of_softplus(value: Tensor) -> Tensor:
-    """The sum of :math:`\\log(1 + e^v)` over the last dimension; ``value`` is overwritten."""
-    if value.amax() < _LARGEST_FACTOR[value.dtype]:
-        return _sum_of_log1p(value.exp_())
-    # log(1 + e^v) is max(v, 0) and log(1 + e^-|v|), of which no product overflows.
-    small = _sum_of_log1p(value.abs().neg_().exp_())
-    return small.add_(value.clamp_(min=0.0).sum(-1))
-
-
-def _sum_of_log1p(value: Tensor) -> Tensor:
-    factors = value.add_(1.0)
-    width = factors.shape[-1]
-    for _ in range(4):
-        if width < 2:
-            break
-        half = width // 2
-        factors[..., :half].mul_(factors[..., half : 2 * half])
-        if width % 2:
-            factors[..., half] = factors[..., width - 1]
-        width = half + width % 2
-    return factors[..., :width].log_().sum(-1)
 
 
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.

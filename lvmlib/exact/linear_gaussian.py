@@ -17,6 +17,7 @@ from lvmlib._checks import (
     check_sample_count,
     check_shape,
 )
+from lvmlib._coins import broadcasts_into
 from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._linalg import cholesky
 from lvmlib._types import Float
@@ -161,8 +162,10 @@ class LinearGaussian(ExactModel):
         return -0.5 * (distance.square().sum(-1) + constant)
 
     def _squared_distances(self, x: Tensor, z: Tensor) -> Tensor:
-        r""":math:`\lVert \Psi^{-1/2}(x - b - W z) \rVert^2` for many z: with :math:`\Psi^{-1/2} W = Q R`, it is that in the
-        D dimensions of the plane, :math:`\lVert Q^\top r - R z \rVert^2`, and what lies outside, the same for every z.
+        r""":math:`\lVert r - \Psi^{-1/2} W z \rVert^2`, with :math:`r = \Psi^{-1/2}(x - b)`, for many z.
+
+        With :math:`\Psi^{-1/2} W = Q R`, it is the squared length in the D dimensions of the plane,
+        :math:`\lVert Q^\top r - R z \rVert^2`, and that outside, which is the same for every z.
         """
         scale = self.noise_variance.double().rsqrt().expand_as(self.bias)
         axes, factor = torch.linalg.qr(self.weight.double() * scale[:, None])
@@ -173,8 +176,7 @@ class LinearGaussian(ExactModel):
         mapped = (factor.to(x.dtype) @ z.reshape(-1, z.shape[-1]).T).reshape(-1, *z.shape[:-1])
         start = inside.to(x.dtype).movedim(-1, 0)
         start = start.reshape(len(start), *(1,) * (mapped.ndim - start.ndim), *start.shape[1:])
-        same = torch.broadcast_shapes(start.shape, mapped.shape) == mapped.shape
-        distance = mapped.sub_(start) if same else start - mapped
+        distance = mapped.sub_(start) if broadcasts_into(start, mapped) else start - mapped
         return distance.square_().sum(0) + outside
 
     def log_evidence(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:

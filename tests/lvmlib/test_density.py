@@ -33,8 +33,7 @@ from torch.distributions import (
     Uniform,
 )
 
-from lvmlib import VAE, mlp
-from lvmlib import BetaBernoulli, LatentVariableModel, importance_sampling, kl, prior_monte_carlo
+from lvmlib import VAE, BetaBernoulli, LatentVariableModel, importance_sampling, kl, mlp, prior_monte_carlo
 from lvmlib.density import bernoulli_log_density, log_density
 
 
