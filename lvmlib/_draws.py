@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.distributions import Beta, Dirichlet, Distribution, Gamma, Independen
 from lvmlib._checks import describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in
-from lvmlib._random import derived_seed, forked, seeded_generator
+from lvmlib._random import derived_seed, in_turn, seeded_generator
 from lvmlib.density import log_density, sum_last, support_of, without_independent
 
 __all__ = [
@@ -26,9 +25,6 @@ __all__ = [
     "noise_is_exact",
     "rounded_together",
 ]
-
-# torch draws from one global generator; a block that needs it must not be disturbed by another thread's.
-_GLOBAL_GENERATOR = threading.Lock()
 
 
 def draw(distribution: Distribution, num_samples: int) -> Tensor:
@@ -93,7 +89,7 @@ def draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object
         return torch.addcmul(normal.loc, noise, normal.scale)
     if seed is None:
         return draw(distribution, num_samples)
-    with _GLOBAL_GENERATOR, forked(derived_seed(*seed), device_of_draws(distribution)):
+    with in_turn(derived_seed(*seed), device_of_draws(distribution)):
         return draw(distribution, num_samples)
 
 

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, constraints
 from lvmlib._checks import check_no_nan, describe, observation_advice
 from lvmlib._distribution_parts import tensors_in
 from lvmlib._draws import draw
-from lvmlib._random import forked_rng
+from lvmlib._random import in_turn
 from lvmlib.density import support_of, without_independent
 
 __all__ = ["Layout", "check_variable", "find_layout"]
@@ -43,7 +43,7 @@ def find_layout(
     _check_prior(prior)
     # Reading the tensors of the prior, not drawing, tells the device on which to draw.
     device = next((tensor.device for tensor in tensors_in(prior)), torch.device("cpu"))
-    with torch.no_grad(), forked_rng(0, device):
+    with torch.no_grad(), in_turn(0, device):
         z = draw(prior, 6)
         one_batch_dimension = False
         likelihood, failure = _probe(make_likelihood, z, (2, 3))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["derived_seed", "forked", "forked_rng", "seeded_generator", "stream", "stream_key"]
+__all__ = ["derived_seed", "forked", "forked_rng", "in_turn", "seeded_generator", "stream", "stream_key"]
+
+# All threads draw from one global generator.
+_TURN = threading.RLock()
 
 
 def derived_seed(*parts: object) -> int:
@@ -68,6 +72,13 @@ def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator
         return
     _check_seed(seed)
     with forked(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
+        yield
+
+
+@contextmanager
+def in_turn(seed: int, device: torch.device | None) -> Iterator[None]:
+    """As :func:`forked`, for a few draws that no other thread may disturb; the others wait."""
+    with _TURN, forked(seed, device):
         yield
 
 

@@ -16,7 +16,7 @@ from lvmlib._draws import draw
 from lvmlib._hierarchy import Hierarchy, Levels, is_levels
 from lvmlib._layout import Layout, check_variable, find_layout
 from lvmlib._learnable import learnable_parts, leaves_behind
-from lvmlib._random import forked_rng, stream
+from lvmlib._random import in_turn, stream
 from lvmlib._types import Float
 from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
@@ -201,7 +201,7 @@ class LatentVariableModel(nn.Module):
         """
         layout = self._layout()
         known = {id(parameter) for parameter in self.parameters()}
-        with torch.enable_grad(), evaluating(self), forked_rng(0, layout.device):
+        with torch.enable_grad(), evaluating(self), in_turn(0, layout.device):
             prior = self.prior
             z = draw(prior, 2).detach()
             likelihood = self.likelihood(z)
