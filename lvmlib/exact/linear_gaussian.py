@@ -324,5 +324,5 @@ def _principal_axes(x: Float[Tensor, "N M"], mean: Float[Tensor, M]) -> tuple[Te
     return variances, axes.T
 
 
-def _squared_norm(rows: Float[Tensor, "N M"]) -> Float[Tensor, N]:
+def _squared_norm(rows: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:
     return torch.linalg.vector_norm(rows, dim=-1).square()
