@@ -33,7 +33,9 @@ def test_a_notebook_keeps_the_live_picture_and_the_static_one_and_says_the_capti
                 if MIME_TYPE not in output.get("data", {}):
                     continue
                 assert set(output.data) == {MIME_TYPE, "image/svg+xml", "image/png", "text/plain"}
+                still = output.data.pop("image/png")
                 assert len(json.dumps(output, indent=1)) < 100_000
+                assert len(still) < 60_000
                 assert after.source.startswith("**Figure "), path.name
                 found += 1
     assert found >= 2
