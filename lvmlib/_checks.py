@@ -20,7 +20,6 @@ __all__ = [
     "check_same_kind",
     "check_sample_count",
     "check_shape",
-    "cholesky",
     "describe",
     "into_support",
     "is_real",
@@ -153,23 +152,3 @@ def check_probabilities(name: str, value: Tensor) -> None:
             f"{row} sums to {value.sum(-1)[first].item():.6g}: expected 1 along the last dimension; "
             f"divide by {name}.sum(-1, keepdim=True)."
         )
-
-
-def cholesky(name: str, matrices: Tensor) -> Tensor:
-    """The lower Cholesky factors of symmetric positive definite matrices, shape ``(*batch, D, D)``."""
-    asymmetry = (matrices - matrices.mT).abs().amax()
-    if asymmetry > 1e-5 * matrices.abs().amax():
-        raise ValueError(
-            f"{name} differs from its transpose by {asymmetry.item():.3g}: expected symmetric matrices; "
-            f"pass ({name} + {name}.mT) / 2."
-        )
-    factor, info = torch.linalg.cholesky_ex(matrices)
-    if info.any():
-        first = tuple(info.nonzero()[0].tolist())
-        where = f"matrix {first} of {name}" if first else name
-        smallest = torch.linalg.eigvalsh(matrices[first]).amin().item()
-        raise ValueError(
-            f"{where} has the eigenvalue {smallest:.3g}: expected positive definite matrices; "
-            f"add a small multiple of the identity, or remove dependent dimensions."
-        )
-    return factor
