@@ -26,7 +26,7 @@ class Grid(NamedTuple):
     """
 
     z: Tensor
-    log_volume: Float[Tensor, G]
+    log_volume: Tensor
 
 
 @dataclass(frozen=True)
