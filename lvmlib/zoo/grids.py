@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvmlib.zoo.member import Grid
 
-__all__ = ["interval", "joined", "line", "polar", "product", "values"]
+__all__ = ["around_zero", "interval", "joined", "line", "polar", "product", "values"]
 
 _NODES, _MASSES = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(16))
 
@@ -42,6 +42,12 @@ def line(center: float = 0.0, scale: float = 1.0, reach: float = 38.0) -> Grid:
 def joined(*grids: Grid) -> Grid:
     """Intervals side by side."""
     return Grid(torch.cat([grid.z for grid in grids]), torch.cat([grid.log_volume for grid in grids]))
+
+
+def around_zero(reach: float = 80.0) -> Grid:
+    r"""The real line by :math:`z = \pm e^t`, for densities that have no bound at zero."""
+    t, log_volume = interval(-reach, 5.0, num_panels=400)
+    return Grid(torch.cat([t.exp(), -t.exp()]), torch.cat([log_volume + t, log_volume + t]))
 
 
 def product(first: Grid, second: Grid) -> Grid:
