@@ -187,9 +187,7 @@ def _pixels() -> Member:
     """Forty pixels that know one latent: the posterior's tails are the prior's, and Laplace does not see them."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(40, 1, generator=generator, dtype=torch.float64)
-    model = LatentVariableModel(
-        _standard_normal(1), lambda z: Independent(Bernoulli(logits=z @ weight.to(z.device).mT), 1)
-    )
+    model = LatentVariableModel(_standard_normal(1), lambda z: Independent(Bernoulli(logits=z @ weight.mT), 1))
     x = (torch.rand(40, generator=generator, dtype=torch.float64) < 0.5).double()
     q = laplace_approximation(model, x)
     precision = torch.linalg.eigvalsh(q.precision_matrix).max().item()

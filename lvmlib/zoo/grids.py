@@ -24,16 +24,13 @@ def interval(low: float, high: float, num_panels: int = 200) -> Grid:
     """Gauss-Legendre panels of equal width."""
     ends = torch.linspace(low, high, num_panels + 1, dtype=torch.float64)
     half, middle = (ends[1:] - ends[:-1]) / 2, (ends[1:] + ends[:-1]) / 2
-    nodes, masses = _NODES.to(ends.device), _MASSES.to(ends.device)
-    return Grid(
-        (middle[:, None] + half[:, None] * nodes).flatten(), (half[:, None] * masses).log().expand(-1, 16).flatten()
-    )
+    return Grid((middle[:, None] + half[:, None] * _NODES).flatten(), (half[:, None] * _MASSES).log().flatten())
 
 
 def line(center: float = 0.0, scale: float = 1.0, reach: float = 38.0) -> Grid:
     r"""The real line by :math:`z = c + s \sinh t` with :math:`|t|` at most ``reach``.
 
-    Panels are a tenth of ``scale`` wide at the center and grow with the distance, as far as tails of a power need.
+    Panels are a fifth of ``scale`` wide at the center and grow with the distance, as far as tails of a power need.
     """
     t, log_volume = interval(-reach, reach, num_panels=2 * math.ceil(10 * reach / 2))
     return Grid(center + scale * t.sinh(), log_volume + math.log(scale) + t.cosh().log())

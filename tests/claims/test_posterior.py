@@ -85,10 +85,10 @@ class Family:
         return gradient.item()
 
     def joint_is_differentiable(self) -> bool:
-        """The steps ahead and behind agree, but for points that together hold a millionth of the mass."""
+        """The steps ahead and behind agree, but for points that together hold a thousandth of the mass."""
         here, ahead, behind = (self.at(self.theta + step).exp() for step in (0.0, STEP, -STEP))
         kink = (ahead - 2 * here + behind).abs() > 1e-3 * STEP * (here + ahead + behind)
-        # At the end of a support that moves, a point is passed: those beside it do not count as almost all.
+        # The grid has a point within a step of the end of a support, and its mass is that of an interval around it.
         return bool(here[kink].sum() <= 1e-3 * here.sum())
 
     def derivative_and_integral_exchange(self) -> bool:
