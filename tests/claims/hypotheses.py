@@ -82,6 +82,9 @@ ASKED = {
     # test_importance_sampling.py
     "normal-posterior": "posterior_is_normal",
     "normal-proposal": "proposal_is_normal",
+    # test_tails_of_a_gaussian_proposal.py
+    "falls-at-most-linearly": "likelihood_falls_at_most_linearly",
+    "bounded-likelihood": "likelihood_is_bounded",
     # test_jensen.py
     "concave": "is_concave",
     "values-in-interval": "values_are_inside",
