@@ -77,15 +77,16 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
             single.append(assumption)
     yield from single
     yield from _still(plan, tables)
+    shared = [*_shared(plan, tables), *_uniform(plan, tables)] if relation == "=" else []
+    yield from shared
     if relation == "=":
-        yield from _shared(plan, tables)
         yield from _posteriors(plan, places, tables, trees)
     if relation in ("propto", "const"):
         yield from _optimal(plan, tables)
     yield from _numbers(plan)
     yield from _shapes(plan, trees)
     yield from _pushed(plan, places)
-    yield from _several(single)
+    yield from _several([*single, *shared])
 
 
 def discreteness(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
@@ -435,11 +436,27 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
 
 
 def _several(single: Sequence[Assumption]) -> Iterator[Assumption]:
-    """Two laws that factorise at once, in the same way where that is possible."""
-    by_law: dict[str, list[Assumption]] = {}
-    for assumption in single:
-        by_law.setdefault(next(iter(assumption.changes["factors"])), []).append(assumption)
-    laws = list(by_law)
-    for first, second in combinations(laws, 2):
-        for a, b in islice(product(by_law[first], by_law[second]), 40):
-            yield Assumption(f"{a.words}, and {b.words}", {"factors": {**a.changes["factors"], **b.changes["factors"]}})
+    """Two assumptions about different laws at once."""
+    pairs = combinations(single, 2)
+    apart = ((a, b) for a, b in pairs if not _laws_of(a) & _laws_of(b))
+    for a, b in islice(apart, 80):
+        kinds = dict.fromkeys((*a.changes, *b.changes))
+        both = {k: {**a.changes.get(k, {}), **b.changes.get(k, {})} if k != "far" else True for k in kinds}
+        yield Assumption(f"{a.words}, and {b.words}", both)
+
+
+def _laws_of(assumption: Assumption) -> set[str]:
+    """The laws that an assumption changes."""
+    return {key for kind, change in assumption.changes.items() if kind != "far" for key in change}
+
+
+def _uniform(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """A variable that runs from 1 to N in a sum, with equal probabilities 1/N."""
+    for role in plan.counted:
+        factors = {}
+        for key in tables:
+            rest = tuple(r for r in plan.laws[key].roles if r != role)
+            if role in plan.laws[key].roles:
+                factors[key] = (((role,), ()), *(((rest, (role,)),) if rest else ()))
+        if factors:
+            yield Assumption(f"{shown(role)} is uniform on its values", {"factors": factors, "uniform": {role: True}})

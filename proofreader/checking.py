@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
-from proofreader.classify import defines, is_condition, kind_of_relation, letters_of, simplex_of
+from proofreader.classify import defines, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
 from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import Deadline
@@ -15,7 +15,7 @@ from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge, limit_of
 from proofreader.layout import Side, Statement, grouped, statements_of
 from proofreader.names import Names, law_key, names_in, variant_key
-from proofreader.parse import Reading, inferred_laws, law_letters, readings_of
+from proofreader.parse import Reading, inferred_laws, law_letters, readings_of, variable_letters
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
 from proofreader.syntax import Name, Node
@@ -105,6 +105,7 @@ class _Checker:
         self.explain = explain
         self.deadline = Deadline(SECONDS)
         self.laws: set[str] = set()
+        self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
         self.densities: dict[str, Definition] = {}
         self.samples: dict[str, Node] = {}
@@ -133,6 +134,8 @@ class _Checker:
         for symbols in sides:
             self.laws |= law_letters(symbols)
         self.laws |= inferred_laws(sides, self.laws)
+        for symbols in sides:
+            self.variables |= variable_letters(symbols, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> _Chain:
         """A statement with the readings of its sides."""
@@ -146,7 +149,7 @@ class _Checker:
         found = _Side(side)
         for _ in range(4):
             try:
-                found.readings = readings_of(side, latex, self.laws)
+                found.readings = readings_of(side, latex, self.laws, self.variables)
                 return found
             except DerivationSyntaxError as error:
                 found.error = found.error or error
@@ -191,6 +194,7 @@ class _Checker:
         """Keeps a definition; ``stated`` where the author says that it is one."""
         if pattern is None or body is None:
             return False
+        pattern, body = unsigned(pattern, body)
         if pattern.kind == "name":
             name: Name = pattern.data[0]
             if any(
@@ -247,6 +251,8 @@ class _Checker:
 
     def scan_equation(self, chain: _Chain, at: int, relation: str, left: Node, right: Node) -> str:
         """Why an equation or a proportion claims nothing; empty if it claims something."""
+        left, right = unsigned(left, right)
+        right, left = unsigned(right, left)
         reason = defines(
             left,
             self.inlined(right),
@@ -294,6 +300,8 @@ class _Checker:
     def unread_choice(self, chain: _Chain, at: int, relation: str) -> str:
         """A definition whose other side is not read is one all the same."""
         left = chain.sides[at].tree
+        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at]):
+            return "a definition of several names at once"
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
         text = " ".join(s.name for s in chain.sides[1].side.symbols)
@@ -306,6 +314,12 @@ class _Checker:
         if left.data[0].base.startswith(("@", "cal:", "\\")) or r"\begin" in text:
             return f"a definition of {left.data[0]}"
         return ""
+
+    def lists_names(self, side: _Side) -> bool:
+        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``."""
+        symbols = grouped(side.side, self.latex)
+        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in ("()", "{}") else symbols
+        return len(inside) > 2 and all(s.is_letter() if k % 2 == 0 else s.name == "," for k, s in enumerate(inside))
 
     def hand_on(self, pattern: _Side, body: _Side) -> None:
         """Keeps the text of a definition for the displays that follow."""

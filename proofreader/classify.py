@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from proofreader.names import law_key, names_in, renamed, variant_key
-from proofreader.syntax import Name, Node
+from proofreader.syntax import Name, Node, Others
 
-__all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
+__all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
 
 _STATES_NOTHING = {
     "~": "a declaration of how a variable is drawn",
@@ -25,8 +25,9 @@ def kind_of_relation(relation: str) -> str:
 
 
 def letters_of(node: Node) -> set[str]:
-    """The letters of the densities in a tree, without their index."""
-    return {n.data[0].base + n.data[0].mark for n in node.walk() if n.kind == "density"}
+    """The letters of the densities in a tree, without their index; the other factors of a q are not its own."""
+    letters = [n.data[0] for n in node.walk() if n.kind == "density"]
+    return {n.base + n.mark for n in letters if not any(isinstance(part, Others) for part in n.index)}
 
 
 def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -> str:
@@ -64,6 +65,13 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
             else ""
         )
     return ""
+
+
+def unsigned(pattern: Node, body: Node) -> tuple[Node, Node]:
+    """``-L = body`` as ``L = -body``."""
+    if pattern.kind == "negative" and pattern.parts[0].kind == "name":
+        return pattern.parts[0], Node("negative", (body,))
+    return pattern, body
 
 
 def _defines_name(pattern: Node, body: Node, known: Collection[str]) -> str:

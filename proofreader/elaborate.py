@@ -12,6 +12,7 @@ from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Law, Step
+from proofreader.layout import GREEK
 from proofreader.names import Names, Signature, Sizes, index_value, law_key, names_in, renamed, variant_key
 from proofreader.syntax import Index, Name, Node, Others, Span, density, in_text, number
 
@@ -34,8 +35,11 @@ class Choices:
         same: Letters that mean the same density: (``Q``, ``q``).
         fixed: Variables on which everything is conditioned.
         first: Families of which the letter alone is the first member.
+        bounds: Names that stand for the evidence lower bound, or for its negative: (``cal:L``, 1).
+        indexed: Families of which the letter alone is the member in question.
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
+        nabla: With respect to which variable a gradient that does not say so is taken, counted from 0.
     """
 
     copies: frozenset[str] = frozenset()
@@ -45,8 +49,11 @@ class Choices:
     same: tuple[tuple[str, str], ...] = ()
     fixed: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
+    bounds: tuple[tuple[str, int], ...] = ()
+    indexed: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
+    nabla: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,8 @@ class Plan:
         self.notes: list[str] = []
         self.bare = 0
         self.alone = 0
+        self.nabla = 0
+        self.counted: dict[str, int] = {}
         self.undefined: dict[str, str] = {}
         self.free_cache: dict[int, frozenset[str]] = {}
         self.extents: dict[str, tuple[int, int]] = {}
@@ -233,10 +242,14 @@ class Plan:
         family = dict(self.choices.collections).get(name.base) if not name.index else None
         if family is not None and family != name.base:
             return self.members(Name(family), env)
+        if not name.index and name.base in self.choices.indexed and self.extent(name.base):
+            return [self.atom(replace(name, index=()), (self.extents[name.base][0],))]
         if not name.index:
             if self.in_parts(name.base) and not name.mark and self.extent(name.base):
                 first, last = self.extents[name.base]
                 last = first if name.base in self.choices.first else last
+                if first == last and name.base not in self.choices.first:
+                    return [self.atom(name, ())]
                 return [self.atom(name, (k,)) for k in range(first, last + 1)]
             return [self.atom(name, ())]
         lists: list[list[int]] = [self.range(part, name, env) for part in name.index]
@@ -275,6 +288,8 @@ class Plan:
             found: set[int] = set()
             for tree in self.names.trees:
                 self.occurrences(tree, base, self.top, found)
+            if len(found) == 1 and any(n.base == base and _spans((n,)) for t in self.names.trees for n in names_in(t)):
+                found.add(max(found) + 1)
             if found:
                 self.extents[base] = (min(found), max(found))
         return base in self.extents
@@ -517,7 +532,7 @@ class Plan:
                 (atoms, self.add("stop", (weight,))) for atoms, weight in self.drawn(law.parts[0], names, body, env)
             ]
         if law.kind == "product":
-            return [pair for inner in self.unrolled(law, env) for pair in self.drawn(law.parts[0], names, body, inner)]
+            return [pair for inner in self.unrolled(law, env) for pair in self.drawn(law.parts[0], (), body, inner)]
         if law.kind == "named":
             left = self.expand(law.data[1] or names, env)
             if not left:
@@ -536,46 +551,52 @@ class Plan:
             own = law.data[1]
         wanted = self.expand(names, env) if names else self.expand(own, env)
         atoms = self.expand(own, env)
-        if set(wanted) <= set(atoms) or (len(wanted) == len(atoms) and not names):
-            return [(wanted if names else atoms, self.density(law, env))]
-        if len(atoms) == 1 or not self.in_parts(wanted[0].partition("#")[0]):
-            return (
-                [((atom,), self.density(law, env, (atom,))) for atom in wanted]
-                if len(atoms) == 1
-                else [(wanted, self.density(law, env, wanted))]
-            )
+        given = self.expand(law.data[2], env)
+        if set(wanted) <= set(atoms):
+            return [(tuple(a for a in wanted if a not in given), self.density(law, env))]
+        if len(atoms) == 1:
+            return [((atom,), self.density(law, env, (atom,))) for atom in wanted]
         return [(wanted, self.density(law, env, wanted))]
 
     def with_arguments(self, law: Node, names: tuple[Name, ...], body: Node, env: Environment) -> Node:
         """A letter alone, with the variables that it must be about."""
         letter, own, right, parameters = law.data
+        factor = self.factor(letter, right, parameters) if letter.index and not names else None
+        if factor is not None:
+            return factor
         signatures = self.signatures(law_key(letter))
         if names:
             if right or own:
-                return density(letter, names[:1] if _spans(names) else names, right, parameters)
+                return density(letter, self.single(names), right, parameters)
             options = [s for s in signatures if {n.base for n in s.left} == {n.base for n in names}]
             chosen = self.choose(options, "alone") if options else None
             given = chosen.right if chosen is not None else ()
             mine = parameters or (chosen.parameters if chosen is not None else ())
-            one = self.single(names, signatures)
-            return density(letter, one, given, mine)
+            return density(letter, self.single(names), given, mine)
         options = self.process(signatures) + self.unique(signatures)
         if options:
             chosen = self.choose(options, "alone")
             return density(letter, chosen.left, chosen.right, parameters or chosen.parameters)
-        latent = self.latent(body)
-        latent = latent or (Name("x"),)
+        known = self.latent(body) or (Name("x"),)
+        unnamed = [(Name("z"),)] if not signatures and not self.names.is_variable("z") else []
+        latent = self.choose([known, *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
         return density(letter, latent, (), parameters)
 
-    def single(self, names: tuple[Name, ...], signatures: list[Signature]) -> tuple[Name, ...]:
+    def factor(self, letter: Name, right: tuple[Name, ...], parameters: tuple[Name, ...]) -> Node | None:
+        """A factor of a mean-field q, or all but one of them, with the variables that its index names."""
+        laws = {key: known for key, known in self.names.letters.items() if known.base == letter.base or not letter.base}
+        for key, known in sorted(laws.items(), key=lambda item: (not item[1].index, item[0] == self.names.model())):
+            for s in self.names.laws[key]:
+                if len(s.left) == 1 and len(s.left[0].index) == 1 and (known.index or letter.base == known.base):
+                    whole = Name(known.base, letter.index, letter.mark if letter.base else known.mark)
+                    return density(whole, (replace(s.left[0], index=letter.index),), right or s.right, parameters)
+        return None
+
+    def single(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
         """One variable for a family of draws, or the whole family where it is one."""
-        base = names[0].base
-        if len(names) == 1 and _spans(names) and not self.in_parts(base):
-            return (Name(base),)
-        if len(names) > 1 and len({n.base for n in names}) == 1 and not self.in_parts(base):
-            return (Name(base),)
-        return names
+        family = len({n.base for n in names}) == 1 and (len(names) > 1 or _spans(names))
+        return (Name(names[0].base),) if family and not self.in_parts(names[0].base) else names
 
     def process(self, signatures: list[Signature]) -> list[Signature]:
         """For a letter whose densities are about the parts of one family: all of them together."""
@@ -636,28 +657,66 @@ class Plan:
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
         options: list[Node] = []
+        body = self.unfolded(body)
         for law in self.named_measures():
             bases = {n.base for n in law.data[1]}
             fits = {n.base for n in names} <= bases if names else bool(bases & {n.base for n in names_in(body)})
             if law.data[1] and fits and law not in options:
                 options.append(law)
-        if names and all(set(law.data[1]) != set(names) or law.data[2] for law in options):
-            prior = density(self.model_letter(), names)
-            options = (
-                [prior, *options] if not any(set(law.data[1]) == set(names) for law in options) else [*options, prior]
-            )
+        names_of_one = self.single(names) if names else ()
+        if names and all(set(law.data[1]) != set(names_of_one) or law.data[2] for law in options):
+            prior = density(self.model_letter(), names_of_one)
+            exact = any(set(law.data[1]) == set(names_of_one) for law in options)
+            options = [*options, prior] if exact else [prior, *options]
+            options += self.about(names_of_one)
         if not names:
             latent = self.latent(body) or tuple(
                 dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
             )
-            options += [density(self.model_letter(), latent)] if latent else []
+            options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
-        atoms = self.expand(names or chosen.data[1], env)
-        weight = self.density(chosen, env, atoms if names and len(names) == len(chosen.data[1]) else None)
-        return (atoms if names else self.expand(chosen.data[1], env)), weight
+        pairs = self.drawn(chosen, names or self.draws(chosen, body, env), body, env)
+        atoms = tuple(dict.fromkeys(a for bound, _ in pairs for a in bound))
+        return (self.expand(names, env) if names else atoms), self.product(*(weight for _, weight in pairs))
+
+    def unfolded(self, body: Node) -> Node:
+        """A body with what stands behind the names in it, for the question of what it is about."""
+        keys = {_defined_key(n.data[0]) for n in body.walk() if n.kind == "name"} & set(self.definitions)
+        return Node("sum", (body, *(self.definitions[key].body for key in sorted(keys)))) if keys else body
+
+    def about(self, names: tuple[Name, ...]) -> list[Node]:
+        """The densities of exactly some variables."""
+        wanted = {n.base for n in names}
+        return [
+            density(self.names.letters[key], names, s.right, s.parameters)
+            for key, signatures in self.names.laws.items()
+            for s in self.unique(signatures)
+            if {n.base for n in s.left} == wanted
+        ]
+
+    def draws(self, law: Node, body: Node, env: Environment) -> tuple[Name, ...]:
+        """All members of a family of draws that a body sums over, where a law names one of them."""
+        (name, *others) = law.data[1]
+        letters = {n.data[0]: n.data[1:3] for n in body.walk() if n.kind in ("series", "product")}
+        for part in name.index if not others else ():
+            if isinstance(part, Index) and part.letter in letters and part.letter not in env.indices:
+                first, last = letters[part.letter]
+                size = Index(self.names.default_size(part.letter))
+                return (replace(name, index=(Span(first or Index("", 1), last or size),)),)
+        return ()
+
+    def moved_by_nabla(self, env: Environment) -> tuple[str, ...]:
+        """The variable of gradients that do not name theirs: the first that one of them has in front of a bar."""
+        nodes = [n for tree in self.names.trees for n in tree.walk() if n.kind == "gradient" and not n.data[0]]
+        fronts = list(dict.fromkeys(a for n in nodes for d in n.walk() if d.kind == "density" for a in d.data[1]))
+        if not fronts:
+            return ()
+        chosen = self.choose(fronts, "nabla")
+        self.note(f"the gradient is read with respect to {chosen}")
+        return self.expand((chosen,), env)
 
     def model_letter(self) -> Name:
         """The letter of the model."""
@@ -696,6 +755,8 @@ class Plan:
         observed = tuple(dict.fromkeys(a for s in joint for a in self.expand(s.left, env) if self.role(a) not in roles))
         if observed:
             options.append((observed, joint[0].parameters))
+        if not options and atoms == ("z",):
+            options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
         if right:
@@ -822,6 +883,10 @@ def _series(plan: Plan, node: Node, env: Environment) -> int:
     if letter in plan.choices.support and node.kind == "series":
         return _over_support(plan, node, env)
     if plan.names.is_variable(letter) and node.kind == "series":
+        upper = node.data[2]
+        count = plan.sizes.get(upper.letter) if upper is not None and upper.letter and not upper.offset else None
+        if count is not None:
+            plan.counted[letter] = count
         return plan.add("integral", (plan.compile(node.parts[0], env),), plan.expand((Name(letter),), env))
     parts = tuple(plan.compile(node.parts[0], inner) for inner in plan.unrolled(node, env))
     if not parts:
@@ -901,6 +966,10 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
     lowered = [tuple(_lowered(plan, n) for n in names) for names in groups]
     first, second, given = (plan.expand(names, env) for names in lowered)
     key = plan.bare_key(plan.key(letter), env)
+    wanted = {n.base for names in lowered for n in names}
+    if letter == Name("p") and not wanted <= plan.names.all_of(key):
+        key = next((other for other in plan.names.laws if wanted <= plan.names.all_of(other)), key)
+        plan.note(f"the information is that under {key}")
 
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
         return plan.table(key, left, right, (), env)
@@ -925,13 +994,13 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
     names = plan.expand(node.data[0], env)
     if not names:
         found = {p for law in plan.laws.values() for p in law.parameters}
-        names = tuple(sorted(found)) if len(found) == 1 else ()
+        names = tuple(sorted(found)) if len(found) == 1 else plan.moved_by_nabla(env)
         if not names:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
     if not moved & set(names):
         plan.note(
-            f"{in_text(node.parts[0])} does not depend on {', '.join(map(str, node.data[0]))}: its gradient is zero"
+            f"{in_text(node.parts[0])} does not depend on {', '.join(map(str, node.data[0] or names))}: its gradient is zero"
         )
     return plan.add("gradient", (body,), names)
 
@@ -1028,6 +1097,10 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     definition = plan.definitions.get(_defined_key(name))
     if definition is not None:
         return _inlined(plan, node, definition, env)
+    sign = dict(plan.choices.bounds).get(_defined_key(name), 1 if name.base == "@ELBO" else 0)
+    if sign:
+        bound = _bound(plan, env)
+        return bound if sign > 0 else plan.negative(bound)
     atoms = plan.expand((name,), env) if not node.parts else ()
     axis = {p for law in plan.laws.values() for p in law.parameters} | {
         p for ps in plan.names.parameters.values() for p in ps
@@ -1041,12 +1114,10 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
         if len(atoms) == 1
         else plan.atom(name, tuple(plan.index(i, env) for i in name.index if isinstance(i, Index)))
     )
-    if name.base.startswith(("@", "cal:")) and name.base not in ("@ELBO",):
+    if name.base.startswith(("@", "cal:")):
         plan.undefined[_defined_key(name)] = in_text(replace(node, parts=()))
-    if name.base == "@ELBO" or (
-        not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1
-    ):
-        return _bound(plan, env) if name.base == "@ELBO" else _scalar(plan, name, label, node)
+    if not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1:
+        return _scalar(plan, name, label, node)
     return _function(plan, node, label, env)
 
 
@@ -1078,16 +1149,28 @@ def _defined_key(name: Name) -> str:
 
 def _bound(plan: Plan, env: Environment) -> int:
     """The evidence lower bound of q, where nobody defined it otherwise."""
-    q = next((s for s in plan.signatures("q")), None)
+    guide, model = _guide_and_model(plan)
+    q = next((s for s in plan.signatures(law_key(guide))), None)
     left = q.left if q is not None else (Name("z"),)
-    law = density(Name("q"), left, q.right if q is not None else (), q.parameters if q is not None else ())
-    observed = {n for s in plan.signatures("p") for n in (*s.left, *s.right) if n not in left}
+    law = density(guide, left, q.right if q is not None else (), q.parameters if q is not None else ())
+    signatures = plan.signatures(law_key(model))
+    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in GREEK}
     seen = tuple(sorted(observed, key=str)) or (Name("x"),)
-    parameters = next((s.parameters for s in plan.signatures("p") if s.parameters), ())
-    joint = density(Name("p"), (*seen, *left), (), parameters)
-    plan.note(r"ELBO is read as $\mathbb{E}_q[\log p(x, z) - \log q(z)]$")
+    parameters = next((s.parameters for s in signatures if s.parameters), ())
+    given = tuple(dict.fromkeys(n for s in signatures for n in s.right if n.base in GREEK))
+    joint = density(model, (*seen, *left), given, parameters)
     body = Node("sum", (Node("log", (joint,)), Node("negative", (Node("log", (law,)),))))
-    return plan.compile(Node("expect", (law, body), (((),),)), env)
+    bound = Node("expect", (law, body), (((),),))
+    plan.note(f"ELBO is read as {in_text(bound)}")
+    return plan.compile(bound, env)
+
+
+def _guide_and_model(plan: Plan) -> tuple[Name, Name]:
+    """The letters of a q and of the model that it belongs to."""
+    letters = plan.names.letters
+    model = plan.model_letter()
+    guides = [key for key in letters if key != law_key(model) and plan.names.models(law_key(model), key)]
+    return (letters[min(guides, key=lambda key: (key[:1] != "q", key))] if guides else Name("q")), model
 
 
 def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -> int:
@@ -1099,6 +1182,9 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
     indices: dict[str, Index] = {}
     names: dict[Name, Name] = {}
     letters: dict[str, Name] = {}
+    for part in own:
+        if part.kind == "name" and part.data[0].index and not part.parts:
+            names[replace(part.data[0], index=())] = part.data[0]
     if given.index and not mine.index and len(own) == 1 and not used and own[0].kind == "name":
         names[own[0].data[0]] = replace(own[0].data[0], index=given.index)
     elif len(given.index) != len(mine.index):

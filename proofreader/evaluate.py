@@ -402,6 +402,8 @@ class World:
         optimal = self.assumptions.get("optimal", {}).get(name)
         if optimal is not None and set(children) == set(optimal[0]):
             return self.mean_field(name, optimal)
+        if len(children) == 1 and children[0] in self.assumptions.get("uniform", {}):
+            return Tensor(children, [1.0 / self.card(children[0])] * (self.models * self.card(children[0])))
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None and children == shared[0]:
             return self.marginal(shared[1], children, (), ())

@@ -26,6 +26,8 @@ __all__ = ["Attempt", "Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 STRICT = Choices()
+# Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
+BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -213,9 +215,8 @@ class Judge:
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed})
-        if self.names.extremised:
-            bases = {p for law in plan.laws.values() for p in law.parameters}
-            changes["cards"] = dict.fromkeys(bases & self.names.extremised, 4)
+        bases = {p for law in plan.laws.values() for p in law.parameters}
+        changes["cards"] = {**plan.counted, **dict.fromkeys(bases & self.names.extremised, 4)}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:
@@ -269,7 +270,9 @@ class Judge:
             plan.compile(base.right)
         except DerivationSyntaxError:
             pass
-        found = [*self.options(base, "bare", plan.bare), *self.options(base, "alone", plan.alone)]
+        found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
+        found += self.bounds(base, plan)
+        found += self.noise(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
@@ -292,6 +295,8 @@ class Judge:
                 note = next((n for n in plan.notes if "names no density" in n), "")
                 taken = note.partition("it is read ")[2] or "under another one of the display"
                 words = f"the expectation without a density is {taken}"
+            elif what == "nabla":
+                words = next(n for n in plan.notes if n.startswith("the gradient is read"))
             else:
                 usual = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
                 usual.compile(base.left)
@@ -305,6 +310,52 @@ class Judge:
                 )
                 words = f"a letter alone stands for {' or '.join(shapes) or 'another density of the display'}"
             yield replace(attempt, words=(words,))
+
+    def bounds(self, base: Attempt, plan: Plan) -> Iterator[Attempt]:
+        """The evidence lower bound, or its negative, for a usual letter of it that nobody defines."""
+        for key, text in plan.undefined.items():
+            if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
+                for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
+                    choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
+                    if len(plan.undefined) == 1:
+                        yield replace(base, choices=choices, words=(f"{text} is {words}",))
+
+    def noise(self, base: Attempt) -> list[Attempt]:
+        """An average over noise, in whose body the noise does not occur, as one over what is a function of it."""
+        words: list[str] = []
+
+        def change(node: Node) -> Node:
+            node = node.map(change)
+            unseen = self.unseen(node)
+            for law in self.names.measures if unseen else ():
+                if len(law.data[1]) == 1 and law.data[1][0] in unseen:
+                    noise = " and ".join(map(in_text, node.parts[:-1]))
+                    words.append(
+                        f"{law.data[1][0]} is a function of noise from {noise} and has the density {in_text(law)}"
+                    )
+                    return replace(node, parts=(law, node.parts[-1]), data=(((),),))
+            return node
+
+        left, right = change(base.left), change(base.right)
+        return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
+
+    def unseen(self, node: Node) -> set[Name]:
+        """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
+        if node.kind != "expect" or len(node.parts) < 2:
+            return set()
+        bound = {n.base for law in node.parts[:-1] for n in names_in(law)} | {n.base for ns in node.data[0] for n in ns}
+        inside = set(names_in(node.parts[-1]))
+        variables = {n for n in inside if self.names.is_variable(n.base)}
+        return variables if bound and not bound & {n.base for n in inside} else set()
+
+    def hides_noise(self, base: Attempt) -> bool:
+        """Whether one side averages over noise something in which it does not occur, and the other side is free of
+        what does occur."""
+        for tree, other in ((base.left, base.right), (base.right, base.left)):
+            free = {n for n in _outside(other)}
+            if any(self.unseen(node) - free for node in tree.walk()):
+                return True
+        return False
 
     def same(self, base: Attempt) -> list[Attempt]:
         """Capital letters for the laws whose densities have the small one."""
@@ -347,6 +398,13 @@ class Judge:
                 f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
             )
             found.append(replace(base, choices=replace(base.choices, collections=capitals), words=words))
+        singly = {n.base: n.index for tree in trees for n in names_in(tree) if len(n.index) == 1}
+        for family in sorted(indexed & plain_names & self.names.lefts - GREEK):
+            part = singly.get(family, (None,))[0]
+            if isinstance(part, Index) and part.letter in self.names.free_letters and not plan.in_parts(family):
+                words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
+                choices = replace(base.choices, indexed=base.choices.indexed | {family})
+                found.append(replace(base, choices=choices, words=words))
         for family in sorted(indexed):
             if family in plain_names and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
@@ -492,9 +550,11 @@ class Judge:
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""
         tried: list[Attempt] = [*readings[1:], *islice(self.alternatives(base), 24)]
-        for attempt in tried:
-            if self.holds(attempt) and not self.says_nothing(attempt):
-                return Finding("holds_if", "; ".join(attempt.words), notes=notes, attempt=attempt)
+        for attempt in list(tried):
+            if self.holds(attempt):
+                if not self.says_nothing(attempt):
+                    return Finding("holds_if", "; ".join(attempt.words), notes=notes, attempt=attempt)
+                tried.remove(attempt)
         for attempt in (base, *tried):
             found = self.assumed(attempt)
             if found is not None:
@@ -506,7 +566,7 @@ class Judge:
     def says_nothing(self, attempt: Attempt) -> bool:
         """Whether both sides are the same once everything is conditioned on a variable."""
         _, left, right = self.plan(attempt, self.settings[0][1])
-        return bool(attempt.choices.fixed) and left == right
+        return bool(attempt.choices.fixed or attempt.choices.indexed) and left == right
 
     def assumed(self, attempt: Attempt) -> Attempt | None:
         """The weakest assumption that makes an attempt hold."""
@@ -563,6 +623,13 @@ class Judge:
                 "unreadable",
                 reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions",
                 undefined=undefined,
+                notes=notes,
+            )
+        if self.hides_noise(base):
+            return Finding(
+                "unreadable",
+                reason="an average over noise of something in which it does not occur: write "
+                "the variable as a function of the noise, z = g(e)",
                 notes=notes,
             )
         if self.by_parts(plan, left, right):
@@ -623,7 +690,7 @@ class Judge:
                 text = words.format(what) if words else "; ".join(attempt.words)
                 return Finding("holds_if", text, notes=notes, attempt=attempt)
         for attempt, what in options:
-            for tried in (attempt, *islice(self.alternatives(attempt), 8)) if not attempt.vary_law else ():
+            for tried in (attempt, *islice(self.alternatives(attempt), 8)):
                 found = self.assumed(tried)
                 if found is not None:
                     text = "; ".join((*((words.format(what),) if words else ()), *found.words))

@@ -8,6 +8,7 @@ is cut into **statements**: chains of sides with relations between them.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -98,10 +99,10 @@ _STYLES = {
 }
 _TEXT = set(
     _words(
-        r"\text \textrm \textit \textbf \mbox \textsf \textsc \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
+        r"\text \textrm \textit \textbf \mbox \textsf \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
     )
 )
-_UPRIGHT = set(_words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop"))
+_UPRIGHT = set(_words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop \textsc"))
 _TRANSPARENT = set(
     _words(
         r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@"
@@ -379,7 +380,11 @@ class _Reader:
     def upright(self, token: Token) -> tuple[Symbol, ...]:
         """A word in upright type: an operator, a letter, or a remark."""
         is_text = token.text in _TEXT
+        begun = self.at
         text, end = self.words(token)
+        if not is_text and re.search(r"[_^]\{?\w", text.replace("\\_", "")):
+            self.at = begun
+            return self.argument(0, token)
         bare = (
             "".join(text.replace(r"\,", "").replace(r"\ ", " ").replace("*", "").replace("$", "").split())
             if not is_text
@@ -392,6 +397,8 @@ class _Reader:
                 Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),
                 Symbol(r"\\", token.start, end),
             )
+        if bare.upper() in ("ELBO", "EUBO"):
+            bare = bare.upper()
         if len(bare) == 1 and bare.isalpha():
             return (Symbol("@" + bare if bare in "EHIND" and not is_text else bare, token.start, end),)
         if (
@@ -628,6 +635,7 @@ def _relates(symbols: Sequence[Symbol]) -> bool:
 
 def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
     """The statements of a row: cut at implications, words between, wide spaces, columns, and commas before a new relation."""
+    row = _without_quantifier(row)
     pieces: list[list[Symbol]] = [[]]
     depths = [d + depth for d in _depths(row)]
     for at, symbol in enumerate(row):
@@ -639,6 +647,18 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
         if symbol.name not in _WIDE and symbol.name != "&" and symbol.name != r"\text":
             pieces[-1].append(symbol)
     return pieces
+
+
+def _without_quantifier(row: Sequence[Symbol]) -> Sequence[Symbol]:
+    """The row without a ``for all`` in front of its claim."""
+    first = next((at for at, s in enumerate(row) if s.name not in _WIDE and s.name != "&"), 0)
+    if not row or row[first].name != r"\forall":
+        return row
+    depths = _depths(row)
+    ends = [at for at, s in enumerate(row) if depths[at] == 0 and s.name in (*_WIDE, *PUNCTUATION)]
+    claim = next((at for at, s in enumerate(row) if RELATIONS.get(s.name, "in") != "in"), len(row))
+    end = max((at for at in ends if at < claim), default=None)
+    return row if end is None else row[end + 1 :]
 
 
 def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
@@ -799,7 +819,11 @@ def statements_of(
         DerivationSyntaxError: If braces do not match.
     """
     symbols = _typed_words(symbols_of(tokens, latex), notes)
-    if len(symbols) > 2 and symbols[0].name.endswith("cases") and symbols[-1].name == r"\end" + symbols[0].name[6:]:
+    if (
+        len(symbols) > 2
+        and symbols[0].name.endswith(("cases", "array"))
+        and symbols[-1].name == r"\end" + symbols[0].name[6:]
+    ):
         symbols = symbols[1:-1]
     reader = _Statements(latex, signs_begin)
     for row in _rows(symbols):

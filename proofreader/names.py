@@ -313,6 +313,10 @@ class Names:
         """The variables of which a letter is a density."""
         return {name.base for signature in self.laws.get(key, []) for name in signature.left}
 
+    def all_of(self, key: str) -> set[str]:
+        """The variables of a letter on both sides of its bars."""
+        return {name.base for s in self.laws.get(key, []) for name in (*s.left, *s.right)}
+
     def models(self, key: str, other: str) -> bool:
         """Whether a letter is that of a model of which another one is a q: it is about more, or it is the usual
         letter."""

@@ -82,6 +82,7 @@ _BY_SPELLING = {spelling: row for row in OPERATORS for spelling in row.spellings
 SHY = frozenset(["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I"])
 # Words typed as letters in italics: the reader is told of the command that was meant.
 TYPED = (
+    "ELBO",
     "argmax",
     "argmin",
     "stopgrad",

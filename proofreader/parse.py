@@ -23,7 +23,7 @@ from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, fla
 from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
-__all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of"]
+__all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of", "variable_letters"]
 
 READINGS = {
     "log": "the logarithm without brackets reaches otherwise than usual",
@@ -283,9 +283,10 @@ def _is_mark(symbols: Sequence[Symbol], *, based: bool = False) -> bool:
 class Parser:
     """Reads one side; ``choices`` names the ambiguities to take the other way, ``seen`` collects those met."""
 
-    def __init__(self, latex: str, laws: set[str], choices: frozenset[str] = frozenset()) -> None:
+    def __init__(self, latex: str, laws: set[str], variables: set[str], choices: frozenset[str] = frozenset()) -> None:
         self.latex = latex
         self.laws = laws
+        self.variables = variables
         self.choices = choices
         self.seen: set[str] = set()
         self.notes: list[str] = []
@@ -428,6 +429,8 @@ class Parser:
         opened = following is not None and following.name in BRACKETS
         if opened and following is not None and self.separator(following.arguments[0], strict=True) is not None:
             return self.divergence_row(symbol)
+        if opened and symbol.name in ("D", "@D") and symbol.sub is not None and _is_divergence(symbol):
+            return self.divergence_row(symbol)
         if (
             symbol.name == r"\arg"
             and following is not None
@@ -451,6 +454,8 @@ class Parser:
         if following is None or following.name not in BRACKETS or symbol.key in self.laws:
             return False
         content = following.arguments[0]
+        if _of_one_family(content):
+            return False
         if row.kind == "entropy":
             return symbol.key in ("H", r"\H") or bool(law_letters_in(content, self.laws))
         return any(s.name in (";", ":", ",") for s in content)
@@ -546,7 +551,8 @@ class Parser:
 
     def average(self, row: Operator, items: Sequence[Symbol], at: int, rest: _Rest) -> tuple[Node, int, bool]:
         """An expectation, a variance or a covariance."""
-        draws, laws = self.measure(items[at].sub or items[at].sup or ())
+        factor = self.mean_field_factor(items[at].sub or (), items[at + 1 :])
+        draws, laws = (((),), (factor,)) if factor else self.measure(items[at].sub or items[at].sup or ())
         if row.kind == "covariance":
             return self.covariance(items, at, draws, laws)
 
@@ -570,6 +576,16 @@ class Parser:
             return wrap(self.terms([(False, list(items[at + 1 :])), *rest])), len(items), True
         body, swallowed = self.term(items[at + 1 :], rest)
         return wrap(body), len(items), swallowed
+
+    def mean_field_factor(self, sub: Sequence[Symbol], body: Sequence[Symbol]) -> Node | None:
+        r"""The law of ``\E_{-j}``, ``\E_{i \neq j}`` and ``\E_j``: the other factors of a q, or one of them."""
+        if len(sub) > 2 and sub[1].name in (r"\neq", r"\ne", "≠"):
+            sub = sub[1:]
+        part = index_of(sub)
+        alone = isinstance(part, Index) and part.letter and not part.offset and _used_as_index(part.letter, body)
+        if isinstance(part, Others) or (alone and part.letter not in {s.name for s in _leaves(body)}):
+            return density(Name("", (part,)))
+        return None
 
     def raised(self, value: Node, symbol: Symbol) -> Node:
         """A value with the power of its symbol."""
@@ -1027,7 +1043,8 @@ class Parser:
         second = self.names(head[cut + 1 :]) if cut is not None else ()
         letter = Name("p")
         if symbol.sub is not None:
-            found = name_of(symbol.sub[0]) if len(symbol.sub) == 1 else None
+            called = len(symbol.sub) == 2 and symbol.sub[1].name == "()"
+            found = name_of(symbol.sub[0]) if len(symbol.sub) == 1 or called else None
             letter = (
                 found
                 if found is not None and not _is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS
@@ -1150,7 +1167,10 @@ class Parser:
             named
             and bracket is not None
             and bracket.name == "()"
-            and (symbol.key not in ("N", "@U") or any(s.name == "," for s in bracket.arguments[0]))
+            and (
+                symbol.key not in ("N", "@U", "cal:U", "cal:B", "bb:N")
+                or any(s.name == "," for s in bracket.arguments[0])
+            )
             and symbol.key not in self.laws
         ):
             return self.raised(self.named(named, bracket), bracket), at + 2
@@ -1203,13 +1223,14 @@ class Parser:
     def is_call(self, symbol: Symbol, bracket: Symbol) -> bool:
         """Whether a letter in front of a bracket is a function of it, and no factor."""
         content = bracket.arguments[0]
-        if not content or (symbol.sup is not None and name_of(symbol, raised=False) is None):
+        lettered = symbol.style == "cal" or name_of(symbol, raised=False) is not None
+        if not content or (symbol.sup is not None and not lettered):
             return False
         parts = split(content, ",", ";", *BARS) if _of_one_family(content) else split(content, ",", ";")
         simple = all(len(part) == 1 and name_of(part[0]) is not None for part in parts)
         lawlike = all(self.is_law(part) for part in parts if part)
         if bracket.name == "[]":
-            return lawlike or (symbol.key in USUAL_FUNCTIONS and simple)
+            return lawlike or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
         return simple or lawlike or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
@@ -1250,16 +1271,24 @@ class Parser:
         return Name(name.base, index, name.mark + mark), tuple(parameters)
 
     def is_variable_label(self, part: Sequence[Symbol]) -> bool:
-        """``p_X(x)`` and ``p_{X|Z}(x|z)`` repeat in capitals what their arguments say."""
+        """``p_X(x)`` and ``p_{X|Z}(x|z)`` repeat what their arguments say."""
         letters = [s for s in part if s.is_letter()]
-        return (
-            bool(letters)
-            and all(s.name.isupper() and len(s.name) == 1 for s in letters)
-            and all(s.is_letter() or s.name in BARS | {","} for s in part)
-        )
+        barred = any(s.name in BARS for s in part)
+        capitals = all(s.name.isupper() and len(s.name) == 1 for s in letters)
+        named = capitals or (barred and all(s.key in self.variables for s in letters))
+        return bool(letters) and named and all(s.is_letter() or s.name in BARS | {","} for s in part)
 
     def density_letter(self, symbol: Symbol) -> Node:
-        """The letter of a density alone."""
+        """The letter of a density alone; ``p_{z|x}`` says in its subscript of what."""
+        labels = _cut(symbol.sub or (), BARS)
+        lone = symbol.sub is not None and len(symbol.sub) == 1 and symbol.sub[0].key in self.variables
+        if labels is not None or lone:
+            try:
+                left, right = labels or (symbol.sub or (), ())
+                letter = self.decorated(replace(symbol, sub=None))[0]
+                return density(letter, self.names(left), self.names(right) if right else ())
+            except DerivationSyntaxError:
+                pass
         letter, parameters = self.decorated(symbol)
         return density(letter, (), (), parameters)
 
@@ -1324,6 +1353,8 @@ class Parser:
             return name
         if len(part) == 3 and part[1].name == "=" and (variable := name_of(part[0])) is not None:
             value = index_of(part[2:])
+            if variable.index and value == Index("", 1):
+                return variable
             if isinstance(value, Index) and value.letter and value.letter.lower() != variable.base.lower():
                 return Name(variable.base, (*variable.index, value), variable.mark)
             lowered = name_of(part[2])
@@ -1450,6 +1481,11 @@ def _is_unknown_command(symbol: Symbol) -> bool:
     )
 
 
+def _is_divergence(symbol: Symbol) -> bool:
+    """Whether a subscript names a divergence."""
+    return flat(symbol.sub or ()).strip("{}").upper() in ("KL", "TV", "JS")
+
+
 def _is_bare(name: Name) -> bool:
     return not name.index and not name.mark
 
@@ -1509,7 +1545,20 @@ def _unknown(name: str) -> str:
     return f"{name} is not a symbol that is read here"
 
 
-def readings_of(side: Side, latex: str, laws: set[str]) -> list[Reading]:
+def variable_letters(symbols: Iterable[Symbol], laws: set[str]) -> set[str]:
+    """The letters that stand as arguments of densities."""
+    found: set[str] = set()
+    previous: Symbol | None = None
+    for symbol in symbols:
+        if symbol.name == "()" and previous is not None and previous.key in laws | USUAL_LAWS:
+            found |= {s.key for s in symbol.arguments[0] if s.is_letter() and s.name not in GREEK}
+        for part in (*symbol.arguments, symbol.sub or ()) if symbol.name != r"\text" else ():
+            found |= variable_letters(part, laws)
+        previous = symbol
+    return found
+
+
+def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> list[Reading]:
     """All readings of a side, the usual one first.
 
     Raises:
@@ -1518,14 +1567,14 @@ def readings_of(side: Side, latex: str, laws: set[str]) -> list[Reading]:
     symbols = grouped(side, latex)
     if not symbols:
         raise DerivationSyntaxError("one side of a relation is missing", latex, side.start)
-    usual = Parser(latex, laws)
+    usual = Parser(latex, laws, variables)
     tree = usual.sum(symbols)
     assumes = tuple(dict.fromkeys(usual.assumes))
     found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
     flags = sorted(usual.seen)[:3]
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
-        parser = Parser(latex, laws, choices)
+        parser = Parser(latex, laws, variables, choices)
         other = parser.sum(symbols)
         if all(other != known.tree for known in found):
             found.append(Reading(other, choices, tuple(parser.notes), assumes))
