@@ -119,9 +119,13 @@ def _is_vacuous(factors: Factors, every: Pairs) -> bool:
 
 
 def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
-    """A prior that does not depend on the parameter of its likelihood."""
+    """A prior that does not depend on the parameter of its likelihood, or a law that is free of a parameter that it
+    does not name."""
     for key, pairs in tables.items():
         law = plan.laws[key]
+        if law.parameters and set(law.parameters) <= plan.names.implicit and len(tables) > 1:
+            words = f"{key} does not depend on {listed(law.parameters)}"
+            yield Assumption(words, {"still": {key: frozenset(law.roles)}})
         behind = {role for _, right in pairs for role in right}
         for role in law.roles if law.parameters and not law.fixed else ():
             if role in behind and len(law.roles) > 1:

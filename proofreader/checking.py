@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
-from proofreader.classify import defines, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
+from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
 from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import Deadline
@@ -263,6 +263,8 @@ class _Checker:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
+        if has_any([right], {"named"}) and not has_any([left], {"named"}) and has_any([left], {"density"}):
+            return "a choice of the form of a density"
         last = at + 2 == len(chain.sides)
         if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):
             return f"a definition of {law_key(right.data[0])}"
@@ -272,6 +274,10 @@ class _Checker:
             and (right.parts or last or right.data[0].base.startswith(("cal:", "@")))
         ):
             reason = defines(right, left, self.definitions, first=False)
+            name = right.data[0]
+            elsewhere = (n for side in chain.sides[: at + 1] if side.tree for n in names_in(side.tree))
+            if any(n.base == name.base and n.mark == name.mark for n in elsewhere):
+                return ""
             if reason and self.take(right, left, stated=False):
                 self.hand_on(chain.sides[at + 1], chain.sides[at])
                 return reason

@@ -96,9 +96,20 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
         and "number" in (left.kind, right.kind)
     ):
         return "a condition, not a claim"
+    if relation == "=" and _renames(left, right):
+        return "another name of a density, as in a change of variables"
     if relation == "=" and simplex_of(left, right):
         return "a constraint, not a claim"
     return ""
+
+
+def _renames(left: Node, right: Node) -> bool:
+    """Whether both sides are densities by different letters, of variables that have nothing in common."""
+    one, other = (tree.parts[0] if tree.kind == "log" else tree for tree in (left, right))
+    if one.kind != "density" or other.kind != "density" or one.data[2] or other.data[2]:
+        return False
+    bases = [{name.base for name in tree.data[1]} for tree in (one, other)]
+    return one.data[0] != other.data[0] and all(bases) and not bases[0] & bases[1]
 
 
 def simplex_of(left: Node, right: Node) -> str:

@@ -71,7 +71,7 @@ class Environment:
     indices: Mapping[str, int] = field(default_factory=dict)
     depth: int = 0
     raw: str = ""
-    measures: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bound: tuple[Name, ...] = ()
 
 
 Case = Callable[["Plan", Node, Environment], int]
@@ -112,6 +112,7 @@ class Plan:
         self.bare = 0
         self.alone = 0
         self.nabla = 0
+        self.whole: set[str] = set()
         self.counted: dict[str, int] = {}
         self.undefined: dict[str, str] = {}
         self.free_cache: dict[int, frozenset[str]] = {}
@@ -288,11 +289,20 @@ class Plan:
             found: set[int] = set()
             for tree in self.names.trees:
                 self.occurrences(tree, base, self.top, found)
-            if len(found) == 1 and any(n.base == base and _spans((n,)) for t in self.names.trees for n in names_in(t)):
+            if not found and base in self.choices.parts:
+                found = {1, 2}
+            if len(found) == 1 and any(
+                n.base == base and self.others(n) for t in self.names.trees for n in names_in(t)
+            ):
                 found.add(max(found) + 1)
             if found:
                 self.extents[base] = (min(found), max(found))
         return base in self.extents
+
+    def others(self, name: Name) -> bool:
+        """Whether a name speaks of further members of its family."""
+        indices = self.top.indices
+        return _spans((name,)) or any(isinstance(i, Index) and i.letter and i.letter not in indices for i in name.index)
 
     def occurrences(self, node: Node, base: str, env: Environment, found: set[int]) -> None:
         """Collects the indices with which a family occurs."""
@@ -593,6 +603,24 @@ class Plan:
                     return density(whole, (replace(s.left[0], index=letter.index),), right or s.right, parameters)
         return None
 
+    def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> Node | None:
+        """A letter of a density under an integral that leaves out its arguments: they are what is integrated over."""
+        known = letter.base in {n.base for n in self.names.letters.values()} or letter.base in ("p", "q")
+        if not env.bound or not known or self.names.is_variable(letter.base):
+            return None
+        found = self.factor(letter, (), parameters) if letter.index else None
+        if found is not None:
+            return found
+        families = [name for name in env.bound if self.in_parts(name.base)]
+        if letter.index and not families:
+            self.whole |= {name.base for name in env.bound}
+            raise DerivationSyntaxError(f"{letter} is a factor of {letter.base}, but of which variable is not said")
+        if letter.index:
+            return density(letter, (replace(families[0], index=letter.index),), (), parameters)
+        signatures = self.signatures(law_key(letter))
+        bound = tuple(dict.fromkeys(env.bound))
+        return density(letter, signatures[0].left if signatures else bound, (), parameters)
+
     def single(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
         """One variable for a family of draws, or the whole family where it is one."""
         family = len({n.base for n in names}) == 1 and (len(names) > 1 or _spans(names))
@@ -678,7 +706,10 @@ class Plan:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
-        pairs = self.drawn(chosen, names or self.draws(chosen, body, env), body, env)
+        draws = names or self.draws(chosen, body, env)
+        if draws and not names:
+            chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
+        pairs = self.drawn(chosen, draws, body, env)
         atoms = tuple(dict.fromkeys(a for bound, _ in pairs for a in bound))
         return (self.expand(names, env) if names else atoms), self.product(*(weight for _, weight in pairs))
 
@@ -866,8 +897,9 @@ def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Nod
 
 @_case("integral")
 def _integral(plan: Plan, node: Node, env: Environment) -> int:
-    names, _ = node.data
-    body = plan.compile(node.parts[0], env)
+    names = tuple(_all_but_one(name, node.parts[0], env) for name in node.data[0])
+    inside = replace(env, bound=(*env.bound, *names))
+    body = plan.compile(node.parts[0], inside)
     atoms = plan.expand(names, env)
     if not atoms:
         observed = {n.base for s in plan.names.laws.get("p", []) if not s.right and len(s.left) == 1 for n in s.left}
@@ -875,6 +907,17 @@ def _integral(plan: Plan, node: Node, env: Environment) -> int:
         if len(atoms) != 1:
             raise DerivationSyntaxError("an integral that does not say over what")
     return plan.add("integral", (body,), atoms)
+
+
+def _all_but_one(name: Name, body: Node, env: Environment) -> Name:
+    r"""``\\prod_{i \\ne j} q_i \\, dz_i``: an integral over all members of a family but one."""
+    for part in name.index:
+        if not isinstance(part, Index) or part.letter in env.indices:
+            continue
+        for node in body.walk():
+            if node.kind == "product" and node.data[0] == part.letter and node.data[3] is not None:
+                return replace(name, index=(Others("-", node.data[3]),))
+    return name
 
 
 @_case("series", "product")
@@ -999,9 +1042,8 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
     if not moved & set(names):
-        plan.note(
-            f"{in_text(node.parts[0])} does not depend on {', '.join(map(str, node.data[0] or names))}: its gradient is zero"
-        )
+        moving = ", ".join(map(str, node.data[0] or names))
+        plan.note(f"{in_text(node.parts[0])} does not depend on {moving}: its gradient is zero")
     return plan.add("gradient", (body,), names)
 
 
@@ -1101,6 +1143,9 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if sign:
         bound = _bound(plan, env)
         return bound if sign > 0 else plan.negative(bound)
+    law = plan.without_arguments(name, parameters, env) if not node.parts else None
+    if law is not None:
+        return plan.density(law, env)
     atoms = plan.expand((name,), env) if not node.parts else ()
     axis = {p for law in plan.laws.values() for p in law.parameters} | {
         p for ps in plan.names.parameters.values() for p in ps

@@ -409,7 +409,8 @@ class World:
             return self.marginal(shared[1], children, (), ())
         moving = () if self.still(name) and set(children) <= self.still(name) else tuple(law.parameters)
         axes = (*children, *parents, *moving)
-        again = self.assumptions.get("again", {}).get(name, "")
+        moved = set(children) <= set(self.assumptions.get("again", {}).get(name, ()))
+        again = " again" if moved and children else ""
         label = f"law{again} {name} {children} {parents}"
         weights = self.draw(label, axes, self.weight)
         if self.setting.near and law.near in self.laws and not self.assumptions.get("far"):

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, cast
 
-from proofreader.assumptions import Assumption, candidates, discreteness, shown, tables_of
+from proofreader.assumptions import Assumption, Pairs, candidates, discreteness, shown, tables_of
 from proofreader.classify import compared_values, has_any, is_functional_equation, is_stationarity
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
 from proofreader.layout import GREEK
-from proofreader.names import Names, Sizes, names_in, renamed
+from proofreader.names import BOUNDS, Names, Sizes, names_in, renamed
 from proofreader.parse import READINGS, Reading
 from proofreader.syntax import Index, Name, Node, Span, density, in_text, number
 
@@ -26,8 +26,6 @@ __all__ = ["Attempt", "Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 STRICT = Choices()
-# Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
-BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -42,7 +40,7 @@ class Attempt:
     words: tuple[str, ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
     vary: tuple[str, ...] = ()
-    vary_law: str = ""
+    vary_law: tuple[str, tuple[str, ...]] = ("", ())
 
 
 @dataclass
@@ -214,7 +212,7 @@ class Judge:
         summed = {
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
-        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed})
+        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted})
         bases = {p for law in plan.laws.values() for p in law.parameters}
         changes["cards"] = {**plan.counted, **dict.fromkeys(bases & self.names.extremised, 4)}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
@@ -226,12 +224,13 @@ class Judge:
         world = self.world(attempt, plan, setting)
         values = world.evaluate(left), world.evaluate(right)
         tolerance = self.tolerance(attempt)
-        if attempt.vary_law:
-            again = self.world(
-                replace(attempt, changes={**attempt.changes, "again": {attempt.vary_law: " again"}}), plan, setting
-            )
-            first = self.difference(world, *values)
-            second = self.difference(again, again.evaluate(left), again.evaluate(right))
+        key, roles = attempt.vary_law
+        if key:
+            again = self.world(replace(attempt, changes={**attempt.changes, "again": {key: roles}}), plan, setting)
+            others = again.evaluate(left), again.evaluate(right)
+            if all(agrees(world, a, b, "=", tolerance) for a, b in zip(values, others, strict=True)):
+                return False
+            first, second = self.difference(world, *values), self.difference(again, *others)
             return agrees(world, first, second, "=", tolerance)
         return agrees(world, *values, attempt.relation, tolerance, attempt.vary)
 
@@ -352,7 +351,7 @@ class Judge:
         """Whether one side averages over noise something in which it does not occur, and the other side is free of
         what does occur."""
         for tree, other in ((base.left, base.right), (base.right, base.left)):
-            free = {n for n in _outside(other)}
+            free = set(_outside(other))
             if any(self.unseen(node) - free for node in tree.walk()):
                 return True
         return False
@@ -405,8 +404,8 @@ class Judge:
                 words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
                 choices = replace(base.choices, indexed=base.choices.indexed | {family})
                 found.append(replace(base, choices=choices, words=words))
-        for family in sorted(indexed):
-            if family in plain_names and not plan.in_parts(family):
+        for family in sorted(indexed | plan.whole):
+            if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(
                     replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
@@ -510,18 +509,19 @@ class Judge:
         """The verdict on the readings of a line, the strict one first."""
         base = readings[0]
         relation = base.relation
+        constant = has_any([base.left, base.right], {"constant"})
         try:
             plan, left, right = self.plan(base, self.settings[0][1])
         except DerivationSyntaxError:
-            found = self.saved(base, readings, [])
+            found = self.up_to_constant(readings, []) if constant else self.saved(base, readings, [])
             if found is None:
                 raise
             return found
         notes = list(plan.notes)
-        if has_any([base.left, base.right], {"constant"}):
-            return self.up_to_constant(base, notes)
+        if constant:
+            return self.up_to_constant(readings, notes)
         if relation == "propto":
-            return self.proportional(base, notes)
+            return self.varied(readings, notes, "")
         if self.holds(base):
             return self.true(base, readings, notes)
         return self.saved(base, readings, notes) or self.refuted(base, plan, left, right, notes)
@@ -583,6 +583,8 @@ class Judge:
         for assumption in candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation):
             if self.attempts > MAX_ATTEMPTS:
                 return None
+            if attempt.vary_law[0] and {"optimal", "posterior"} & set(assumption.changes):
+                continue
             assumed = _with(attempt, assumption)
             if self.holds(assumed, worlds=self.alike()) and not self.trivial(attempt, assumed):
                 return assumed
@@ -668,33 +670,33 @@ class Judge:
 
     # Constants and proportions
 
-    def up_to_constant(self, base: Attempt, notes: list[str]) -> Finding:
+    def up_to_constant(self, readings: Sequence[Attempt], notes: list[str]) -> Finding:
         """A line with a constant that nobody names: it must be free of something that the line is about."""
+        base = readings[0]
         if base.relation != "=":
             return Finding("unreadable", reason="a constant without a value stands in an inequality", notes=notes)
         if self.holds(base):
             return Finding("holds", notes=[*notes, "the constant is zero"], attempt=base)
-        return self.varied(replace(base, relation="const"), notes, "the constant does not depend on {}")
+        constant = [replace(reading, relation="const") for reading in readings]
+        return self.varied(constant, notes, "the constant does not depend on {}")
 
-    def proportional(self, base: Attempt, notes: list[str]) -> Finding:
-        """A proportion: in the variables in front of the bar of the first side, or in others of the line."""
-        return self.varied(base, notes, "")
-
-    def varied(self, base: Attempt, notes: list[str], words: str) -> Finding:
+    def varied(self, readings: Sequence[Attempt], notes: list[str], words: str) -> Finding:
         """Tries what a constant may be free of; first as the line stands, then under assumptions."""
-        options = self.variations(base)
+        base = readings[0]
+        options = [pair for reading in readings for pair in self.variations(reading)]
+        for alternative in (a for reading in readings[:3] for a in islice(self.alternatives(reading), 8)):
+            options += [pair for pair in self.variations(alternative) if pair not in options]
         for attempt, what in options:
             if self.holds(attempt):
                 if base.relation == "propto" and not attempt.words:
                     return Finding("holds", notes=[*notes, f"proportional in {what}"], attempt=attempt)
-                text = words.format(what) if words else "; ".join(attempt.words)
+                text = "; ".join((*((words.format(what),) if words else ()), *attempt.words))
                 return Finding("holds_if", text, notes=notes, attempt=attempt)
         for attempt, what in options:
-            for tried in (attempt, *islice(self.alternatives(attempt), 8)):
-                found = self.assumed(tried)
-                if found is not None:
-                    text = "; ".join((*((words.format(what),) if words else ()), *found.words))
-                    return Finding("holds_if", text, notes=notes, attempt=found)
+            found = self.assumed(attempt)
+            if found is not None:
+                text = "; ".join((*((words.format(what),) if words else ()), *found.words))
+                return Finding("holds_if", text, notes=notes, attempt=found)
         plan, left, right = self.plan(base, self.settings[0][1])
         undefined = self.undefined(base, plan, left, right)
         if undefined:
@@ -708,7 +710,10 @@ class Judge:
 
     def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
         """What the constant of a line may be free of, the likeliest first."""
-        plan, left, right = self.plan(base, self.settings[0][1])
+        try:
+            plan, left, right = self.plan(base, self.settings[0][1])
+        except DerivationSyntaxError:
+            return []
         free = (plan.free(left) | plan.free(right)) - {"#"}
         outside = {
             a
@@ -733,9 +738,10 @@ class Judge:
             and has_any([base.left, base.right], {"expect", "kl", "entropy", "integral"})
             and not moving
         ):
-            for key in tables_of(plan, (left, right)):
-                if any(self.names.models(other, key) for other in self.names.laws):
-                    found.append((replace(base, vary_law=key), f"{key}"))
+            for key, pairs in tables_of(plan, (left, right)).items():
+                if any(self.names.models(other, key) for other in plan.laws if other != key):
+                    found.append((replace(base, vary_law=(key, tuple(plan.laws[key].roles))), key))
+                    found += self.factor_by_factor(base, key, pairs)
         if base.relation == "propto":
             logs = [
                 (replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what)
@@ -743,6 +749,16 @@ class Judge:
             ]
             found += logs if base.left.kind in ("log", "negative", "sum") else []
         return found
+
+    def factor_by_factor(self, base: Attempt, key: str, pairs: Pairs) -> list[tuple[Attempt, str]]:
+        """Where a line speaks of the factors of a q alone: the constant may depend on all of them but one."""
+        if len(pairs) < 2 or any(len(left) > 1 or right for left, right in pairs):
+            return []
+        factors = {"factors": {key: tuple((left, ()) for left, _ in pairs)}}
+        return [
+            (replace(base, vary_law=(key, left), changes={**base.changes, **factors}), f"{key}({shown(left[0])})")
+            for left, _ in sorted(pairs)
+        ]
 
     def has_value(self, name: Name, plan: Plan) -> bool:
         """Whether the indices of a name are bound by no sum."""
@@ -784,7 +800,7 @@ class Judge:
         if (
             not defined
             or attempt.vary
-            or attempt.vary_law
+            or attempt.vary_law[0]
             or all(_related(x, y, attempt.relation, 1e-9) for x, y in defined)
         ):
             return ""

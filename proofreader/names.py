@@ -50,6 +50,15 @@ def names_in(node: Node) -> Iterator[Name]:
             yield from found.data[1]
 
 
+# Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
+BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
+
+
+def is_bound(node: Node) -> bool:
+    """Whether a name usually stands for the evidence lower bound or its negative."""
+    return node.kind == "name" and node.data[0].base in BOUNDS
+
+
 @dataclass(frozen=True)
 class _Renaming:
     """Other variables, indices and letters of densities, and what they make of each kind of node."""
@@ -163,6 +172,7 @@ class Names:
     weights: list[Node] = field(default_factory=list)
     calls: dict[str, tuple[Node, ...]] = field(default_factory=dict)
     subscripts: set[str] = field(default_factory=set)
+    implicit: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -174,6 +184,7 @@ class Names:
             self.note_positive(tree, False)
         self.settle()
         self.averaged()
+        self.moved()
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -284,6 +295,15 @@ class Names:
             if letter
         }
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
+
+    def moved(self) -> None:
+        """A parameter of which a gradient is taken, and that nothing names otherwise, is one of every density."""
+        nodes = (node for tree in self.trees for node in tree.walk() if node.kind != "gradient")
+        bounds = [n for tree in self.trees for node in tree.walk() if is_bound(node) for n in node.walk()]
+        mentioned = {n.base for node in nodes if node not in bounds for n in names_in(replace(node, parts=()))}
+        self.implicit = self.gradients - mentioned
+        for known in self.parameters.values():
+            known += sorted(self.implicit) if not known else []
 
     def averaged(self) -> None:
         """What an expectation without a law averages is a variable, although no density speaks of it."""

@@ -582,10 +582,11 @@ class Parser:
         if len(sub) > 2 and sub[1].name in (r"\neq", r"\ne", "≠"):
             sub = sub[1:]
         part = index_of(sub)
-        alone = isinstance(part, Index) and part.letter and not part.offset and _used_as_index(part.letter, body)
-        if isinstance(part, Others) or (alone and part.letter not in {s.name for s in _leaves(body)}):
-            return density(Name("", (part,)))
-        return None
+        if isinstance(part, Index):
+            letter = part.letter if not part.offset else ""
+            alone = letter and _used_as_index(letter, body) and letter not in {s.name for s in _leaves(body)}
+            return density(Name("", (part,))) if alone else None
+        return density(Name("", (part,))) if isinstance(part, Others) else None
 
     def raised(self, value: Node, symbol: Symbol) -> Node:
         """A value with the power of its symbol."""
@@ -866,17 +867,30 @@ class Parser:
         if at + 1 >= len(items):
             raise self.error("a sum of nothing", symbol)
         if row.kind == "product":
-            end = at + 2
-            while end < len(items) and self.row(items, end) is None:
-                end += 1
-            if self.row(items, at + 1) is not None:
-                end = len(items)
+            end = len(items) if self.row(items, at + 1) is not None else self.product_end(items, at + 1, symbol)
             body, swallowed = self.term(items[at + 1 : end], [])
             return wrap(body), end, swallowed
         if rest and self.otherwise("scope"):
             return wrap(self.terms([(False, list(items[at + 1 :])), *rest])), len(items), True
         body, swallowed = self.term(items[at + 1 :], [])
         return wrap(body), len(items), swallowed
+
+    def product_end(self, items: Sequence[Symbol], at: int, sign: Symbol) -> int:
+        """Where the factors of a product end: at an operator, or behind the last factor with the index."""
+        letter = sign.sub[0].name if sign.sub else ""
+        bound = "".join(
+            s.name for s in _leaves(items[at:]) if s.name in (r"\sum", r"\prod") and s.sub and s.sub[0].name == letter
+        )
+        end, used = at, False
+        while end < len(items) and (end == at or self.row(items, end) is None):
+            step = 2 if items[end].is_letter() and end + 1 < len(items) and items[end + 1].name == "()" else 1
+            mine = _used_as_index(letter, items[end : end + step])
+            inner = items[end].name in BRACKETS and bound
+            if used and (not mine or inner) and items[end].name not in TIMES:
+                break
+            used |= mine
+            end += step
+        return end
 
     def range(self, row: Operator, symbol: Symbol, following: Sequence[Symbol]) -> Callable[[Node], Node]:
         """What a sum or product runs over."""
