@@ -96,6 +96,9 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
         and "number" in (left.kind, right.kind)
     ):
         return "a condition, not a claim"
+    moment = left.kind in ("expect", "variance") and left.parts[-1].kind == "name" and not left.parts[-1].parts
+    if relation == "=" and moment and right.kind == "number":
+        return "a condition on a moment, not a claim"
     if relation == "=" and _renames(left, right):
         return "another name of a density, as in a change of variables"
     if relation == "=" and simplex_of(left, right):

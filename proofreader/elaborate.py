@@ -16,7 +16,7 @@ from proofreader.layout import GREEK
 from proofreader.names import Names, Signature, Sizes, index_value, law_key, names_in, renamed, variant_key
 from proofreader.syntax import Index, Name, Node, Others, Span, density, in_text, number
 
-__all__ = ["Choices", "Definition", "Plan"]
+__all__ = ["Choices", "Definition", "Environment", "Plan", "meaning"]
 
 MAX_TERMS = 8
 MAX_INLINED = 12
@@ -78,7 +78,7 @@ Case = Callable[["Plan", Node, Environment], int]
 _CASES: dict[str, Case] = {}
 
 
-def _case(*kinds: str) -> Callable[[Case], Case]:
+def meaning(*kinds: str) -> Callable[[Case], Case]:
     """Registers what nodes of some kinds mean."""
 
     def register(case: Case) -> Case:
@@ -113,6 +113,7 @@ class Plan:
         self.alone = 0
         self.nabla = 0
         self.whole: set[str] = set()
+        self.unit: set[str] = set()
         self.counted: dict[str, int] = {}
         self.undefined: dict[str, str] = {}
         self.free_cache: dict[int, frozenset[str]] = {}
@@ -828,12 +829,12 @@ class Plan:
         return case(self, node, env if env is not None else self.top)
 
 
-@_case("number")
+@meaning("number")
 def _number(plan: Plan, node: Node, env: Environment) -> int:
     return plan.number(node.data[0])
 
 
-@_case("density")
+@meaning("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
     letter, left, _right, _parameters = node.data
     if not left:
@@ -841,48 +842,60 @@ def _density(plan: Plan, node: Node, env: Environment) -> int:
     return plan.density(node, env)
 
 
-@_case("sum")
+@meaning("sum")
 def _sum(plan: Plan, node: Node, env: Environment) -> int:
     return plan.total(*(plan.compile(part, env) for part in node.parts))
 
 
-@_case("times")
+@meaning("times")
 def _times(plan: Plan, node: Node, env: Environment) -> int:
     return plan.product(*(plan.compile(part, env) for part in node.parts))
 
 
-@_case("negative")
+@meaning("negative")
 def _negative(plan: Plan, node: Node, env: Environment) -> int:
     return plan.negative(plan.compile(node.parts[0], env))
 
 
-@_case("quotient")
+@meaning("quotient")
 def _quotient(plan: Plan, node: Node, env: Environment) -> int:
     return plan.ratio(plan.compile(node.parts[0], env), plan.compile(node.parts[1], env))
 
 
-@_case("power")
+@meaning("power")
 def _power(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add("power", (plan.compile(node.parts[0], env), plan.compile(node.parts[1], env)))
 
 
-@_case("log", "exp", "absolute", "stop")
+@meaning("log", "exp", "absolute", "stop", "log_gamma")
 def _elementary(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add(node.kind, (plan.compile(node.parts[0], env),))
 
 
-@_case("expect")
+@meaning("factorial")
+def _factorial(plan: Plan, node: Node, env: Environment) -> int:
+    """Gamma(x + 1)."""
+    return plan.compile(Node("gamma_function", (Node("sum", (node.parts[0], number(1))),)), env)
+
+
+@meaning("gamma_function")
+def _gamma_function(plan: Plan, node: Node, env: Environment) -> int:
+    return plan.compile(Node("exp", (Node("log_gamma", node.parts),)), env)
+
+
+@meaning("expect")
 def _expect(plan: Plan, node: Node, env: Environment) -> int:
     atoms, weight = plan.measure(node, env, node.parts[-1])
-    return plan.average(atoms, weight, plan.compile(node.parts[-1], env))
+    bound = tuple(Name(atom) for atom in atoms if not {"#", "|"} & set(atom))
+    return plan.average(atoms, weight, plan.compile(node.parts[-1], replace(env, bound=(*env.bound, *bound))))
 
 
-@_case("variance")
+@meaning("variance")
 def _variance(plan: Plan, node: Node, env: Environment) -> int:
     return _covaried(plan, node, env, node.parts[-1], node.parts[-1])
 
 
-@_case("covariance")
+@meaning("covariance")
 def _covariance(plan: Plan, node: Node, env: Environment) -> int:
     return _covaried(plan, node, env, node.parts[-2], node.parts[-1])
 
@@ -895,7 +908,7 @@ def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Nod
     return plan.total(plan.average(atoms, weight, plan.product(a, b)), plan.negative(means))
 
 
-@_case("integral")
+@meaning("integral")
 def _integral(plan: Plan, node: Node, env: Environment) -> int:
     names = tuple(_all_but_one(name, node.parts[0], env) for name in node.data[0])
     inside = replace(env, bound=(*env.bound, *names))
@@ -920,7 +933,7 @@ def _all_but_one(name: Name, body: Node, env: Environment) -> Name:
     return name
 
 
-@_case("series", "product")
+@meaning("series", "product")
 def _series(plan: Plan, node: Node, env: Environment) -> int:
     letter = node.data[0]
     if letter in plan.choices.support and node.kind == "series":
@@ -948,16 +961,16 @@ def _over_support(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add("integral", (body,), atoms)
 
 
-@_case("kl")
+@meaning("kl")
 def _kl(plan: Plan, node: Node, env: Environment) -> int:
     """E_a[log a - log b]."""
-    if node.parts[0].kind == "named" or node.parts[1].kind == "named":
-        return _named_kl(plan, node, env)
+    if "named" in (node.parts[0].kind, node.parts[1].kind):
+        return plan.compile(replace(node, kind="named_kl"), env)
     atoms, first = plan.first(node.parts[0], env)
     return plan.average(atoms, first, plan.log(plan.ratio(first, plan.aligned(node.parts[1], atoms, env))))
 
 
-@_case("chi2")
+@meaning("chi2")
 def _chi2(plan: Plan, node: Node, env: Environment) -> int:
     """E_a[a / b] - 1."""
     atoms, first = plan.first(node.parts[0], env)
@@ -965,7 +978,7 @@ def _chi2(plan: Plan, node: Node, env: Environment) -> int:
     return plan.total(plan.average(atoms, first, ratio), plan.number(-1.0))
 
 
-@_case("tv")
+@meaning("tv")
 def _tv(plan: Plan, node: Node, env: Environment) -> int:
     """Half the integral of |a - b|."""
     atoms, first = plan.first(node.parts[0], env)
@@ -973,7 +986,7 @@ def _tv(plan: Plan, node: Node, env: Environment) -> int:
     return plan.product(plan.number(0.5), plan.add("integral", (plan.add("absolute", (gap,)),), atoms))
 
 
-@_case("js")
+@meaning("js")
 def _js(plan: Plan, node: Node, env: Environment) -> int:
     """Half the sum of the divergences from the mixture."""
     atoms, first = plan.first(node.parts[0], env)
@@ -983,7 +996,7 @@ def _js(plan: Plan, node: Node, env: Environment) -> int:
     return plan.product(plan.number(0.5), plan.total(*halves))
 
 
-@_case("renyi")
+@meaning("renyi")
 def _renyi(plan: Plan, node: Node, env: Environment) -> int:
     """log E_a[(a / b)^(alpha - 1)] / (alpha - 1)."""
     atoms, first = plan.first(node.parts[0], env)
@@ -992,17 +1005,17 @@ def _renyi(plan: Plan, node: Node, env: Environment) -> int:
     return plan.ratio(plan.log(plan.average(atoms, first, plan.add("power", (ratio, less)))), less)
 
 
-@_case("entropy")
+@meaning("entropy")
 def _entropy(plan: Plan, node: Node, env: Environment) -> int:
     """-E_a[log b], with b = a where only one density is given."""
     if node.parts[0].kind == "named":
-        return _named_entropy(plan, node, env)
+        return plan.compile(replace(node, kind="named_entropy"), env)
     atoms, first = plan.first(node.parts[0], env)
     second = plan.aligned(node.parts[1], atoms, env) if len(node.parts) > 1 else first
     return plan.negative(plan.average(atoms, first, plan.log(second)))
 
 
-@_case("information")
+@meaning("information")
 def _information(plan: Plan, node: Node, env: Environment) -> int:
     """E[log p(a, b | c) / (p(a | c) p(b | c))], or -E[log p(a | c)]."""
     letter, *groups = node.data
@@ -1031,7 +1044,7 @@ def _lowered(plan: Plan, name: Name) -> Name:
     return replace(name, base=small) if name.base not in densities and small in densities else name
 
 
-@_case("gradient")
+@meaning("gradient")
 def _gradient(plan: Plan, node: Node, env: Environment) -> int:
     body = plan.compile(node.parts[0], env)
     names = plan.expand(node.data[0], env)
@@ -1047,7 +1060,7 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add("gradient", (body,), names)
 
 
-@_case("max", "min", "argmax", "argmin")
+@meaning("max", "min", "argmax", "argmin")
 def _extremum(plan: Plan, node: Node, env: Environment) -> int:
     value = plan.compile(node.parts[0], env)
     letters = [
@@ -1088,18 +1101,18 @@ def _over_law(plan: Plan, node: Node, key: str, value: int) -> int:
     return plan.add("optimum", (value,), (node.kind, key, left, tuple(sorted(given - set(left)))))
 
 
-@_case("constant")
+@meaning("constant")
 def _constant(plan: Plan, node: Node, env: Environment) -> int:
     return plan.number(0.0)
 
 
-@_case("at")
+@meaning("at")
 def _at(plan: Plan, node: Node, env: Environment) -> int:
     (atom,) = plan.expand(node.data, env)
     return plan.add("at", (plan.compile(node.parts[0], env), plan.compile(node.parts[1], env)), (atom,))
 
 
-@_case("dot")
+@meaning("dot")
 def _dot(plan: Plan, node: Node, env: Environment) -> int:
     """An inner product: the sum over the coordinates of two vectors."""
     first, second = (_vector(plan, part, env) for part in node.parts)
@@ -1122,7 +1135,7 @@ def _vector(plan: Plan, node: Node, env: Environment) -> list[int]:
     raise DerivationSyntaxError("of vectors only sums, multiples and inner products are read")
 
 
-@_case("name")
+@meaning("name")
 def _name(plan: Plan, node: Node, env: Environment) -> int:
     """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
     name, parameters = node.data
@@ -1258,110 +1271,3 @@ def _bind(own: Node, used: Node, names: dict[Name, Name], letters: dict[str, Nam
 
 def _spans(names: Sequence[Name]) -> bool:
     return any(isinstance(part, Span | Others) for name in names for part in name.index)
-
-
-# Distributions by name: the logarithm of their density at the value of a variable
-
-
-def _term(plan: Plan, text: list[int], env: Environment) -> int:
-    return plan.total(*text) if len(text) > 1 else text[0]
-
-
-@_case("named")
-def _named(plan: Plan, node: Node, env: Environment) -> int:
-    """The density of a distribution by name, as the exponential of its logarithm."""
-    kind, names = node.data
-    atoms = plan.expand(names, env)
-    maker = _LOG_DENSITIES.get(kind)
-    if maker is None or len(atoms) != 1:
-        raise DerivationSyntaxError(f"the density {in_text(node)} is not read in numbers")
-    parameters = [plan.compile(part, env) for part in node.parts]
-    value = plan.add("value", (), atoms)
-    return plan.add("exp", (maker(plan, value, parameters),))
-
-
-def _log_normal(plan: Plan, x: int, parameters: list[int]) -> int:
-    """-(x - m)^2 / (2 v) - log(2 pi v) / 2, with v the second parameter."""
-    mean, variance = parameters
-    gap = plan.total(x, plan.negative(mean))
-    square = plan.ratio(plan.product(gap, gap), variance)
-    scale = plan.log(plan.product(plan.number(6.283185307179586), variance))
-    return plan.product(plan.number(-0.5), plan.total(square, scale))
-
-
-def _log_bernoulli(plan: Plan, x: int, parameters: list[int]) -> int:
-    """x log m + (1 - x) log(1 - m)."""
-    one = plan.number(1.0)
-    rest, other = plan.total(one, plan.negative(x)), plan.total(one, plan.negative(parameters[0]))
-    return plan.total(plan.product(x, plan.log(parameters[0])), plan.product(rest, plan.log(other)))
-
-
-def _log_poisson(plan: Plan, x: int, parameters: list[int]) -> int:
-    """x log m - m - log x!."""
-    factorial = plan.add("log_gamma", (plan.total(x, plan.number(1.0)),))
-    return plan.total(plan.product(x, plan.log(parameters[0])), plan.negative(parameters[0]), plan.negative(factorial))
-
-
-def _log_gamma_density(plan: Plan, x: int, parameters: list[int]) -> int:
-    """a log b - log Gamma(a) + (a - 1) log x - b x."""
-    a, b = parameters
-    power = plan.product(plan.total(a, plan.number(-1.0)), plan.log(x))
-    return plan.total(
-        plan.product(a, plan.log(b)),
-        plan.negative(plan.add("log_gamma", (a,))),
-        power,
-        plan.negative(plan.product(b, x)),
-    )
-
-
-def _log_beta_density(plan: Plan, x: int, parameters: list[int]) -> int:
-    """(a - 1) log x + (b - 1) log(1 - x) - log B(a, b)."""
-    a, b = parameters
-    rest = plan.log(plan.total(plan.number(1.0), plan.negative(x)))
-    powers = plan.total(
-        plan.product(plan.total(a, plan.number(-1.0)), plan.log(x)),
-        plan.product(plan.total(b, plan.number(-1.0)), rest),
-    )
-    gammas = [plan.add("log_gamma", (p,)) for p in (a, b, plan.total(a, b))]
-    return plan.total(powers, plan.negative(gammas[0]), plan.negative(gammas[1]), gammas[2])
-
-
-_LOG_DENSITIES: dict[str, Callable[[Plan, int, list[int]], int]] = {
-    "normal": _log_normal,
-    "bernoulli": _log_bernoulli,
-    "poisson": _log_poisson,
-    "gamma": _log_gamma_density,
-    "beta": _log_beta_density,
-}
-
-
-def _one_dimensional(plan: Plan, node: Node, env: Environment) -> list[int]:
-    """The parameters of a normal distribution on the line."""
-    if node.kind != "named" or node.data[0] != "normal" or len(node.parts) != 2:
-        raise DerivationSyntaxError("a divergence between these two is not read in numbers")
-    found = []
-    for part in node.parts:
-        matrix = any(
-            n.kind == "opaque"
-            or (n.kind == "name" and n.data[0].base in ("@diag", r"\Sigma", r"\Lambda", r"\operatorname"))
-            for n in part.walk()
-        )
-        if matrix:
-            raise DerivationSyntaxError("matrices are not read: write the divergence for one coordinate")
-        found.append(number(1.0) if part.kind == "name" and part.data[0].base in ("I", "@I", "bb:I") else part)
-    return [plan.compile(part, env) for part in found]
-
-
-def _named_kl(plan: Plan, node: Node, env: Environment) -> int:
-    """(log(v / s) + (s + (m - n)^2) / v - 1) / 2 between N(m, s) and N(n, v)."""
-    m, s = _one_dimensional(plan, node.parts[0], env)
-    n, v = _one_dimensional(plan, node.parts[1], env)
-    gap = plan.total(m, plan.negative(n))
-    fraction = plan.ratio(plan.total(s, plan.product(gap, gap)), v)
-    return plan.product(plan.number(0.5), plan.total(plan.log(plan.ratio(v, s)), fraction, plan.number(-1.0)))
-
-
-def _named_entropy(plan: Plan, node: Node, env: Environment) -> int:
-    """log(2 pi e v) / 2."""
-    _, variance = _one_dimensional(plan, node.parts[0], env)
-    return plan.product(plan.number(0.5), plan.log(plan.product(plan.number(17.079468445347132), variance)))

@@ -19,6 +19,7 @@ from proofreader.errors import DerivationSyntaxError, TooSlowError
 __all__ = ["Deadline", "Dual", "Setting", "Step", "Tensor", "World"]
 
 MAX_CELLS = 60_000
+UNIT = (0.02, 0.98)
 Cell = Any
 Cells = list[Cell]
 
@@ -639,7 +640,7 @@ class World:
             drawn = [self.draw(f"scalar {member}", (), self.weight).cells for member in members]
             own = self.draw(f"scalar {label}", (), self.weight).cells
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
-        known = self.assumptions.get("ranges", {}).get(label)
+        known = self.assumptions.get("ranges", {}).get(label, UNIT if family in self.unit() else None)
         if known is not None:
 
             def numbers(s: random.Random) -> float:
@@ -649,6 +650,11 @@ class World:
         else:
             numbers = lambda s: _away_from_one(s.uniform(0.15, 2.5))  # noqa: E731
         return self.seeded(self.draw(f"scalar {label}", (), numbers), label, seeds)
+
+    def unit(self) -> frozenset[str]:
+        """The names of probabilities."""
+        found: frozenset[str] = self.assumptions.get("unit", frozenset())
+        return found
 
     def seeded(self, tensor: Tensor, name: str, seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """A number that moves by itself if a derivative with respect to it is taken."""
@@ -668,7 +674,9 @@ class World:
             place, source = pushed
             value = self.evaluate(place, seeds)
             return Tensor(tuple(atom if axis == source else axis for axis in value.axes), value.cells)
-        numbers = (lambda s: float(s.choice((1, 2, 3)))) if self.setting.simple else (lambda s: s.uniform(0.2, 2.4))
+        low, high = UNIT if role.partition("#")[0] in self.unit() else (0.2, 2.4)
+        whole = self.setting.simple and high > 1
+        numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: s.uniform(low, high))
         return self.seeded(Tensor((atom,), self.draw(f"value {role}", (role,), numbers).cells), atom, seeds)
 
     def do_function(self, step: Step, seeds: Any) -> Tensor:

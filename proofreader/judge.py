@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from proofreader.assumptions import Assumption, Pairs, candidates, discreteness, shown, tables_of
 from proofreader.classify import compared_values, has_any, is_functional_equation, is_stationarity
+from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
@@ -212,6 +213,7 @@ class Judge:
         summed = {
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
+        changes["unit"] = frozenset(plan.unit)
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted})
         bases = {p for law in plan.laws.values() for p in law.parameters}
         changes["cards"] = {**plan.counted, **dict.fromkeys(bases & self.names.extremised, 4)}
@@ -272,6 +274,7 @@ class Judge:
         found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
         found += self.bounds(base, plan)
         found += self.noise(base)
+        found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
@@ -337,6 +340,13 @@ class Judge:
 
         left, right = change(base.left), change(base.right)
         return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
+
+    def gaussian(self, base: Attempt) -> Iterator[Attempt]:
+        """A divergence whose other side is the closed form for a Gaussian from the standard one."""
+        for side, tree, other in (("left", base.left, base.right), ("right", base.right, base.left)):
+            found = as_gaussian(tree, other)
+            if found is not None:
+                yield replace(base, words=(found[1],), **cast(Any, {side: found[0]}))
 
     def unseen(self, node: Node) -> set[Name]:
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
@@ -614,6 +624,9 @@ class Judge:
             return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
         if base.relation == "=" and self.is_condition_on_q(base):
             return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
+        numbers = self.numerical(base, plan, left, right)
+        if numbers is not None:
+            return replace(numbers, notes=notes)
         parameters = {p for law in plan.laws.values() for p in law.parameters} | (
             self.names.variables - self.names.lefts
         )
@@ -644,6 +657,18 @@ class Judge:
             )
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))
 
+    def numerical(self, base: Attempt, plan: Plan, left: int, right: int) -> Finding | None:
+        """An equation whose right side is a decimal number: rounded, or the value in one example."""
+        decimals = [len(f"{n.data[0]:.10g}".partition(".")[2]) for n in base.right.walk() if n.kind == "number"]
+        if base.relation != "=" or any(True for _ in names_in(base.right)) or not any(decimals):
+            return None
+        if any(step.kind == "table" for step in plan.steps):
+            return Finding("no_claim", reason="a value in one example")
+        world = self.world(base, plan, self.settings[0][0])
+        (a, *_), (b, *_) = world.evaluate(left).cells, world.evaluate(right).cells
+        close = abs(plain(a) - plain(b)) <= 0.6 * 10.0 ** -max(decimals)
+        return Finding("holds_if", "the numbers are rounded", attempt=base) if close else None
+
     def by_parts(self, plan: Plan, left: int, right: int) -> bool:
         """Whether a derivative with respect to a variable stands under an integral over it."""
         steps = [plan.steps[at] for at in plan.reached(left) | plan.reached(right)]
@@ -659,13 +684,22 @@ class Judge:
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
-        sides = [{n.base + n.mark for n in names_in(tree)} for tree in (base.left, base.right)]
+        trees = (base.left, base.right)
+        sides = [{n.base + n.mark for n in names_in(tree)} for tree in trees]
+        families = [part for tree in trees for n in tree.walk() if n.kind == "named" for part in n.parts]
+        parameters = {n.base + n.mark for part in families for n in names_in(part)}
         found = []
         for key, text in plan.undefined.items():
-            letter = key
-            one_side = (letter in sides[0]) != (letter in sides[1]) or letter not in sides[0] | sides[1]
+            if key in parameters:
+                continue
+            one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
+        used = [tables_of(plan, [place]) for place in (left, right)]
+        for key in set(used[0]) ^ set(used[1]):
+            letter = self.names.letters.get(key)
+            if letter is not None and letter.mark and not any(s.left for s in self.names.laws[key]):
+                found.append(f"${letter}$")
         return tuple(found)
 
     # Constants and proportions
@@ -752,7 +786,7 @@ class Judge:
 
     def factor_by_factor(self, base: Attempt, key: str, pairs: Pairs) -> list[tuple[Attempt, str]]:
         """Where a line speaks of the factors of a q alone: the constant may depend on all of them but one."""
-        if len(pairs) < 2 or any(len(left) > 1 or right for left, right in pairs):
+        if len(pairs) < 2 or any(len(left) != 1 or right for left, right in pairs):
             return []
         factors = {"factors": {key: tuple((left, ()) for left, _ in pairs)}}
         return [

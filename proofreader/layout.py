@@ -669,6 +669,8 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
         return True
     if symbol.name == r"\text":
         return bool(before) and _relates(before) and bool(rest) and _relates(rest) and not _opens_with_relation(rest)
+    if symbol.name == "." and rest and rest[0].name.isdigit() and rest[0].start == symbol.end:
+        return False
     if symbol.name in _WIDE or symbol.name in PUNCTUATION:
         return _relates(before) and _begins_statement(rest)
     if symbol.name == "&":
@@ -782,9 +784,12 @@ class _Statements:
         depths = _closed_depths(self.open)
         current: list[Symbol] = []
         for symbol, depth in zip(self.open, depths, strict=True):
-            if depth == 0 and symbol.name in RELATIONS and symbol.name != ":":
+            relation = RELATIONS.get(symbol.name) if depth == 0 and symbol.name != ":" else None
+            if relation and not current and statement.relations[-1:] == [relation]:
+                continue
+            if relation:
                 self.side(statement, current, symbol.start)
-                statement.relations.append(RELATIONS[symbol.name])
+                statement.relations.append(relation)
                 current = []
             else:
                 current.append(symbol)

@@ -211,6 +211,7 @@ class Names:
             self.variables |= {name.base for names in node.data[0] for name in names}
         elif node.kind in ("kl", "chi2", "renyi", "tv", "js") and node.parts[0].kind == "density":
             self.measures.append(node.parts[0])
+            self.note_divergence(*node.parts[:2])
         elif node.kind == "at":
             self.variables.add(node.data[0].base)
         elif node.kind == "named":
@@ -220,6 +221,11 @@ class Names:
             self.variables |= {name.base for name in names}
             self.lefts |= {name.base for name in names}
             self.together(names)
+
+    def note_divergence(self, first: Node, second: Node) -> None:
+        """A letter alone in front of a double bar is a density of what stands in front of the bar behind it."""
+        if not first.data[1] and second.kind == "density" and second.data[1]:
+            self.laws.setdefault(law_key(first.data[0]), []).append(Signature(second.data[1], (), first.data[3]))
 
     def note_density(self, node: Node) -> None:
         """Takes what a density says about names."""
@@ -310,14 +316,12 @@ class Names:
         for tree in self.trees:
             for node in tree.walk():
                 bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
-                if (
-                    node.kind in ("expect", "variance", "covariance")
-                    and len(node.parts) == len(bodies)
-                    and not any(node.data[0])
-                ):
+                alone = all(law.kind == "density" and not law.data[1] for law in node.parts[: -len(bodies)])
+                if node.kind in ("expect", "variance", "covariance") and alone and not any(node.data[0]):
                     inside = {
                         n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
                     }
+                    inside -= {letter.base for letter in self.letters.values()} | {"p", "q"}
                     capitals = {base for base in inside if base.isupper()}
                     inside = capitals or inside
                     if not inside & self.variables and not any(

@@ -36,6 +36,7 @@ class Operator(NamedTuple):
 OPERATORS = (
     Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
     Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
+    Operator("gamma_function", r"\Gamma", "function", r"\Gamma({0})"),
     Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
     Operator(
         "expect",
@@ -79,7 +80,9 @@ OPERATORS = (
 )
 _BY_SPELLING = {spelling: row for row in OPERATORS for spelling in row.spellings.split()}
 # Letters that stand for an operator only where their arguments look like it.
-SHY = frozenset(["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I"])
+SHY = frozenset(
+    ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
+)
 # Words typed as letters in italics: the reader is told of the command that was meant.
 TYPED = (
     "ELBO",

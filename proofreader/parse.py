@@ -27,6 +27,7 @@ __all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of",
 
 READINGS = {
     "log": "the logarithm without brackets reaches otherwise than usual",
+    "dot": "the logarithm reaches across the product sign",
     "scope": "the expectation, sum or integral without brackets reaches past + and -",
     "power": "the power belongs to the bracket and not to the function in front of it",
     "gradient": "the gradient without brackets reaches to the end of its term",
@@ -111,7 +112,7 @@ def inferred_laws(sides: Iterable[Sequence[Symbol]], laws: set[str]) -> set[str]
     _calls(sides, found, under_log)
     several = {key for key, lists in found.items() if len({text.count(",") + (":" in text) for text in lists}) > 1}
     small = {key.lower() for key in laws if key[-1:].isupper() and key.lower() in found}
-    return (several | under_log | small) - USUAL_FUNCTIONS
+    return {key for key in (several | under_log | small) - USUAL_FUNCTIONS if not named_law(key)}
 
 
 def _calls(sides: Iterable[Sequence[Symbol]], found: dict[str, set[str]], under_log: set[str]) -> None:
@@ -242,6 +243,8 @@ def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
     index: tuple[Part, ...] = ()
     if symbol.sub is not None:
         found = indices_of(symbol.sub)
+        if found is None and len(symbol.sub) > 1 and any(s.name == "()" for s in symbol.sub):
+            return None
         if found is None:
             mark += f"_{{{flat(symbol.sub)}}}"
         else:
@@ -416,7 +419,10 @@ class Parser:
             operator = self.derivative(symbol)
             if operator is not None:
                 return self.applied(operator, items, at, rest)
-            return (*self.factor(items, at), False)
+            value, end = self.factor(items, at)
+            if end < len(items) and items[end].name == "!":
+                value, end = Node("factorial", (value,)), end + 1
+            return value, end, False
         finally:
             self.nesting -= 1
 
@@ -446,6 +452,8 @@ class Parser:
 
     def fits(self, row: Operator, symbol: Symbol, following: Symbol | None) -> bool:
         """Whether a plain letter is an operator here, by what stands around it."""
+        if row.kind == "gamma_function":
+            return following is not None and following.name == "()"
         if symbol.sup is not None and row.kind != "chi2":
             return False
         if row.form == "average":
@@ -503,6 +511,9 @@ class Parser:
         while whole < len(items) and not self.ends_log(items, whole):
             whole += 1
         opened = following.name in BRACKETS
+        if self.crosses(items, whole) and self.otherwise("dot"):
+            body, swallowed = self.term(items[at + 1 :], [])
+            return made(body), len(items), swallowed
         if end < whole:
             fraction = following.name in (r"\frac", r"\dfrac", r"\tfrac")
             operator_next = self.row(items, end) is not None
@@ -513,6 +524,12 @@ class Parser:
         elif opened and following.sup is not None and self.otherwise("power"):
             return made(self.sum(following.arguments[0]), self.sum(following.sup)), end, swallowed
         return made(single), end, swallowed
+
+    def crosses(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a product sign with another fraction or bracket stands behind a logarithm."""
+        behind = items[at + 1 : at + 2]
+        fraction = bool(behind) and behind[0].name in (r"\frac", r"\dfrac", r"\tfrac", *BRACKETS)
+        return fraction and items[at].name in TIMES and not any(self.is_log(items, k) for k in range(at, len(items)))
 
     def ends_log(self, items: Sequence[Symbol], at: int) -> bool:
         """Whether a logarithm without brackets ends in front of this symbol."""
@@ -890,6 +907,8 @@ class Parser:
                 break
             used |= mine
             end += step
+        while end > at + 1 and items[end - 1].name in TIMES:
+            end -= 1
         return end
 
     def range(self, row: Operator, symbol: Symbol, following: Sequence[Symbol]) -> Callable[[Node], Node]:
@@ -1245,7 +1264,8 @@ class Parser:
         lawlike = all(self.is_law(part) for part in parts if part)
         if bracket.name == "[]":
             return lawlike or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
-        return simple or lawlike or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
+        word = symbol.name.startswith("@") and len(symbol.name) > 2
+        return simple or lawlike or word or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A function of its arguments."""
@@ -1393,11 +1413,14 @@ class Parser:
         if pieces is not None:
             left, tail = self.names(pieces[0]), pieces[1]
         parameters = []
+        outside, self.of_laws = self.of_laws, 0
         for part in split(tail, ",", ";"):
             try:
-                parameters.append(self.sum(part))
+                lone = name_of(part[0]) if len(part) == 1 and part[0].name == r"\pi" else None
+                parameters.append(Node("name", (), (lone, ())) if lone is not None else self.sum(part))
             except DerivationSyntaxError:
                 parameters.append(Node("opaque", (), (flat(part),)))
+        self.of_laws = outside
         return Node("named", tuple(parameters), (kind, left))
 
 
@@ -1585,7 +1608,7 @@ def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> 
     tree = usual.sum(symbols)
     assumes = tuple(dict.fromkeys(usual.assumes))
     found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
-    flags = sorted(usual.seen)[:3]
+    flags = sorted(usual.seen)[:4]
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
         parser = Parser(latex, laws, variables, choices)
