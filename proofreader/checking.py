@@ -420,7 +420,7 @@ class _Checker:
             statements = self.statements(self.before)
             self.letters(statements, self.before)
             side = self.chain(statements[-1], self.before).sides[-1]
-        except (DerivationSyntaxError, IndexError):
+        except DerivationSyntaxError:
             return
         if side.readings:
             self.chains[0].sides[0].readings, self.chains[0].sides[0].error = side.readings, None

@@ -50,7 +50,7 @@ def _tried(experiment: Callable[[], Any], otherwise: Any) -> Any:
     """What an experiment finds; what stands for it if it fails, or if the time is over."""
     try:
         return experiment()
-    except (DerivationSyntaxError, TooSlowError, RecursionError, IndexError, ValueError):
+    except (DerivationSyntaxError, TooSlowError, RecursionError):
         return otherwise
 
 

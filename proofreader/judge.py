@@ -258,7 +258,7 @@ class Judge:
         self.attempts += 1
         try:
             return all(self.holds_in(attempt, at) for at in worlds)
-        except (DerivationSyntaxError, IndexError, ValueError):
+        except DerivationSyntaxError:
             return False
 
     # Readings
