@@ -68,7 +68,9 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
 
 
 def unsigned(pattern: Node, body: Node) -> tuple[Node, Node]:
-    """``-L = body`` as ``L = -body``."""
+    """``-L = body`` as ``L = -body``, and ``\\log Z = body`` as ``Z = \\exp(body)``."""
+    if pattern.kind == "log" and pattern.parts[0].kind == "name" and pattern.parts[0].data[0].base.isupper():
+        return pattern.parts[0], Node("exp", (body,))
     if pattern.kind == "negative" and pattern.parts[0].kind == "name":
         return pattern.parts[0], Node("negative", (body,))
     return pattern, body

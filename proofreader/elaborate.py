@@ -538,6 +538,7 @@ class Plan:
         self, law: Node, names: tuple[Name, ...], body: Node, env: Environment
     ) -> list[tuple[tuple[str, ...], int]]:
         """The factors of one law of an expectation."""
+        names = (self.draws(names, body, env) or names) if names else names
         if law.kind == "stop":
             return [
                 (atoms, self.add("stop", (weight,))) for atoms, weight in self.drawn(law.parts[0], names, body, env)
@@ -707,7 +708,7 @@ class Plan:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
-        draws = names or self.draws(chosen, body, env)
+        draws = names or self.draws(chosen.data[1], body, env)
         if draws and not names:
             chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
         pairs = self.drawn(chosen, draws, body, env)
@@ -729,9 +730,9 @@ class Plan:
             if {n.base for n in s.left} == wanted
         ]
 
-    def draws(self, law: Node, body: Node, env: Environment) -> tuple[Name, ...]:
-        """All members of a family of draws that a body sums over, where a law names one of them."""
-        (name, *others) = law.data[1]
+    def draws(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[Name, ...]:
+        """All members of a family of draws that a body sums over, where one of them is named; else nothing."""
+        (name, *others) = names
         letters = {n.data[0]: n.data[1:3] for n in body.walk() if n.kind in ("series", "product")}
         for part in name.index if not others else ():
             if isinstance(part, Index) and part.letter in letters and part.letter not in env.indices:
@@ -773,7 +774,7 @@ class Plan:
     def aligned(self, node: Node, atoms: tuple[str, ...], env: Environment) -> int:
         """A second density, over the atoms of a first one."""
         if node.kind != "density" or (node.data[1] and node.data[1][0].base):
-            return self.compile(node, env)
+            return self.compile(node, replace(env, bound=(*env.bound, *_plain(atoms))))
         letter, _, right, parameters = node.data
         key = self.bare_key(self.key(letter), env)
         roles = {self.role(a) for a in atoms}
@@ -836,10 +837,11 @@ def _number(plan: Plan, node: Node, env: Environment) -> int:
 
 @meaning("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
-    letter, left, _right, _parameters = node.data
-    if not left:
+    letter, left, _, parameters = node.data
+    law = node if left else plan.without_arguments(letter, parameters, env)
+    if law is None:
         raise DerivationSyntaxError(f"{letter} stands alone where a number is expected")
-    return plan.density(node, env)
+    return plan.density(law, env)
 
 
 @meaning("sum")
@@ -886,8 +888,12 @@ def _gamma_function(plan: Plan, node: Node, env: Environment) -> int:
 @meaning("expect")
 def _expect(plan: Plan, node: Node, env: Environment) -> int:
     atoms, weight = plan.measure(node, env, node.parts[-1])
-    bound = tuple(Name(atom) for atom in atoms if not {"#", "|"} & set(atom))
-    return plan.average(atoms, weight, plan.compile(node.parts[-1], replace(env, bound=(*env.bound, *bound))))
+    return plan.average(atoms, weight, plan.compile(node.parts[-1], replace(env, bound=(*env.bound, *_plain(atoms)))))
+
+
+def _plain(atoms: Sequence[str]) -> tuple[Name, ...]:
+    """The names of atoms that have neither an index nor a mark."""
+    return tuple(Name(atom) for atom in atoms if not {"#", "|"} & set(atom))
 
 
 @meaning("variance")

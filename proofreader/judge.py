@@ -315,12 +315,21 @@ class Judge:
 
     def bounds(self, base: Attempt, plan: Plan) -> Iterator[Attempt]:
         """The evidence lower bound, or its negative, for a usual letter of it that nobody defines."""
-        for key, text in plan.undefined.items():
+        zero = any(tree.kind == "number" for tree in (base.left, base.right))
+        for key, text in plan.undefined.items() if not zero else ():
             if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
                 for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
                     choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
-                    if len(plan.undefined) == 1:
-                        yield replace(base, choices=choices, words=(f"{text} is {words}",))
+                    attempt = replace(base, choices=choices, words=(f"{text} is {words}",))
+                    if not self.unknown(attempt):
+                        yield attempt
+
+    def unknown(self, attempt: Attempt) -> bool:
+        """Whether an attempt has no meaning, or speaks of names that have none."""
+        try:
+            return bool(self.plan(attempt, self.settings[0][1])[0].undefined)
+        except DerivationSyntaxError:
+            return True
 
     def noise(self, base: Attempt) -> list[Attempt]:
         """An average over noise, in whose body the noise does not occur, as one over what is a function of it."""
@@ -593,6 +602,8 @@ class Judge:
         for assumption in candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation):
             if self.attempts > MAX_ATTEMPTS:
                 return None
+            if set(assumption.changes.get("ranges", ())) & set(self.ranges):
+                continue
             if attempt.vary_law[0] and {"optimal", "posterior"} & set(assumption.changes):
                 continue
             assumed = _with(attempt, assumption)
@@ -690,7 +701,7 @@ class Judge:
         parameters = {n.base + n.mark for part in families for n in names_in(part)}
         found = []
         for key, text in plan.undefined.items():
-            if key in parameters:
+            if key in parameters or key in self.ranges:
                 continue
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):

@@ -639,7 +639,7 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
     pieces: list[list[Symbol]] = [[]]
     depths = [d + depth for d in _depths(row)]
     for at, symbol in enumerate(row):
-        if depths[at] == 0 and _is_aside(row, at, pieces[-1]):
+        if depths[at] == 0 and (_is_aside(row, at, pieces[-1]) or (len(pieces) > 1 and _says_when(symbol))):
             break
         if depths[at] == 0 and _cuts(row, at, pieces[-1]):
             pieces.append([])
@@ -679,6 +679,12 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
 
 
 _REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
+_WHEN = ("with equality", "equality", "iff", "if and only", "when")
+
+
+def _says_when(symbol: Symbol) -> bool:
+    """Whether words begin to say when a relation is an equality."""
+    return symbol.name == r"\text" and symbol.arguments[1][0].name.lower().startswith(_WHEN)
 
 
 def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:

@@ -97,6 +97,7 @@ TYPED = (
     "max",
     "min",
     "KL",
+    "JS",
     "Var",
     "ln",
     "sg",

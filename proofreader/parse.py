@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from proofreader.errors import DerivationSyntaxError
 from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, flat, grouped, split
+from proofreader.names import names_in, renamed
 from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
@@ -386,6 +387,11 @@ class Parser:
                         f"{pending.name} has nothing {'in front of' if not factors else 'behind'} it", pending
                     )
                 continue
+            if items[at].name in DOTS and factors and at + 1 < len(items):
+                value, at, swallowed = self.operand(items, at + 1 + (items[at + 1].name in TIMES), rest)
+                factors.append(self.through(factors, value, items[0]))
+                pending = None
+                continue
             negative = items[at].name in MINUS
             value, at, swallowed = self.operand(items, at + negative, rest)
             value = Node("negative", (value,)) if negative else value
@@ -395,6 +401,17 @@ class Parser:
                 factors.append(value)
             pending = None
         return _times(_dots(factors)), swallowed
+
+    def through(self, factors: Sequence[Node], last: Node, place: Symbol) -> Node:
+        r"""The factors between dots and behind them: ``p(x_1) p(x_2|x_1) \\cdots p(x_n|x_{1:n-1})``."""
+        letters = [n.index[-1] for n in names_in(last) if n.index and isinstance(n.index[-1], Index)]
+        ends = [index for index in letters if index.letter and not index.offset]
+        alike = [f for f in factors if f.kind == "density" == last.kind and f.data[0] == last.data[0]]
+        if not ends or len(alike) < 2:
+            raise self.error("these dots are not between factors of one kind with an index", place)
+        running = next(letter for letter in "kijlmrs" if Index(letter) not in letters)
+        general = renamed(last, {}, {ends[0].letter: Index(running)})
+        return Node("product", (general,), (running, Index("", len(alike) + 1), ends[0], None))
 
     def operand(
         self, items: Sequence[Symbol], at: int, rest: _Rest, *, log_of_one: bool = False
@@ -621,6 +638,9 @@ class Parser:
 
     def measure(self, symbols: Sequence[Symbol]) -> tuple[tuple[tuple[Name, ...], ...], tuple[Node, ...]]:
         """What stands under an expectation: for each law the variables drawn from it, and the laws."""
+        bar = _cut(symbols, BARS)
+        if bar is not None and not any(RELATIONS.get(s.name) == "~" for s in symbols):
+            return ((),), (density(Name("p"), self.names(bar[0]), self.names(bar[1])),)
         draws: list[tuple[Name, ...]] = []
         laws: list[Node] = []
         waiting: list[tuple[Symbol, ...]] = []
@@ -1540,6 +1560,9 @@ def _is_transpose(symbols: Sequence[Symbol]) -> bool:
 
 
 def _used_as_index(letter: str, symbols: Iterable[Symbol]) -> bool:
+    symbols = list(symbols)
+    if any(a.name == "=" and b.name == letter for a, b in itertools.pairwise(symbols)):
+        return True
     for symbol in symbols:
         scripts = [*(symbol.sub or ()), *(s for s in (symbol.sup or ()) if s.name == "()" or s.name == letter)]
         if any(s.name == letter or (s.arguments and letter in flat([s])) for s in scripts) or _used_as_index(
