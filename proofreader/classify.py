@@ -131,6 +131,14 @@ def simplex_of(left: Node, right: Node) -> str:
     return ""
 
 
+def introduces(tree: Node) -> bool:
+    """Whether a side consists of functions that it names, as in ``Q(a, b) + H(a, b)``, or is the gradient of one."""
+    terms = tree.parts if tree.kind == "sum" else (tree,)
+    inner = [term.parts[0] if term.kind in ("negative", "gradient") else term for term in terms]
+    named = [term for term in inner if term.kind == "name" and term.parts]
+    return bool(named) and all(term in named or term.kind == "constant" for term in inner)
+
+
 def is_stationarity(left: Node, right: Node) -> bool:
     """Whether an equation sets a derivative to zero."""
     for one, other in ((left, right), (right, left)):

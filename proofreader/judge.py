@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, cast
 
 from proofreader.assumptions import Assumption, Pairs, candidates, discreteness, shown, tables_of
-from proofreader.classify import compared_values, has_any, is_functional_equation, is_stationarity
+from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
@@ -361,10 +361,11 @@ class Judge:
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
         if node.kind != "expect" or len(node.parts) < 2:
             return set()
-        bound = {n.base for law in node.parts[:-1] for n in names_in(law)} | {n.base for ns in node.data[0] for n in ns}
+        bound = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        families = {n.base for n in bound if not all(isinstance(i, Index) for i in n.index) or not n.index}
         inside = set(names_in(node.parts[-1]))
-        variables = {n for n in inside if self.names.is_variable(n.base)}
-        return variables if bound and not bound & {n.base for n in inside} else set()
+        seen = any(n in bound or n.base in families for n in inside)
+        return {n for n in inside if self.names.is_variable(n.base)} if bound and not seen else set()
 
     def hides_noise(self, base: Attempt) -> bool:
         """Whether one side averages over noise something in which it does not occur, and the other side is free of
@@ -644,13 +645,10 @@ class Judge:
         if compared_values(base.left, base.right, base.relation) in parameters:
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         undefined = self.undefined(base, plan, left, right)
+        if undefined and base.relation == "=" and (introduces(base.left) or introduces(base.right)):
+            return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
-            return Finding(
-                "unreadable",
-                reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions",
-                undefined=undefined,
-                notes=notes,
-            )
+            return self.named_nowhere(undefined, notes)
         if self.hides_noise(base):
             return Finding(
                 "unreadable",
@@ -679,6 +677,11 @@ class Judge:
         (a, *_), (b, *_) = world.evaluate(left).cells, world.evaluate(right).cells
         close = abs(plain(a) - plain(b)) <= 0.6 * 10.0 ** -max(decimals)
         return Finding("holds_if", "the numbers are rounded", attempt=base) if close else None
+
+    def named_nowhere(self, undefined: tuple[str, ...], notes: list[str]) -> Finding:
+        """A line with names that nothing defines."""
+        words = f"{', '.join(undefined)} is not defined here: define it with := or in definitions"
+        return Finding("unreadable", reason=words, undefined=undefined, notes=notes)
 
     def by_parts(self, plan: Plan, left: int, right: int) -> bool:
         """Whether a derivative with respect to a variable stands under an integral over it."""
@@ -744,13 +747,10 @@ class Judge:
                 return Finding("holds_if", text, notes=notes, attempt=found)
         plan, left, right = self.plan(base, self.settings[0][1])
         undefined = self.undefined(base, plan, left, right)
+        if undefined and any(map(introduces, (base.left, base.right))):
+            return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
-            return Finding(
-                "unreadable",
-                reason=f"{', '.join(undefined)} is not defined here: define it with := or in definitions",
-                undefined=undefined,
-                notes=notes,
-            )
+            return self.named_nowhere(undefined, notes)
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)
 
     def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
