@@ -279,15 +279,8 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
             continue
         for end in (chain[0], chain[-1]):
             hung = (*links, *(((other,), (end,)) for other in others))
-            yield (
-                hung,
-                f"{_words(key, links)}, and {listed(others)} depends on {shown(end)} alone",
-            )
-        given = (
-            (tuple(others), ()),
-            ((chain[0],), tuple(others)),
-            *(((b,), (a, *others)) for a, b in pairwise(chain)),
-        )
+            yield (hung, f"{_words(key, links)}, and {listed(others)} depends on {shown(end)} alone")
+        given = ((tuple(others), ()), ((chain[0],), tuple(others)), *(((b,), (a, *others)) for a, b in pairwise(chain)))
         yield given, f"{', '.join(map(shown, chain))} form a Markov chain given {listed(others)} under {key}"
 
 

@@ -14,129 +14,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from proofreader.duals import (
+    ELEMENTARY,
+    Cell,
+    Dual,
+    divided,
+    exponential,
+    logarithm,
+    multiplied,
+    plain,
+    powered,
+    slope,
+)
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 
-__all__ = ["Deadline", "Dual", "Setting", "Step", "Tensor", "World"]
+__all__ = ["Deadline", "Setting", "Step", "Tensor", "World"]
 
 MAX_CELLS = 60_000
 UNIT = (0.02, 0.98)
-Cell = Any
+EXTREMA = dict.fromkeys(("max", "min", "argmax", "argmin"), "extremum")
 Cells = list[Cell]
-
-
-class Dual:
-    """A number that carries its derivative; ``level`` tells nested derivatives apart."""
-
-    __slots__ = ("level", "slope", "value")
-
-    def __init__(self, value: Cell, slope: Cell, level: int) -> None:
-        self.value = value
-        self.slope = slope
-        self.level = level
-
-    def _split(self, other: Cell) -> tuple[Cell, Cell, Cell, Cell, int]:
-        """Both numbers as value and slope at the higher level of the two."""
-        if isinstance(other, Dual):
-            if other.level == self.level:
-                return self.value, self.slope, other.value, other.slope, self.level
-            if other.level > self.level:
-                return self, 0.0, other.value, other.slope, other.level
-        return self.value, self.slope, other, 0.0, self.level
-
-    def __add__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a + b, da + db, level)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a - b, da - db, level)
-
-    def __rsub__(self, other: Cell) -> Dual:
-        return (-self) + other
-
-    def __neg__(self) -> Dual:
-        return Dual(-self.value, -self.slope, self.level)
-
-    def __mul__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a * b, da * b + a * db, level)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(divided(a, b), divided(da * b - a * db, b * b), level)
-
-    def __rtruediv__(self, other: Cell) -> Dual:
-        return Dual(divided(other, self.value), divided(-self.slope * other, self.value * self.value), self.level)
-
-
-def plain(cell: Cell) -> float:
-    """The number without its derivatives."""
-    while isinstance(cell, Dual):
-        cell = cell.value
-    return cell
-
-
-def slope(cell: Cell, level: int) -> Cell:
-    """The derivative that was taken at a level."""
-    return cell.slope if isinstance(cell, Dual) and cell.level == level else 0.0
-
-
-def multiplied(a: Cell, b: Cell) -> Cell:
-    """A product in which zero times infinity is zero, as in 0 log 0."""
-    value = a * b
-    return 0.0 if value != value and (a == 0 or b == 0) else value
-
-
-def divided(a: Cell, b: Cell) -> Cell:
-    """A quotient that is infinite or undefined where the denominator is zero."""
-    try:
-        return a / b
-    except ZeroDivisionError:
-        return math.nan if plain(a) == 0 else math.copysign(math.inf, plain(a))
-
-
-def logarithm(a: Cell) -> Cell:
-    """The natural logarithm; undefined below zero."""
-    if isinstance(a, Dual):
-        return Dual(logarithm(a.value), divided(a.slope, a.value), a.level)
-    return math.log(a) if a > 0 else (-math.inf if a == 0 else math.nan)
-
-
-def exponential(a: Cell) -> Cell:
-    """The exponential function, infinite where it overflows."""
-    if isinstance(a, Dual):
-        value = exponential(a.value)
-        return Dual(value, value * a.slope, a.level)
-    return math.exp(a) if a < 700 else math.inf
-
-
-def powered(a: Cell, b: Cell) -> Cell:
-    """A power; undefined where it is not a real number."""
-    if isinstance(b, Dual):
-        return exponential(multiplied(b, logarithm(a)))
-    if isinstance(a, Dual):
-        return Dual(powered(a.value, b), b * powered(a.value, b - 1.0) * a.slope, a.level)
-    try:
-        value = a**b
-    except (OverflowError, ZeroDivisionError):
-        return math.inf
-    return value if isinstance(value, float) else math.nan
-
-
-def magnitude(a: Cell) -> Cell:
-    """The absolute value."""
-    return -a if plain(a) < 0 else a
-
-
-def log_gamma(a: Cell) -> Cell:
-    """The logarithm of the gamma function, where no derivative is asked."""
-    if isinstance(a, Dual):
-        raise DerivationSyntaxError("a derivative of the gamma function is not read")
-    return math.lgamma(a) if a > 0 else math.nan
 
 
 class Tensor(NamedTuple):
@@ -559,7 +456,10 @@ class World:
         if found is None:
             self.deadline.check()
             step = self.steps[place]
-            found = getattr(self, f"do_{step.kind}")(step, seeds)
+            if step.kind in ELEMENTARY:
+                found = self.each(step, seeds, ELEMENTARY[step.kind])
+            else:
+                found = getattr(self, f"do_{EXTREMA.get(step.kind, step.kind)}")(step, seeds)
             self.cache[key] = found
         return found
 
@@ -598,22 +498,6 @@ class World:
         """A function of every cell."""
         inner = self.evaluate(step.arguments[0], seeds)
         return Tensor(inner.axes, [change(cell) for cell in inner.cells])
-
-    def do_log(self, step: Step, seeds: Any) -> Tensor:
-        """A logarithm."""
-        return self.each(step, seeds, logarithm)
-
-    def do_exp(self, step: Step, seeds: Any) -> Tensor:
-        """An exponential."""
-        return self.each(step, seeds, exponential)
-
-    def do_absolute(self, step: Step, seeds: Any) -> Tensor:
-        """An absolute value."""
-        return self.each(step, seeds, magnitude)
-
-    def do_log_gamma(self, step: Step, seeds: Any) -> Tensor:
-        """The logarithm of the gamma function."""
-        return self.each(step, seeds, log_gamma)
 
     def do_stop(self, step: Step, seeds: Any) -> Tensor:
         """A value through which no derivative is taken."""
@@ -719,29 +603,16 @@ class World:
         self.cache = {key: found for key, found in self.cache.items() if len(key) != 4 or not isinstance(key[0], int)}
         return inner
 
-    def do_max(self, step: Step, seeds: Any) -> Tensor:
-        """The largest value along some axes."""
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: max(cells, key=plain))
+    def do_extremum(self, step: Step, seeds: Any) -> Tensor:
+        """The largest or smallest value along some axes, or where it is."""
+        choose = max if step.kind.endswith("max") else min
 
-    def do_min(self, step: Step, seeds: Any) -> Tensor:
-        """The smallest value along some axes."""
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: min(cells, key=plain))
+        def where(cells: list[Cell]) -> float:
+            return float(choose(range(len(cells)), key=lambda k: plain(cells[k])))
 
-    def do_argmax(self, step: Step, seeds: Any) -> Tensor:
-        """Where the largest value is."""
-        return self.reduced(
-            self.evaluate(step.arguments[0], seeds),
-            step.data,
-            lambda c: float(max(range(len(c)), key=lambda k: plain(c[k]))),
-        )
-
-    def do_argmin(self, step: Step, seeds: Any) -> Tensor:
-        """Where the smallest value is."""
-        return self.reduced(
-            self.evaluate(step.arguments[0], seeds),
-            step.data,
-            lambda c: float(min(range(len(c)), key=lambda k: plain(c[k]))),
-        )
+        inner = self.evaluate(step.arguments[0], seeds)
+        how = where if step.kind.startswith("arg") else lambda cells: choose(cells, key=plain)
+        return self.reduced(inner, step.data, how)
 
     def do_optimum(self, step: Step, seeds: Any) -> Tensor:
         """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for

@@ -10,9 +10,10 @@ from typing import Any
 
 from proofreader.assumptions import shown, tables_of
 from proofreader.classify import has_any
+from proofreader.duals import plain
 from proofreader.edits import edits
 from proofreader.errors import DerivationSyntaxError, TooSlowError
-from proofreader.evaluate import Setting, Tensor, World, plain
+from proofreader.evaluate import Setting, Tensor, World
 from proofreader.judge import TURNED, Attempt, Finding, Judge, agrees
 from proofreader.names import Sizes
 from proofreader.notation import SHOWN

@@ -15,9 +15,10 @@ from typing import Any, cast
 from proofreader.assumptions import Assumption, Pairs, candidates, discreteness, shown, tables_of
 from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
 from proofreader.distributions import as_gaussian
+from proofreader.duals import plain
 from proofreader.elaborate import Choices, Definition, Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.evaluate import Deadline, Setting, Tensor, World, plain
+from proofreader.evaluate import Deadline, Setting, Tensor, World
 from proofreader.layout import GREEK
 from proofreader.names import BOUNDS, Names, Sizes, names_in, renamed
 from proofreader.parse import READINGS, Reading

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.notation import ACCENTS, IMPLIES, RELATIONS, TYPED, operator_named
+from proofreader.notation import ACCENTS, IMPLIES, RELATIONS, TYPED, operator_named, words
 from proofreader.source import Token
 
 __all__ = ["Side", "Statement", "Symbol", "flat", "split", "statements_of"]
@@ -27,96 +27,54 @@ DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", r"\dotsb", "…", r
 PUNCTUATION = frozenset(",;.，。；、．:")
 GREEK = frozenset(
     "\\" + name
-    for name in [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "varepsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "vartheta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "pi",
-        "varpi",
-        "rho",
-        "varrho",
-        "sigma",
-        "varsigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "varphi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Xi",
-        "Pi",
-        "Sigma",
-        "Upsilon",
-        "Phi",
-        "Psi",
-        "Omega",
-        "ell",
-    ]
+    for name in words(
+        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi varpi "
+        "rho varrho sigma varsigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma "
+        "Upsilon Phi Psi Omega ell"
+    )
 )
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
 
 
 _DROPPED = {
     "~", "\\ ", " ", "\\", r"\left", r"\right", r"\middle",
-    *_words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
-    *_words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
-    *_words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),
-    *_words(r"\bf \rm \it \cal \sf \tt \small \footnotesize \large \Large \normalsize \scriptsize \centering \qed \square \qedhere \blacksquare"),
-    *_words(r"\mathord \mathopen \mathclose \mathinner \protect \bm@ \mathpunct \null \unskip \ignorespaces \hline \smallskip \medskip \bigskip"),
+    *words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
+    *words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
+    *words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),
+    *words(r"\bf \rm \it \cal \sf \tt \small \footnotesize \large \Large \normalsize \scriptsize \centering \qed \square \qedhere \blacksquare"),
+    *words(r"\mathord \mathopen \mathclose \mathinner \protect \bm@ \mathpunct \null \unskip \ignorespaces \hline \smallskip \medskip \bigskip"),
 }  # fmt: skip
 _DROPPED_WITH_ARGUMENT = set(
-    _words(
+    words(
         r"\tag \label \phantom \hphantom \vphantom \hspace \vspace \color \eqref \ref \cref \Cref \cite \citep \citet \footnote \mspace \kern \require \eqnum \index \textcolor@"
     )
 )
 _STYLES = {
     **dict.fromkeys(
-        _words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""
+        words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""
     ),
-    **dict.fromkeys(_words(r"\mathcal \mathscr \mathfrak \euscr"), "cal"),
-    **dict.fromkeys(_words(r"\mathbb \mathds \mathbbm"), "bb"),
+    **dict.fromkeys(words(r"\mathcal \mathscr \mathfrak \euscr"), "cal"),
+    **dict.fromkeys(words(r"\mathbb \mathds \mathbbm"), "bb"),
 }
 _TEXT = set(
-    _words(
+    words(
         r"\text \textrm \textit \textbf \mbox \textsf \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
     )
 )
-_UPRIGHT = set(_words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop \textsc"))
+_UPRIGHT = set(words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop \textsc"))
 _TRANSPARENT = set(
-    _words(
+    words(
         r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@"
     )
 )
-_SECOND = set(_words(r"\textcolor \colorbox \colorlet"))
+_SECOND = set(words(r"\textcolor \colorbox \colorlet"))
 _ARGUMENTS = {
-    **dict.fromkeys(_words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
-    **dict.fromkeys(_words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
+    **dict.fromkeys(words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
+    **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 _MARKS = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
 _EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
 _JOINING = frozenset(
-    _words(
+    words(
         "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
     )
 )
@@ -550,7 +508,7 @@ def _bar_behind(symbols: Sequence[Symbol], opening: int) -> int | None:
     return None
 
 
-def _typed_words(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:
+def _typedwords(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:
     """Operators typed as italic letters, put together; the reader is told which command was meant."""
     output: list[Symbol] = []
     at = 0
@@ -563,7 +521,7 @@ def _typed_words(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol,
                 continue
             symbol = symbols[at]
             inner = (
-                tuple(_typed_words(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
+                tuple(_typedwords(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
             )
             output.append(replace(symbol, arguments=inner) if inner != symbol.arguments else symbol)
             at += 1
@@ -829,7 +787,7 @@ def statements_of(
     Raises:
         DerivationSyntaxError: If braces do not match.
     """
-    symbols = _typed_words(symbols_of(tokens, latex), notes)
+    symbols = _typedwords(symbols_of(tokens, latex), notes)
     if (
         len(symbols) > 2
         and symbols[0].name.endswith(("cases", "array"))

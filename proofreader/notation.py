@@ -21,7 +21,13 @@ __all__ = [
     "SHORTHANDS",
     "Operator",
     "operator_named",
+    "words",
 ]
+
+
+def words(text: str) -> list[str]:
+    """The words of a table."""
+    return text.split()
 
 
 class Operator(NamedTuple):
@@ -84,25 +90,7 @@ SHY = frozenset(
     ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
 )
 # Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = (
-    "ELBO",
-    "argmax",
-    "argmin",
-    "stopgrad",
-    "softmax",
-    "const",
-    "log",
-    "exp",
-    "Log",
-    "max",
-    "min",
-    "KL",
-    "JS",
-    "Var",
-    "ln",
-    "sg",
-    "Pr",
-)
+TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min KL JS Var ln sg Pr")
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -113,19 +101,7 @@ RELATIONS = {
     **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
     **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
     **dict.fromkeys(
-        [
-            r"\triangleq",
-            r"\equiv",
-            r"\coloneqq",
-            r"\coloneq",
-            r"\colonequals",
-            r"\doteq",
-            "≡",
-            "≜",
-            ":=",
-            r"\defeq",
-            r"\eqdef",
-        ],
+        words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"),
         ":=",
     ),
     **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
@@ -134,35 +110,15 @@ RELATIONS = {
     **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
     **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
     **dict.fromkeys(
-        [
-            r"\to",
-            r"\rightarrow",
-            r"\longrightarrow",
-            r"\mapsto",
-            r"\xrightarrow",
-            "→",
-            r"\perp",
-            r"\indep",
-            r"\rightsquigarrow",
-        ],
+        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"),
         "->",
     ),
 }
 IMPLIES = frozenset(
-    [
-        r"\Rightarrow",
-        r"\implies",
-        r"\Longrightarrow",
-        r"\Leftrightarrow",
-        r"\iff",
-        r"\Longleftrightarrow",
-        r"\therefore",
-        r"\because",
-        r"\impliedby",
-        r"\Longleftarrow",
-        "⇒",
-        "⇔",
-    ]
+    words(
+        r"\Rightarrow \implies \Longrightarrow \Leftrightarrow \iff \Longleftrightarrow \therefore \because "
+        r"\impliedby \Longleftarrow ⇒ ⇔"
+    )
 )
 SHOWN = {
     "=": "=",

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from proofreader.errors import DerivationSyntaxError
 from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, flat, grouped, split
 from proofreader.names import names_in, renamed
-from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named
+from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named, words
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
 __all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of", "variable_letters"]
@@ -37,32 +37,7 @@ MAX_NESTING = 60
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
 USUAL_LAWS = frozenset(["p", "q", "r", "P", "Q", "@Pr", r"\Pr", r"\pi", r"\rho", "cal:P", "cal:Q", "bb:P", "@p", "@q"])
 USUAL_FUNCTIONS = frozenset(
-    [
-        r"\Gamma",
-        "f",
-        "g",
-        "h",
-        "F",
-        "G",
-        "T",
-        "u",
-        r"\psi",
-        r"\varphi",
-        r"\phi",
-        r"\sigma",
-        r"\mu",
-        "cal:F",
-        "cal:L",
-        "L",
-        "J",
-        "V",
-        "U",
-        "E",
-        "cal:E",
-        "cal:G",
-        "cal:J",
-        "s",
-    ]
+    words(r"\Gamma f g h F G T u \psi \varphi \phi \sigma \mu cal:F cal:L L J V U E cal:E cal:G cal:J s")
 )
 TIMES = frozenset([r"\cdot", r"\times", "*", r"\ast", r"\odot", "·", "×", r"\circ@"])
 MINUS = frozenset(["-", "−", "–"])
@@ -490,8 +465,8 @@ class Parser:
         text = flat([symbol])
         if "chi" in text:
             return operator_named(r"\chi")
-        for kind, words in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
-            if any(word in text for word in words):
+        for kind, spellings in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
+            if any(word in text for word in spellings):
                 return next(row for row in _ROWS if row.kind == kind)
         if symbol.sub and symbol.name in ("D", "@D", "R", "@R") and not any(s.name.startswith("@") for s in symbol.sub):
             return (
