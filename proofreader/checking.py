@@ -10,10 +10,11 @@ from typing import TypedDict
 from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
 from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
-from proofreader.evaluate import Deadline
 from proofreader.explain import explained
-from proofreader.judge import TURNED, Finding, Judge, limit_of
+from proofreader.judge import TURNED, Finding, Judge
 from proofreader.layout import Side, Statement, grouped, statements_of
+from proofreader.limits import limit_of
+from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, variant_key
 from proofreader.parse import Reading, inferred_laws, law_letters, readings_of, variable_letters
 from proofreader.report import DerivationLine, DerivationReport

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.evaluate import Law, Step
 from proofreader.layout import GREEK
+from proofreader.models import Law, Step
 from proofreader.names import Names, Signature, Sizes, index_value, law_key, names_in, renamed, variant_key
 from proofreader.syntax import Index, Name, Node, Others, Span, density, in_text, number
 

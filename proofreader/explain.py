@@ -13,12 +13,14 @@ from proofreader.classify import has_any
 from proofreader.duals import plain
 from proofreader.edits import edits
 from proofreader.errors import DerivationSyntaxError, TooSlowError
-from proofreader.evaluate import Setting, Tensor, World
-from proofreader.judge import TURNED, Attempt, Finding, Judge, agrees
+from proofreader.evaluate import World
+from proofreader.judge import TURNED, Finding, Judge
+from proofreader.models import Setting, Tensor
 from proofreader.names import Sizes
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
 from proofreader.syntax import in_text
+from proofreader.trial import Attempt, agrees
 
 __all__ = ["explained"]
 
