@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
-from proofreader.elaborate import Definition
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge
@@ -19,6 +18,7 @@ from proofreader.names import Names, law_key, names_in, variant_key
 from proofreader.parse import Reading, inferred_laws, law_letters, readings_of, variable_letters
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
+from proofreader.steps import Definition
 from proofreader.syntax import Name, Node
 
 __all__ = ["check_derivation"]

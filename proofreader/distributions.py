@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import e, pi
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from proofreader.elaborate import Environment, Plan, meaning
 from proofreader.errors import DerivationSyntaxError
+from proofreader.steps import Environment, meaning
 from proofreader.syntax import Index, Name, Node, in_text, number
+
+if TYPE_CHECKING:
+    from proofreader.elaborate import Plan
 
 __all__ = ["as_gaussian"]
 

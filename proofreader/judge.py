@@ -20,7 +20,7 @@ from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import READINGS, Reading
-from proofreader.readings import Readings, outside
+from proofreader.readings import Readings, variables_outside
 from proofreader.syntax import Index, Name, Span, in_text
 from proofreader.trial import Attempt, related
 
@@ -297,7 +297,7 @@ class Judge(Readings):
         outside = {
             a
             for tree in (base.left, base.right)
-            for n in outside(tree)
+            for n in variables_outside(tree)
             if self.has_value(n, plan)
             for a in plan.members(n, plan.top)
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proofreader.elaborate import Definition
 from proofreader.names import names_in, renamed
+from proofreader.steps import Definition
 from proofreader.syntax import Index, Name, Node, density, number
 
 __all__ = ["limit_of"]

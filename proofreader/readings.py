@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from proofreader.assumptions import shown
 from proofreader.distributions import as_gaussian
-from proofreader.elaborate import Choices, Plan
+from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.layout import GREEK
 from proofreader.names import BOUNDS, names_in
+from proofreader.steps import Choices
 from proofreader.syntax import Index, Name, Node, in_text
 from proofreader.trial import Attempt, Trial
 
@@ -129,7 +130,7 @@ class Readings(Trial):
         """Whether one side averages over noise something in which it does not occur, and the other side is free of
         what does occur."""
         for tree, other in ((base.left, base.right), (base.right, base.left)):
-            free = set(outside(other))
+            free = set(variables_outside(other))
             if any(self.unseen(node) - free for node in tree.walk()):
                 return True
         return False
@@ -300,7 +301,7 @@ def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, s
     return tuple(pairs)
 
 
-def outside(node: Node) -> Iterator[Name]:
+def variables_outside(node: Node) -> Iterator[Name]:
     """The variables of densities that stand under no expectation, integral or divergence."""
     if node.kind in ("expect", "variance", "covariance", "kl", "integral", "entropy"):
         return
@@ -312,4 +313,4 @@ def outside(node: Node) -> Iterator[Name]:
             if part.kind == "name":
                 yield part.data[0]
     for part in node.parts:
-        yield from outside(part)
+        yield from variables_outside(part)

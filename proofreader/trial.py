@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proofreader.duals import plain
-from proofreader.elaborate import Choices, Definition, Plan
+from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import World
 from proofreader.models import Deadline, Setting, Tensor
 from proofreader.names import Names, Sizes, names_in
+from proofreader.steps import Choices, Definition
 from proofreader.syntax import Index, Node, Span
 
 __all__ = ["Attempt", "Trial", "agrees"]
