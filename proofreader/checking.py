@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
+from proofreader.brackets import grouped
 from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge
-from proofreader.layout import Side, Statement, grouped, statements_of
+from proofreader.layout import Side, Statement, statements_of
 from proofreader.limits import limit_of
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, variant_key

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.layout import GREEK
 from proofreader.names import law_key, renamed
 from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
+from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, density, in_text
 
 if TYPE_CHECKING:

@@ -155,6 +155,50 @@ ACCENTS = {
     **dict.fromkeys([r"\bar", r"\overline"], "bar"),
     **dict.fromkeys([r"\dot", r"\ddot", r"\check", r"\breve", r"\underline", r"\mathring"], "dot"),
 }
+# What only moves ink about, and what stands in front of an argument of its own.
+DROPPED = {
+    "~", "\\ ", " ", "\\", r"\left", r"\right", r"\middle",
+    *words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
+    *words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
+    *words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),
+    *words(r"\bf \rm \it \cal \sf \tt \small \footnotesize \large \Large \normalsize \scriptsize \centering \qed \square \qedhere \blacksquare"),
+    *words(r"\mathord \mathopen \mathclose \mathinner \protect \bm@ \mathpunct \null \unskip \ignorespaces \hline \smallskip \medskip \bigskip"),
+}  # fmt: skip
+DROPPED_WITH_ARGUMENT = set(
+    words(
+        r"\tag \label \phantom \hphantom \vphantom \hspace \vspace \color \eqref \ref \cref \Cref \cite \citep \citet \footnote \mspace \kern \require \eqnum \index \textcolor@"
+    )
+)
+STYLES = {
+    **dict.fromkeys(
+        words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""
+    ),
+    **dict.fromkeys(words(r"\mathcal \mathscr \mathfrak \euscr"), "cal"),
+    **dict.fromkeys(words(r"\mathbb \mathds \mathbbm"), "bb"),
+}
+TEXT = set(
+    words(
+        r"\text \textrm \textit \textbf \mbox \textsf \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
+    )
+)
+UPRIGHT = set(words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop \textsc"))
+TRANSPARENT = set(
+    words(
+        r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@"
+    )
+)
+SECOND = set(words(r"\textcolor \colorbox \colorlet"))
+ARGUMENTS = {
+    **dict.fromkeys(words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
+    **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
+}
+MARKED = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
+EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
+JOINING = frozenset(
+    words(
+        "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
+    )
+)
 # Macros of packages and of many authors, as TeX; what a document defines itself comes first.
 PREAMBLE = r"""
 \newcommand{\ELBO}{\operatorname{ELBO}} \newcommand{\EUBO}{\operatorname{EUBO}} \newcommand{\CUBO}{\operatorname{CUBO}}

@@ -18,10 +18,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from proofreader.brackets import grouped
 from proofreader.errors import DerivationSyntaxError
-from proofreader.layout import BARS, DOTS, DOUBLE_BARS, GREEK, Side, Symbol, flat, grouped, split
+from proofreader.layout import Side
 from proofreader.names import names_in, renamed
 from proofreader.notation import CONSTANTS, RELATIONS, SHY, Operator, named_law, operator_named, words
+from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, GREEK, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density, number
 
 __all__ = ["READINGS", "Reading", "inferred_laws", "law_letters", "readings_of", "variable_letters"]

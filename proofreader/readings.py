@@ -10,9 +10,9 @@ from proofreader.assumptions import shown
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.layout import GREEK
 from proofreader.names import BOUNDS, names_in
 from proofreader.steps import Choices
+from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, in_text
 from proofreader.trial import Attempt, Trial
 
