@@ -52,7 +52,8 @@ class _Brackets:
                     )
                 opened, outer = stack.pop()
                 if OPENING[opened.name] != symbol.name:
-                    message = f"{opened.name} opened at column {self.column(opened)} is closed by {symbol.name} at column {self.column(symbol)}"
+                    where = f"column {self.column(opened)} is closed by {symbol.name} at column {self.column(symbol)}"
+                    message = f"{opened.name} opened at {where}"
                     raise DerivationSyntaxError(message, self.latex, symbol.start)
                 name = {"(": "()", "[": "[]", r"\langle": "<>"}.get(
                     opened.name, "{}" if opened.name != r"\lbrack" else "[]"

@@ -13,10 +13,11 @@ from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.explain import explained
 from proofreader.judge import TURNED, Finding, Judge
 from proofreader.layout import Side, Statement, statements_of
+from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.limits import limit_of
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, variant_key
-from proofreader.parse import Reading, inferred_laws, law_letters, readings_of, variable_letters
+from proofreader.parse import Reading, readings_of
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition

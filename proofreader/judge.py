@@ -17,9 +17,10 @@ from proofreader.classify import compared_values, has_any, introduces, is_functi
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
+from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
-from proofreader.parse import READINGS, Reading
+from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
 from proofreader.syntax import Index, Name, Span, in_text
 from proofreader.trial import Attempt, related
