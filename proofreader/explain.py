@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from proofreader.assumptions import shown, tables_of
 from proofreader.classify import has_any
 from proofreader.duals import plain
 from proofreader.edits import edits
@@ -19,6 +18,7 @@ from proofreader.models import Setting, Tensor
 from proofreader.names import Sizes
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
+from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
 from proofreader.trial import Attempt, agrees
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from proofreader.assumptions import Assumption, Pairs, candidates, discreteness, shown, tables_of
+from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
@@ -22,6 +22,7 @@ from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
+from proofreader.structures import Assumption, Pairs, shown, tables_of
 from proofreader.syntax import Index, Name, Span, in_text
 from proofreader.trial import Attempt, related
 
@@ -65,7 +66,6 @@ class Judge(Readings):
     def judged(self, readings: Sequence[Attempt]) -> Finding:
         """The verdict on the readings of a line, the strict one first."""
         base = readings[0]
-        relation = base.relation
         constant = has_any([base.left, base.right], {"constant"})
         try:
             plan, left, right = self.plan(base, self.settings[0][1])
@@ -77,7 +77,7 @@ class Judge(Readings):
         notes = list(plan.notes)
         if constant:
             return self.up_to_constant(readings, notes)
-        if relation == "propto":
+        if base.relation == "propto":
             return self.varied(readings, notes, "")
         if self.holds(base):
             return self.true(base, readings, notes)

@@ -3,7 +3,7 @@ r"""The one table of notation: a row an operator, and the small lists of spellin
 
 A spelling is a command (``\log``), a word in upright type (``@log``), a letter with its style (``bb:E``, ``cal:H``) or a
 plain letter (``E``). ``form`` says how an operator finds its arguments (see :mod:`proofreader.parse`), ``latex`` how it
-is written again, and ``kind`` names the case of :mod:`proofreader.elaborate` that says what it means. A new operator is
+is written again, and ``kind`` names the case of :mod:`proofreader.meanings` that says what it means. A new operator is
 one row here and one case there.
 """
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.assumptions import shown
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import BOUNDS, names_in
 from proofreader.steps import Choices
+from proofreader.structures import shown
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, in_text
 from proofreader.trial import Attempt, Trial
