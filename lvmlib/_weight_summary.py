@@ -49,6 +49,7 @@ class WeightSummary:
         self._num_samples = 0
         self._moments: _Moments | None = None
         self._tail: list[Tensor] = []
+        self._least_kept: Tensor | None = None
         self._distrusted: Tensor | None = None
 
     @classmethod
@@ -70,7 +71,8 @@ class WeightSummary:
             ValueError: If it has no sample, NaN, ``+inf``, or another batch shape than before.
         """
         check_log_weights(log_w)
-        return self._add(log_w)
+        self._absorb(*self._digest(log_w.detach()))
+        return self
 
     def merge(self, other: WeightSummary) -> WeightSummary:
         """The summary of both sets of weights; neither argument changes.
@@ -114,7 +116,7 @@ class WeightSummary:
         received = [torch.empty_like(packed) for _ in range(dist.get_world_size(group))]
         dist.all_gather(received, packed, group=group)
         dtype, size = self._dtype, 2 + len(moments)
-        self._num_samples, self._moments, self._tail = 0, None, []
+        self._num_samples, self._moments, self._tail, self._least_kept = 0, None, [], None
         for part in received:
             num_samples = int(part[0].flatten()[0])
             tail = part[size : size + min(num_samples, self._tail_size + 1)]
@@ -261,10 +263,18 @@ class WeightSummary:
             self._distrusted = rows if self._distrusted is None else self._distrusted | rows
         return self
 
-    def _add(self, log_w: Tensor) -> WeightSummary:
-        log_w = log_w.detach()
-        self._absorb(log_w.dtype, len(log_w), _Moments.of(log_w.double()), [log_w.double()])
-        return self
+    def _digest(self, log_w: Tensor) -> tuple[torch.dtype, int, _Moments, list[Tensor]]:
+        """What :meth:`_absorb` takes of some weights; the summary does not change, so several threads may ask."""
+        exact = log_w.double()
+        return log_w.dtype, len(log_w), _Moments.of(exact), [self._candidates(exact)]
+
+    def _candidates(self, log_w: Tensor) -> Tensor:
+        """Those of some log-weights that may be among the largest of all, and perhaps a few more."""
+        count = min(len(log_w), self._tail_size + 1)
+        # Once enough are kept only a larger one can join them. To count those makes a GPU wait.
+        if self._least_kept is not None and log_w.device.type == "cpu":
+            count = min(count, int((log_w > self._least_kept).sum(0).amax()))
+        return log_w if count == len(log_w) else log_w.topk(count, dim=0).values
 
     def _check_finite(self) -> None:
         """The one look at the weights of a stream, which shows NaN and infinity of any of them."""
@@ -292,10 +302,11 @@ class WeightSummary:
                 )
             self._moments = self._moments.merge(self._num_samples, moments, num_samples)
         self._num_samples += num_samples
-        self._tail = [*self._tail, *tail]
+        self._tail += [part for part in tail if len(part)]
         # Sorting waits until there is as much to drop as to keep, so that small chunks stay cheap.
         if sum(map(len, self._tail)) > 2 * (self._tail_size + 1):
             self._tail = [self._largest()]
+            self._least_kept = self._tail[0][-1]
 
     def _largest(self) -> Tensor:
         """The largest log-weights of each x, in falling order, at most ``tail_size + 1``."""
