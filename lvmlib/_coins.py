@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from lvmlib._broadcast import broadcasts_into
 from lvmlib._gpu_kernels import sum_of_coins, sums_coins
 
-__all__ = ["bernoulli_log_density", "broadcasts_into"]
+__all__ = ["bernoulli_log_density"]
 
 # Sixteen probabilities of more than the sigmoid of this have a product that is a normal number.
 _LEAST_LOGIT = {torch.float32: -5.4, torch.float64: -44.0}
@@ -62,9 +63,3 @@ def _sum_of_log(factors: Tensor) -> Tensor:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
     return factors[..., :width].log_().sum(-1)
-
-
-def broadcasts_into(value: Tensor, larger: Tensor) -> bool:
-    """Whether an operation on both has the shape of ``larger``."""
-    pairs = zip(reversed(value.shape), reversed(larger.shape), strict=False)
-    return value.ndim <= larger.ndim and all(size in (1, whole) for size, whole in pairs)

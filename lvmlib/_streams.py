@@ -34,9 +34,7 @@ def stream_weights(
     Raises:
         TypeError, ValueError: As :func:`lvmlib.summarize_weights`.
     """
-    return map_blocks(
-        problem, num_samples, lambda z, log_w: (z, log_w), name=name, seed=seed, chunk_size=chunk_size
-    )
+    return map_blocks(problem, num_samples, lambda z, log_w: (z, log_w), name=name, seed=seed, chunk_size=chunk_size)
 
 
 def map_blocks(
