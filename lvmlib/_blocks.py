@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import starmap
 
 import torch
@@ -47,10 +46,12 @@ def map_rows(function: Callable[..., Tensor], rows: Tensor, *others: Tensor, num
 
     def take_turns(worker: int) -> None:
         # Not so many blocks for each from the start: a core may be busy with something else.
-        with suppress(IndexError):
-            while True:
+        while True:
+            try:
                 part, block = waiting.popleft()
-                part[...] = function(*block)
+            except IndexError:
+                return
+            part[...] = function(*block)
 
     for _ in in_threads(take_turns, range(min(torch.get_num_threads(), len(blocks))), rows.device):
         pass
