@@ -20,9 +20,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> torch.Size:
     for shape in shapes:
         for dim, size in enumerate(reversed(shape), 1):
             if size != 1 and result[-dim] not in (1, size):
-                raise ValueError(
-                    f"shapes are {', '.join(str(tuple(s)) for s in shapes)}: expected some that broadcast."
-                )
+                raise ValueError(f"shapes are {[*map(tuple, shapes)]}: expected sizes that are equal, or 1.")
             result[-dim] = result[-dim] if size == 1 else size
     return torch.Size(result)
 
