@@ -30,12 +30,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lvmlib._checks import describe
-from lvmlib._streams import num_blocks, stream_weights
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
 from lvmlib.problem import bind
 from lvmlib.training import load
-from lvmlib.weights import WeightSummary
+from lvmlib.weights import num_blocks, summarize_blocks
 
 __all__ = ["evaluate", "main"]
 
@@ -94,10 +93,8 @@ def evaluate(
                 f"num_samples is {num_samples}, which makes {blocks} blocks of draws for {world} processes: expected a "
                 f"block for each; raise it, take larger groups, or split the data."
             )
-        summary = WeightSummary()
         name = f"evaluate, group {index}"
-        for _, log_w in stream_weights(problem, num_samples, name=name, seed=seed, first=first, last=last):
-            summary.update(log_w)
+        summary = summarize_blocks(problem, num_samples, name=name, seed=seed, first=first, last=last)
         if not by_data:
             summary.all_reduce()
         results[index] = {name: getattr(summary, name).double().tolist() for name in _NUMBERS}
