@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Beta, Distribution
 
 from lvmlib._checks import as_float_tensor, check_positive, check_same_kind, check_shape
-from lvmlib._special import beta_entropy, beta_log_density, log_beta
+from lvmlib._gamma_densities import beta_log_density
+from lvmlib._special import beta_entropy, log_beta
 from lvmlib._types import Float
 from lvmlib.exact.base import ExactModel
 

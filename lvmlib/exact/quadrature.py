@@ -321,8 +321,14 @@ def _location_and_scale(prior: Distribution, dim: int) -> tuple[list[float], lis
 
 def _ends_of(support: constraints.Constraint, dim: int) -> tuple[list[float], list[float]]:
     """The ends in each dimension of the smallest box that is known to hold a support."""
-    while isinstance(support, constraints.independent):
+    while hasattr(support, "base_constraint"):
         support = support.base_constraint
     ends = (getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf))
-    starts, stops = (torch.as_tensor(end, dtype=torch.float64).reshape(-1).expand(dim).tolist() for end in ends)
-    return starts, stops
+    # Each component of a mixture may have ends of its own.
+    starts, stops = (
+        torch.as_tensor(end).detach().double().expand(1, dim)
+        if torch.as_tensor(end).numel() == 1
+        else torch.as_tensor(end).detach().double().reshape(-1, dim)
+        for end in ends
+    )
+    return starts.amin(0).tolist(), stops.amax(0).tolist()
