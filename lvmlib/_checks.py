@@ -14,6 +14,7 @@ from lvmlib.density import into_support, is_real, support_of
 __all__ = [
     "as_float_tensor",
     "check_float_tensor",
+    "check_layout",
     "check_no_nan",
     "check_positive",
     "check_probabilities",
@@ -70,10 +71,21 @@ def check_float_tensor(name: str, value: object) -> Tensor:
     """``value`` as a floating-point tensor without NaN; nothing is converted."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
+    check_layout(name, value)
     if not value.is_floating_point():
         raise TypeError(f"{name} has dtype {value.dtype}: expected float32 or float64; convert it with {name}.float().")
     check_no_nan(name, value)
     return value
+
+
+def check_layout(name: str, value: Tensor) -> None:
+    """``value`` has its numbers in memory, one after the other."""
+    if value.layout != torch.strided:
+        raise TypeError(
+            f"{name} has layout {value.layout}: expected a dense tensor; convert it with {name}.to_dense()."
+        )
+    if value.is_meta:
+        raise ValueError(f"{name} is on the device meta, without numbers: expected a device with numbers; fill it.")
 
 
 def as_float_tensor(name: str, value: object, like: Tensor | None = None) -> Tensor:

@@ -106,10 +106,12 @@ def log_dirichlet(value: Float[Tensor, "... C"], concentration: Float[Tensor, ".
     some = value > 0
     inner = torch.where(some, value, 1.0)
     mean = scale * inner
-    terms = -inner.log() - deviance(concentration, mean, mean.log()) + mean
+    terms = -inner.log() - deviance(concentration, mean, mean.log())
     at_the_edge = _limit(concentration - 1, scale.log() + 1)
     rests = torch.where(some, terms, at_the_edge) - _log_factorial_rest(concentration) + concentration.log()
-    return rests.sum(-1) + _log_factorial_rest(total) - total.log() - total
+    # Zero, but for the rounding of the coordinates.
+    excess_of_sum = total * (value.sum(-1) - 1)
+    return rests.sum(-1) + _log_factorial_rest(total) - total.log() + excess_of_sum
 
 
 def beta_log_density(value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_no_nan, describe, observation_advice
+from lvmlib._checks import check_layout, check_no_nan, describe, observation_advice
 from lvmlib._distribution_parts import tensors_in
 from lvmlib._draws import draw
 from lvmlib._random import in_turn
@@ -82,9 +82,10 @@ def _probe(
     z = z.reshape(batch + z.shape[1:])
     try:
         likelihood = make_likelihood(z)
-    except RuntimeError as error:
+    except Exception as error:
         failure = ValueError(
-            f"likelihood(z) fails for z of shape {tuple(z.shape)}, batch shape {batch}: {error}; expected a "
+            f"likelihood(z) fails for z of shape {tuple(z.shape)}, batch shape {batch}: "
+            f"{type(error).__name__}: {error}; expected a "
             f"callable that makes one distribution of x for every z, whatever the batch shape of z; check the "
             f"shapes in it, and wrap dimensions of x in torch.distributions.Independent."
         )
@@ -131,6 +132,7 @@ def check_variable(
     """``value`` is a tensor of the event shape, the dtype and the device of a model, without NaN unless with gaps."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
+    check_layout(name, value)
     if value.dtype != dtype:
         raise TypeError(
             f"{name} has dtype {value.dtype}: expected {dtype}, the model's; convert with {name}.to({dtype})"

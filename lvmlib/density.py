@@ -55,7 +55,7 @@ from torch.distributions.transforms import Transform
 from torch.nn.functional import logsigmoid
 
 from lvmlib._coins import bernoulli_log_density
-from lvmlib._distribution_parts import map_tensors, tensors_in
+from lvmlib._distribution_parts import LaidOut, map_tensors, tensors_in
 from lvmlib._gamma_densities import (
     beta_log_density,
     log_binomial,
@@ -361,6 +361,7 @@ _FORMULAS: dict[type[Distribution], Callable[[Any, Tensor], Tensor]] = {
     LowRankMultivariateNormal: _in_double(_low_rank),
     Wishart: _in_double(lambda d, v: d.log_prob(v)),
     MixtureSameFamily: _mixture,
+    LaidOut: lambda d, v: d.of_rows(lambda rows: log_density(d.rows, rows), v),
     TransformedDistribution: _transformed,
     LogNormal: _transformed,
     LogisticNormal: _transformed,

@@ -166,7 +166,9 @@ def surrogate(
         Gu and Maddison (2019), *Doubly reparameterized gradient estimators*; Mnih and Rezende (2016), VIMCO.
     """
     check_surrogate(num_samples, estimator, baseline)
-    return surrogate_of(bind(model, q, x), num_samples, estimator=estimator, baseline=baseline)
+    problem = bind(model, q, x)
+    with problem.mode():
+        return surrogate_of(problem, num_samples, estimator=estimator, baseline=baseline)
 
 
 def surrogate_of(

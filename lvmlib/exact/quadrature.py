@@ -24,7 +24,7 @@ from lvmlib.exact.adaptive_grid import (
 )
 from lvmlib.exact.base import ExactModel
 from lvmlib.exact.grid_posterior import GridPosterior
-from lvmlib.model import LatentVariableModel
+from lvmlib.model import LatentVariableModel, evaluating
 
 __all__ = ["QuadratureModel"]
 
@@ -224,7 +224,8 @@ class QuadratureModel(ExactModel):
 
     def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G _ D"]) -> Float[Tensor, "G B"]:
         rows = x.reshape(-1, *self._layout().x_event)
-        return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
+        with evaluating(self):
+            return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
 
     def _log_density_at(
         self, q: Distribution, nodes: Float[Tensor, "G _ D"], index: Int[Tensor, B] | None = None

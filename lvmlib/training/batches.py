@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lvmlib._checks import describe
+from lvmlib._checks import check_layout, describe
 from lvmlib._random import forked_rng
 from lvmlib.model import LatentVariableModel
 
@@ -64,11 +64,14 @@ class Batches:
                 f"{name} is {describe(data)}: expected a torch.Tensor or a torch.utils.data.DataLoader; convert it "
                 f"with torch.as_tensor({name})."
             )
+        check_layout(name, data)
         if data.ndim == 0 or not len(data):
             raise ValueError(
                 f"{name} has shape {tuple(data.shape)}: expected at least 1 observation, one a row; give it some."
             )
-        self.rows = data.to(self.device)
+        self.rows = data.to(self.device).detach()
+        if self.rows.is_inference():  # nothing can be learnt from what is computed with it
+            self.rows = self.rows.clone()
         checked = self.rows
         if transform is not None:
             with forked_rng(0, self.device):

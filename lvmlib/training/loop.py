@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._random import forked_rng, stream
+from lvmlib._random import Numbers, forked_rng
 from lvmlib.gradients import Baseline, Estimator, RunningMean, check_surrogate
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.problem import Problem, bind
+from lvmlib.problem import Problem, bind, check_model
 from lvmlib.training.batches import Batches, Transform
 from lvmlib.training.checkpoints import Checkpoint, read
 from lvmlib.training.diagnosis import History, check_nothing_is_missed, refuses_other_rows
@@ -36,6 +36,8 @@ _ESTIMATORS: dict[str, tuple[Estimator, ...]] = {
 }
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     model: LatentVariableModel,
     q: Guide,
@@ -144,10 +146,7 @@ def fit(
         al. (2017), *beta-VAE*, and Bowman et al. (2016), for the weight of the KL.
     """
     model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, LatentVariableModel):
-        raise TypeError(
-            f"model is {describe(model)}: expected a LatentVariableModel; make one of a prior and a likelihood."
-        )
+    check_model(model)
     estimator = _checked_estimator(objective, estimator)
     check_surrogate(num_samples, estimator, baseline)
     _check_numbers(
@@ -169,7 +168,8 @@ def fit(
     if isinstance(baseline, RunningMean):
         baseline.to(device)
     place = None if checkpoint is None else Checkpoint(Path(checkpoint))
-    with stream("fit", seed, device):
+    numbers = Numbers("fit", seed, device)
+    with numbers.turn():
         problem = _bound(model, q, batches, seen)
         parameters = _parameters(problem, device)
         made = _optimizer(optimizer, parameters, learning_rate, device)
@@ -191,6 +191,7 @@ def fit(
         run = Run(
             problem=problem,
             batches=batches,
+            numbers=numbers,
             validation=seen,
             validation_samples=validation_samples,
             history=History(objective, num_samples),
@@ -213,9 +214,9 @@ def fit(
                 place.check_replaceable()
             run.state()  # a part that no checkpoint can hold is found here
             place.check_room(run.num_bytes())
-        steps = batches.steps
-        with _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar:
-            run.climb(epochs, patience, place, checkpoint_every, callback, bar)
+    steps = batches.steps
+    with _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar:
+        run.climb(epochs, patience, place, checkpoint_every, callback, bar)
     return run.history
 
 
@@ -315,6 +316,11 @@ def _parameters(problem: Problem, device: torch.device) -> list[nn.Parameter]:
         for name, value in () if owner is None else owner.named_parameters():
             if value.requires_grad:
                 found[id(value)] = value
+            if value.is_inference():
+                raise ValueError(
+                    f"{name} was made inside torch.inference_mode: expected a parameter that can be learnt; build the "
+                    f"model and q outside of it."
+                )
             if value.device != device:
                 raise ValueError(
                     f"q has {name} on {value.device} and the model is on {device}: expected one device; "

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lvmlib._log_space import log_mean_exp
-from lvmlib._random import forked_rng
+from lvmlib._random import Numbers, forked_rng, random_state, set_random_state
 from lvmlib.density import log_density
 from lvmlib.gradients import Baseline, Estimator, surrogate_of
 from lvmlib.model import LatentVariableModel, evaluating
@@ -37,6 +37,7 @@ class Run:
 
     problem: Problem
     batches: Batches
+    numbers: Numbers
     validation: Batches | None
     validation_samples: int
     history: History
@@ -67,20 +68,22 @@ class Run:
         """Epoch after epoch, until there are enough, patience is at its end, or the callback says so."""
         history, stopped = self.history, False
         while len(history.train) < epochs and not self._out_of_patience(patience) and not stopped:
-            self._epoch(bar)
-            if patience is not None and self._is_best():
-                self.best = {name: value.clone() for name, value in self._learnt().items()}
-                history.best_epoch = len(history.train)
-            done = len(history.train) == epochs or self._out_of_patience(patience)
-            written = checkpoint is not None and (done or len(history.train) % every == 0)
-            if checkpoint is not None and written:
-                checkpoint.write(self.state())
-            if callback is not None:
-                before = _random_state(self.device)
-                stopped = callback(history) is True
-                _set_random_state(before, self.device)
-                if checkpoint is not None and stopped and not written:
+            with self.numbers.turn():
+                self._epoch(bar)
+                if patience is not None and self._is_best():
+                    self.best = {name: value.clone() for name, value in self._learnt().items()}
+                    history.best_epoch = len(history.train)
+                done = len(history.train) == epochs or self._out_of_patience(patience)
+                written = checkpoint is not None and (done or len(history.train) % every == 0)
+                if checkpoint is not None and written:
                     checkpoint.write(self.state())
+            if callback is not None:
+                before = random_state(self.device)
+                stopped = callback(history) is True
+                set_random_state(before, self.device)
+                if checkpoint is not None and stopped and not written:
+                    with self.numbers.turn():
+                        checkpoint.write(self.state())
             if bar is not None:
                 bar.set_postfix_str(self._summary())
         if self.best:
@@ -242,7 +245,7 @@ class Run:
     def _moving(self) -> State:
         """What changes from step to step."""
         tensors = {**self._learnt(), **{f"best.{name}": value for name, value in self.best.items()}}
-        tensors |= _random_state(self.device)
+        tensors |= random_state(self.device)
         for name, batches in (("data", self.batches), ("validation", self.validation)):
             state = None if batches is None else batches.loader_state()
             if state is not None:
@@ -287,7 +290,7 @@ class Run:
         saved = state.rest["history"]
         # In place: a callback, or an error, may hold it.
         vars(self.history).update({**saved, "train": [*saved["train"]], "validation": [*saved["validation"]]})
-        _set_random_state(state.tensors, self.device)
+        set_random_state(state.tensors, self.device)
         for name, batches in (("data", self.batches), ("validation", self.validation)):
             if batches is not None:
                 batches.restore_loader(state.tensors.get(f"random.{name}"))
@@ -333,7 +336,7 @@ class Run:
             parameter.grad = None
         if term is None:
             term, bad = bad_term(problem, self.history.num_samples)
-            _set_random_state(before.tensors, self.device)
+            set_random_state(before.tensors, self.device)
         raise NonFiniteLossError.at(loss, rows, term, bad, self.history, steps)
 
 
@@ -357,16 +360,3 @@ class _Tempered:
         return torch.where(
             log_prior > -torch.inf, log_prior + self.power * self.model._log_likelihood(x, z), -torch.inf
         )
-
-
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    state = {"random.cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        state["random.device"] = torch.get_device_module(device).get_rng_state(device)
-    return state
-
-
-def _set_random_state(tensors: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(tensors["random.cpu"].cpu())
-    if device.type != "cpu" and "random.device" in tensors:
-        torch.get_device_module(device).set_rng_state(tensors["random.device"].cpu(), device)
