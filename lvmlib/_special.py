@@ -55,6 +55,8 @@ def digamma_less_log(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
 def log_gamma_ratio(x: Float[Tensor, ...], shift: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""The difference :math:`\log\Gamma(x + s) - \log\Gamma(x)`, to the precision of its own size.
 
+    The arithmetic is done in float64: the log-gamma functions of devices differ in their last float32 digits.
+
     Args:
         x: Above zero.
         shift: :math:`s`, zero or more; the shapes broadcast.
@@ -63,11 +65,13 @@ def log_gamma_ratio(x: Float[Tensor, ...], shift: Float[Tensor, ...]) -> Float[T
         >>> log_gamma_ratio(torch.tensor(1e6), torch.tensor(1.0))  # log(1e6)
         tensor(13.8155)
     """
+    dtype = torch.result_type(x, shift)
+    x, shift = x.double(), shift.double()
     near = (x + shift).lgamma() - x.lgamma()
     large = x.clamp(min=_LARGE)
     growth = (large + shift - 0.5) * (shift / large).log1p() + shift * large.log() - shift
     far = growth + stirling_remainder(large + shift) - stirling_remainder(large)
-    return torch.where(x < _LARGE, near, far)
+    return torch.where(x < _LARGE, near, far).to(dtype)
 
 
 def log_beta(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
