@@ -16,6 +16,7 @@ __all__ = [
     "check_float_tensor",
     "check_layout",
     "check_no_nan",
+    "check_number",
     "check_positive",
     "check_probabilities",
     "check_same_kind",
@@ -65,6 +66,13 @@ def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{name} is {value}: expected an integer of at least {least}; raise it.")
     return value
+
+
+def check_number(name: str, value: object) -> float:
+    """``value`` as a float, if it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {describe(value)}: expected a number; convert it with float({name}).")
+    return float(value)
 
 
 def check_float_tensor(name: str, value: object) -> Tensor:

@@ -65,7 +65,7 @@ def _kl(q: Distribution, p: Distribution) -> Tensor | None:
         gaussian_q, gaussian_p = as_multivariate_normal(q), as_multivariate_normal(p)
         if gaussian_q is None or gaussian_p is None:
             return None
-        value = kl_divergence(gaussian_q, gaussian_p)
+        value = _gaussians(gaussian_q, gaussian_p)
     return sum_last(value, shared + transformed)
 
 
@@ -101,6 +101,16 @@ def _normals(q: Normal, p: Normal) -> Tensor:
     ratio = q.scale / p.scale
     misfit = excess((ratio - 1) * (ratio + 1), 2 * (q.scale.log() - p.scale.log()))
     return 0.5 * (misfit + ((q.loc - p.loc) / p.scale).square())
+
+
+def _gaussians(q: MultivariateNormal, p: MultivariateNormal) -> Tensor:
+    # In the coordinates in which p is standard, q has a triangular factor too.
+    factor = p._unbroadcasted_scale_tril
+    mapped = torch.linalg.solve_triangular(factor, q._unbroadcasted_scale_tril, upper=False)
+    distance = torch.linalg.solve_triangular(factor, (q.loc - p.loc)[..., None], upper=False)[..., 0]
+    ratio = mapped.diagonal(dim1=-2, dim2=-1)
+    misfit = excess((ratio - 1) * (ratio + 1), 2 * ratio.log()).sum(-1) + mapped.tril(-1).square().sum((-2, -1))
+    return 0.5 * (misfit + distance.square().sum(-1))
 
 
 def _gammas(q: Gamma, p: Gamma) -> Tensor:
@@ -169,6 +179,7 @@ def _poissons(q: Poisson, p: Poisson) -> Tensor:
 
 _DIVERGENCES: tuple[tuple[Any, Any], ...] = (
     (Normal, _normals),
+    (MultivariateNormal, _gaussians),
     (Gamma, _gammas),
     (Beta, _betas),
     (Dirichlet, _dirichlets),
@@ -345,4 +356,4 @@ def _broadcast(first: Distribution, second: Distribution) -> tuple[Distribution,
 
 
 def _diagonal(loc: Tensor, scale: Tensor) -> MultivariateNormal:
-    return MultivariateNormal(loc, scale_tril=scale.diag_embed())
+    return MultivariateNormal(loc, scale_tril=scale.diag_embed(), validate_args=False)

@@ -44,7 +44,13 @@ def find_layout(
     # Reading the tensors of the prior, not drawing, tells the device on which to draw.
     device = next((tensor.device for tensor in tensors_in(prior)), torch.device("cpu"))
     with torch.no_grad(), in_turn(0, device):
-        z = draw(prior, 6)
+        try:
+            z = draw(prior, 6)
+        except Exception as error:
+            raise ValueError(
+                f"prior is {describe(prior)}, and drawing from it fails ({type(error).__name__}: {error}): expected a "
+                f"distribution that can be sampled; make it of floating-point tensors, for instance Normal(0.0, 1.0)."
+            ) from error
         one_batch_dimension = False
         likelihood, failure = _probe(make_likelihood, z, (2, 3))
         if failure is None:

@@ -72,7 +72,9 @@ def laplace_approximation(
     with torch.inference_mode(False), evaluating(model):
         z = initial.detach().clone()
         z, curvature = _climb_to_mode(model, x.clone() if x.is_inference() else x, z, max_iterations)
-        return MultivariateNormal(z, precision_matrix=(curvature + curvature.mT) / 2)
+        # An empty batch has nothing to validate, and torch cannot.
+        precision, checked = (curvature + curvature.mT) / 2, None if z.numel() else False
+        return MultivariateNormal(z, precision_matrix=precision, validate_args=checked)
 
 
 def _centre(prior: Distribution) -> Tensor:

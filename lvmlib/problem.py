@@ -154,7 +154,15 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
 
 
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:
-    return q if q.batch_shape == batch else q.expand(batch)
+    if q.batch_shape == batch:
+        return q
+    try:
+        return q.expand(batch)
+    except NotImplementedError as error:
+        raise TypeError(
+            f"q is {describe(q)} and has no method expand: expected one, as every x has its own draws; give "
+            f"{type(q).__name__} an expand(batch_shape) that returns it with a larger batch shape."
+        ) from error
 
 
 def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:

@@ -44,6 +44,8 @@ class BetaBernoulli(ExactModel):
         check_shape("a", a, ())
         check_shape("b", b, ())
         check_same_kind(a=a, b=b)
+        if a.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"a has dtype {a.dtype}: expected float32 or float64, in which gammas can be drawn.")
         check_positive("a", a)
         check_positive("b", b)
         self._register("a", a)

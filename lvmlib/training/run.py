@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lvmlib._checks import check_number
 from lvmlib._log_space import log_mean_exp
 from lvmlib._random import Numbers, forked_rng, random_state, set_random_state
 from lvmlib.density import log_density
@@ -24,7 +25,7 @@ from lvmlib.training.checkpoints import Checkpoint, State, pack, unpack
 from lvmlib.training.diagnosis import History, NonFiniteLossError, bad_gradient, bad_rows, bad_term
 from lvmlib.training.recipes import differences, fill, named_tensors, owner_of, recipe_of, structure_of
 
-__all__ = ["KLWeight", "Run"]
+__all__ = ["KLWeight", "Run", "check_kl_weight"]
 
 KLWeight = float | Callable[[int], float]
 # The ELBO with weight b is b times that of the likelihood to the power 1/b; a weight of zero counts as this.
@@ -162,7 +163,7 @@ class Run:
             # What zero_grad does, without its entry in a profile, which takes longer.
             parameter.grad = None
         problem = self.problem.at(x)
-        weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
+        weight = self._weight(step)
         try:
             loss = self._loss(problem, weight)
             loss.backward()
@@ -172,6 +173,16 @@ class Run:
                 raise
             raise _BadProposalError(problem, bad) from error
         return problem, loss.detach()
+
+    def _weight(self, step: int) -> float:
+        """The weight of the KL in a step, counted from 0."""
+        return (
+            check_kl_weight(f"kl_weight({step})", self.kl_weight(step)) if callable(self.kl_weight) else self.kl_weight
+        )
+
+    def _weights(self, steps: int) -> list[float]:
+        """The weights in a few of the steps that were taken: what tells a weight that is a function from another."""
+        return [self._weight(step) for step in sorted({0, steps // 2, max(0, steps - 1)})]
 
     def _loss(self, problem: Problem, weight: float) -> Tensor:
         """The mean loss of a batch."""
@@ -239,6 +250,7 @@ class Run:
             "recipe": recipe_of(model, q),
             "names": {"model": type(model).__name__, "q": type(q).__name__},
             "structure": structure_of(model, q),
+            "weights": self._weights(self.history.steps),
         }
         return State(moving.tensors, {**moving.rest, **fixed})
 
@@ -313,6 +325,13 @@ class Run:
                 f"resume with that, or write to another file. To train the same model in another way, take it from "
                 f"lvmlib.load and start a new run."
             )
+        here, there = self._weights(state.rest["step"]), state.rest["weights"]
+        if here != there:
+            raise ValueError(
+                f"kl_weight gives {here} in some of the steps that were taken and the checkpoint {str(path)!r} was "
+                f"written with {there}: expected the same function of the step; resume with that, or write to another "
+                f"file."
+            )
         self.restore(state, path)
         if patience is None:
             self.best, self.history.best_epoch = {}, None
@@ -338,6 +357,13 @@ class Run:
             term, bad = bad_term(problem, self.history.num_samples)
             set_random_state(before.tensors, self.device)
         raise NonFiniteLossError.at(loss, rows, term, bad, self.history, steps)
+
+
+def check_kl_weight(name: str, weight: object) -> float:
+    """``weight`` as a float, if it is finite and at least zero."""
+    if not 0 <= check_number(name, weight) < math.inf:
+        raise ValueError(f"{name} is {weight}: expected a finite number of at least 0; 1 gives the ELBO.")
+    return weight  # type: ignore[return-value]
 
 
 class _BadProposalError(Exception):
