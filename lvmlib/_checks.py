@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import reprlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from lvmlib.density import into_support, is_real, support_of
 
 __all__ = [
     "as_float_tensor",
+    "call_named",
     "check_float_tensor",
     "check_layout",
     "check_no_nan",
@@ -73,6 +76,27 @@ def check_number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {describe(value)}: expected a number; convert it with float({name}).")
     return float(value)
+
+
+def call_named(name: str, function: Any, *arguments: Any) -> Any:
+    """What a function of the user's gives; if it cannot be called so, the error names it. Its own errors come through.
+
+    Raises:
+        TypeError: If it does not take so many arguments.
+    """
+    try:
+        return function(*arguments)
+    except TypeError:
+        try:
+            inspect.signature(function).bind(*arguments)
+        except ValueError:  # a builtin does not say what it takes
+            pass
+        except TypeError as error:
+            raise TypeError(
+                f"{name} is {describe(function)} and cannot be called with {len(arguments)} arguments ({error}): "
+                f"expected a function of exactly so many; change what it takes."
+            ) from error
+        raise
 
 
 def check_float_tensor(name: str, value: object) -> Tensor:

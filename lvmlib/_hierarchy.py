@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import describe
+from lvmlib._checks import call_named, describe
 from lvmlib.density import into_support, is_real, log_density, support_of
 
 __all__ = ["Hierarchy", "Level", "Levels", "is_levels"]
@@ -134,7 +134,11 @@ class Hierarchy(Distribution):
     def _draw(self, shape: torch.Size, name: str = "", named: Any = None) -> list[tuple[Distribution, Tensor]]:
         drawn: list[tuple[Distribution, Tensor]] = []
         for position, level in enumerate(self.levels):
-            distribution = level if not position else level(*(part for _, part in drawn))
+            distribution = level
+            if position:
+                distribution = call_named(
+                    f"{name}[{named[position][0]!r}]" if named else "a level", level, *(part for _, part in drawn)
+                )
             if named is not None and not isinstance(distribution, Distribution):
                 raise TypeError(
                     f"{name}[{named[position][0]!r}] made {describe(distribution)}: expected a Distribution."

@@ -60,6 +60,10 @@ class MeanFieldGuide(nn.Module):
     def __init__(self, latent_dim: int, batch_shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         check_sample_count("latent_dim", latent_dim)
+        if not isinstance(batch_shape, tuple | list):
+            raise TypeError(f"batch_shape is {describe(batch_shape)}: expected a tuple of sizes; write (N,) or ().")
+        for size in batch_shape:
+            check_sample_count("batch_shape", size, least=0)
         self.loc = nn.Parameter(torch.zeros(*batch_shape, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(*batch_shape, latent_dim))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._distribution_parts import map_tensors, tensors_in, with_batch_shape
 from lvmlib._draws import draw
 from lvmlib._hierarchy import Hierarchy, Levels, is_levels
@@ -143,7 +143,7 @@ class LatentVariableModel(nn.Module):
     @property
     def prior(self) -> Distribution:
         """The prior :math:`p(z)`, with batch shape ``()``."""
-        return self._prior if isinstance(self._prior, Distribution) else self._prior()
+        return self._prior if isinstance(self._prior, Distribution) else call_named("prior", self._prior)
 
     def likelihood(self, z: Tensor) -> Distribution:
         r"""The distribution :math:`p(x \mid z)` of x for each z, with the batch shape of z."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
 from lvmlib._draws import check_draws, draw_weighed, noise_is_exact
@@ -149,8 +149,8 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
         if isinstance(rows, Distribution) and rows.batch_shape == (batch.numel(),):
             return with_batch_shape(rows, batch)
         return rows
-    made = q(seen)
-    return Hierarchy(made, name="q(x)") if is_levels(made) else made  # type: ignore[arg-type]
+    made = call_named("q", q, seen)
+    return Hierarchy(made, name="q(x)") if is_levels(made) else made
 
 
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import check_number, check_sample_count, describe
 from lvmlib._types import Float, Int
 from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import (
@@ -91,6 +91,9 @@ class QuadratureModel(ExactModel):
             )
         num_points = (1000 if dim == 1 else 200) if num_points is None else num_points
         self._num_points = check_sample_count("num_points", num_points)
+        for name, end in (("lower", lower), ("upper", upper)):
+            if end is not None and not math.isfinite(check_number(name, end)):
+                raise ValueError(f"{name} is {end}: expected a finite number; leave it out for a box that grows.")
         self._lower, self._upper = lower, upper
         self._check_prior_mass()
 

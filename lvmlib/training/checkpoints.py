@@ -41,7 +41,7 @@ def as_path(checkpoint: object) -> Path:
         )
     try:
         os.stat(checkpoint)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
         raise ValueError(

@@ -832,6 +832,16 @@ class WithoutExpand(Distribution):
     ("call", "words"),
     [
         (lambda: elbo(standard_model(), WithoutExpand(), torch.zeros(3, 2)), "q is WithoutExpand.*no method expand"),
+        (lambda: elbo(standard_model(), lambda: None, torch.zeros(3, 2)), "q is .*cannot be called with 1 arguments"),
+        (lambda: LatentVariableModel(lambda x: x, lambda z: Normal(z, 1.0)), "prior is .*cannot be called with 0"),
+        (
+            lambda: LatentVariableModel({"a": Normal(0.0, 1.0), "b": lambda: None}, lambda z: Normal(z["a"], 1.0)),
+            r"prior\['b'\] is .*cannot be called",
+        ),
+        (lambda: MeanFieldGuide(2, 3), "batch_shape is 3"),
+        (lambda: MeanFieldGuide(2, (-1,)), "batch_shape is -1"),
+        (lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), lower="a"), "lower is 'a'"),
+        (lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), upper=math.inf), "upper is inf"),
         (lambda: standard_model().log_prior(torch.zeros(3, 2).to_sparse()), "z has layout torch.sparse_coo.*to_dense"),
         (lambda: LinearGaussian.fit(torch.zeros(3, 2).to_sparse(), 1), "x has layout"),
         (lambda: LinearGaussian.fit(torch.zeros(3, 2, device="meta"), 1), "x is on the device meta"),
