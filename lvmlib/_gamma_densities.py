@@ -28,6 +28,7 @@ __all__ = [
     "log_dirichlet",
     "log_fisher",
     "log_gamma_density",
+    "log_kumaraswamy",
     "log_multinomial",
     "log_negative_binomial",
     "log_poisson",
@@ -133,6 +134,16 @@ def beta_log_density(value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[
     log_one, log_zero = z.log(), (-z).log1p()
     log_density = _log_power_of_coins(p, q, log_one, log_zero) - log_one - log_zero
     return torch.where(inside, log_density, at_the_end).to(value.dtype)
+
+
+def log_kumaraswamy(value: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The density of a Kumaraswamy, a cousin of the Beta whose distribution function has a closed form."""
+    inside = (value > 0) & (value < 1)
+    at_the_end = torch.where(value > 0, _limit(b - 1, a.log()), _limit(a - 1, b.log()))
+    log_value = torch.where(inside, value, 0.5).log()
+    log_rest = (-torch.expm1(a * log_value)).log()
+    log_density = a.log() + b.log() + (a - 1) * log_value + (b - 1) * log_rest
+    return torch.where(inside, log_density, at_the_end)
 
 
 def log_fisher(value: Tensor, df1: Tensor, df2: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ from lvmlib._gamma_densities import (
     log_dirichlet,
     log_fisher,
     log_gamma_density,
+    log_kumaraswamy,
     log_multinomial,
     log_negative_binomial,
     log_poisson,
@@ -269,15 +270,6 @@ def _von_mises(distribution: Any, value: Tensor) -> Tensor:
     return -2 * distribution.concentration * half_angle.sin().square() - _LOG_TWO_PI - log_bessel
 
 
-def _kumaraswamy(distribution: Any, value: Tensor) -> Tensor:
-    a, b = distribution.concentration1, distribution.concentration0
-    some = value > 0
-    log_value = torch.where(some, torch.where(some, value, 1.0).log(), -torch.inf)
-    rest = -torch.expm1(times(a, log_value))
-    log_rest = torch.where(rest > 0, torch.where(rest > 0, rest, 1.0).log(), -torch.inf)
-    return a.log() + b.log() + times(a - 1, log_value) + times(b - 1, log_rest)
-
-
 def _low_rank(distribution: Any, value: Tensor) -> Tensor:
     # Made anew: a factor of what it holds was taken in the dtype that it was given.
     parts = (distribution.loc, distribution._unbroadcasted_cov_factor, distribution._unbroadcasted_cov_diag)
@@ -355,7 +347,7 @@ _FORMULAS: dict[type[Distribution], Callable[[Any, Tensor], Tensor]] = {
     Cauchy: _in_double(_cauchy),
     HalfCauchy: _in_double(_half_cauchy),
     VonMises: _in_double(_von_mises),
-    Kumaraswamy: _in_double(_kumaraswamy),
+    Kumaraswamy: _in_double(lambda d, v: log_kumaraswamy(v, d.concentration1, d.concentration0)),
     InverseGamma: _in_double(_transformed),
     LKJCholesky: _in_double(lambda d, v: d.log_prob(v)),
     LowRankMultivariateNormal: _in_double(_low_rank),

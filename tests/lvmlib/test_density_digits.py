@@ -168,6 +168,14 @@ def test_the_ends_of_a_kumaraswamy(value, expected):
     assert log_density(Kumaraswamy(1.0, 6.0), torch.tensor(value)).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("make", [Beta, Kumaraswamy, Gamma], ids=lambda family: family.__name__)
+def test_gradients_are_finite_at_the_ends(make):
+    size = torch.tensor(1.5, requires_grad=True)
+    density = log_density(make(size, size), torch.tensor([0.0, 0.5, 1.0]))
+    torch.where(density.isfinite(), density, 0.0).sum().backward()
+    assert size.grad.isfinite()
+
+
 @pytest.mark.skipif(not hasattr(torch.distributions, "GeneralizedPareto"), reason="this torch has none")
 @pytest.mark.parametrize(("shape", "at_two"), [(0.3, -13 / 3 * math.log(1.6)), (0.0, -2.0), (-0.25, -3 * math.log(2))])
 def test_a_generalized_pareto_in_either_dtype(shape, at_two):
