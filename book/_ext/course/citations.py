@@ -30,7 +30,7 @@ class RoundAuthorYearStyle(AuthorYearReferenceStyle):
     bracket_year: BracketStyle = field(default_factory=_round_brackets)
 
 
-class SurnameFirstStyle(Style):
+class SurnameFirstStyle(Style):  # type: ignore[misc]  # of a package without types
     """The plain style, with each surname before the first names, as the list is ordered by them."""
 
     default_name_style = "lastfirst"
