@@ -3,7 +3,7 @@
 Twenty million weights are drawn for each member (five million in fifty dimensions) and cut into estimates of log p(x)
 with K = 10 to 10^6 draws. Of each estimate come its error, the standard error, the effective sample size, Pareto k, the
 smoothed estimate, half the variance of log w and Markov's lower bound, all from the draws of q alone; kept are their
-quantiles and how often they were right. Writes benchmarks/results/atlas.json, in about a quarter of an hour on one core.
+quantiles and how often they were right. Writes benchmarks/results/atlas.json; one core takes about half an hour.
 """
 
 from __future__ import annotations

@@ -216,7 +216,8 @@ def lower_confidence_bound(
 
     References:
         Grosse, Ghahramani and Adams (2015), *Sandwiching the marginal likelihood*, section 2.1; Gogate, Bidyuk and
-        Dechter (2007), *Studies in lower bounding probability of evidence using the Markov inequality*, for the minimum.
+        Dechter (2007), *Studies in lower bounding probabilities of evidence using the Markov
+        inequality*, for the minimum.
     """
     check_sample_count("num_groups", num_groups)
     if isinstance(confidence, bool) or not isinstance(confidence, float | int):

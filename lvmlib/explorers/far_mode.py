@@ -44,8 +44,8 @@ def far_mode(distance: Number = 3.0, share: Number = 0.3, *, seed: int = 0) -> E
         q(z) = \mathrm{N}(z; 0, 1.2^2), \qquad p(x) = 1
 
     The draws are 2,000 fixed numbers of q. For each position of the slider the estimate, its standard error, the
-    effective sample size and Pareto k are those of a :class:`~lvmlib.WeightSummary` of the same draws, computed when the
-    explorer is made.
+    effective sample size and Pareto k are those of a :class:`~lvmlib.WeightSummary` of the same draws, computed when
+    the explorer is made.
 
     Args:
         distance: First value of the slider, d, from 0 to 12 standard deviations.
@@ -87,9 +87,9 @@ def far_mode(distance: Number = 3.0, share: Number = 0.3, *, seed: int = 0) -> E
         values,
         "Three pictures, one below the other. The posterior has two modes, and the proposal covers the left one. The "
         "estimate of log p(x) with two standard errors, against the distance of the second mode: while that is near, "
-        "the band contains the exact value; when it is far, the estimate lies below by the logarithm of what is missing, "
-        "and its band is narrow. Pareto k rises while the proposal can still see the flank of the second mode, and is low "
-        "beyond.",
+        "the band contains the exact value; when it is far, the estimate lies below it by the logarithm of the share "
+        "that q sees, and the band is narrow. Pareto k rises while draws still land on the flank of the second mode, "
+        "and is low beyond.",
         gutter=GUTTER,
     )
 

@@ -1,0 +1,437 @@
+"""The claims of chapter 11, attacked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from attack import attack, breaks, explained
+from hypotheses import far_points
+from torch import Tensor
+from torch.distributions import Bernoulli, Independent, Laplace, MultivariateNormal, Normal, StudentT
+from zoo import Member, member, members
+
+from lvmlib import (
+    LatentVariableModel,
+    WeightSummary,
+    defensive_mixture,
+    laplace_approximation,
+    log_weights,
+    lower_confidence_bound,
+    summarize_weights,
+)
+from lvmlib.density import log_density
+from lvmlib.exact import LinearGaussian
+from lvmlib.zoo import Truth
+
+ON_A_GRID = [one for one in members() if one.grid is not None]
+
+
+def binomial_error(share: float, count: int) -> float:
+    """Five standard errors of a share, and a little for a share of zero or one."""
+    return 5 * math.sqrt(share * (1 - share) / count) + 1e-9
+
+
+# Markov's certificate
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Groups of draws of a member's q, and how their bound is chosen."""
+
+    name: str
+    member: Member
+    num_samples: int = 1
+    num_groups: int = 1
+    best_of: int = 1
+    same_draws: bool = False
+
+    @property
+    def truth(self) -> Truth:
+        return self.member.truth
+
+    def bounds(self, confidence: float, times: int) -> Tensor:
+        """So many bounds, each made as the case says."""
+        one = self.member
+        x = one.x.expand(self.best_of, times, *one.x.shape)
+        drawn = 1 if self.same_draws else self.num_groups
+        bound = lower_confidence_bound(
+            one.model, one.q, x, self.num_samples, confidence=0.0, num_groups=drawn, seed=self.num_samples
+        )
+        return bound.amax(0) + math.log1p(-confidence) / self.num_groups
+
+
+CERTIFICATES = [
+    Certificate(f"{one.name}, {num_groups} of {num_samples}", one, num_samples, num_groups)
+    for one in members()
+    for num_samples, num_groups in ((1, 1), (10, 1), (3, 4))
+]
+
+
+@attack("thm-certificate", cases=CERTIFICATES)
+def test_the_certificate_is_broken_no_more_often_than_it_says(case):
+    for confidence in (0.5, 0.9, 0.99):
+        broken = (case.bounds(confidence, 2000) > case.truth.log_evidence + 1e-9).double().mean().item()
+        assert broken <= 1 - confidence + binomial_error(1 - confidence, 2000)
+
+
+@pytest.mark.vouches("thm-certificate")
+@pytest.mark.parametrize("one", ON_A_GRID, ids=lambda one: one.name)
+def test_a_single_weight_is_far_above_the_evidence_with_at_most_the_probability_of_markov(one):
+    if one.truth.log_evidence == -math.inf:
+        return
+    log_w, chances = one.weights()
+    for t in (0.1, 0.5, 1.0, 2.0, 5.0):
+        assert chances[log_w >= one.truth.log_evidence + t].sum() <= math.exp(-t) + 1e-12
+
+
+explained("thm-certificate", without="positive-evidence", because=r"$\log p(x)$ is $-\infty$, and no bound below it")
+
+
+@breaks(
+    "thm-certificate",
+    without="fixed-in-advance",
+    case=Certificate("the highest of a hundred", member("rare-weight"), 1000, best_of=400),
+    because="the highest of 400 bounds, chosen when all have been seen, is too high far more often than 5 % of the time",
+)
+def test_the_highest_of_many_bounds_is_no_bound_of_that_confidence(case):
+    broken = (case.bounds(0.95, 400) > case.truth.log_evidence).double().mean().item()
+    assert broken > 0.25
+
+
+@breaks(
+    "thm-certificate",
+    without="independent-groups",
+    case=Certificate("one draw counted five times", member("zero-likelihood"), num_groups=5, same_draws=True),
+    because="five copies of one group would lower what is subtracted to a fifth, and the bound breaks 25 % of the time",
+)
+def test_copies_of_a_group_are_no_groups(case):
+    broken = (case.bounds(0.95, 4000) > case.truth.log_evidence).double().mean().item()
+    assert abs(broken - 0.25) < binomial_error(0.25, 4000)
+
+
+# Tails
+
+
+def grows(case: Member, order: float, direction: Tensor | None = None) -> bool:
+    """Whether w^a q grows without bound along some ray, so that its integral is infinite."""
+    logs = []
+    for size in (1e3, 2e3, 4e3):
+        z = far_points(case, size) if direction is None else torch.stack([size * direction, -size * direction])
+        log_joint = case.model.log_joint(case.x, z)
+        logs.append(order * log_joint - (order - 1) * log_density(case.q, z))
+    return bool(((logs[2] > logs[1]) & (logs[1] > logs[0]) & (logs[2] > 0)).any())
+
+
+def worst_direction(case: Member) -> Tensor:
+    """That in which the posterior is widest in units of q."""
+    whiten = torch.linalg.cholesky(case.q.covariance_matrix)
+    precision = case.model.posterior(case.x).precision_matrix
+    direction = whiten @ torch.linalg.eigh(whiten.mT @ precision @ whiten).eigenvectors[:, 0]
+    return direction / direction.norm()
+
+
+def relative_precision(case: Member) -> float:
+    whiten = torch.linalg.cholesky(case.q.covariance_matrix)
+    return torch.linalg.eigvalsh(whiten.mT @ case.model.posterior(case.x).precision_matrix @ whiten).min().item()
+
+
+@attack("prop-gaussian-tails")
+def test_moments_of_gaussian_weights_exist_below_one_over_k(case):
+    k = max(0.0, 1 - relative_precision(case))
+    assert case.tail_index == pytest.approx(k, abs=1e-9)
+    for order in (1.05, 1.5, 2.0, 5.0, 40.0):
+        if k < 1e-9 or order < 0.98 / k:
+            assert not grows(case, order, worst_direction(case))
+            assert not grows(case, order)
+        elif order > 1.02 / k:
+            assert grows(case, order, worst_direction(case))
+
+
+def _scalar_student() -> Member:
+    one = torch.ones(1, dtype=torch.float64)
+    model = LinearGaussian(one[:, None], 0 * one, torch.tensor(1.0, dtype=torch.float64))
+    return Member(
+        "narrow-student",
+        "Formulas for normal tails.",
+        model,
+        Independent(StudentT(5.0 * one, 0.5 * one, 0.3 * one), 1),
+        one,
+        tail_index=0.0,
+        tail_reason="a normal density over a power",
+        stated={"log_evidence": model.log_evidence(one).item()},
+    )
+
+
+@breaks(
+    "prop-gaussian-tails",
+    without="normal-q",
+    case=_scalar_student(),
+    because="a Student-t proposal of less than half the posterior's width gives bounded weights, so $k = 0$",
+)
+def test_a_narrow_student_proposal_has_bounded_weights(case):
+    variance_ratio = (case.q.variance / case.model.posterior(case.x).variance).item()
+    assert 1 - variance_ratio > 0.4
+    z = torch.linspace(-60, 60, 20_001, dtype=torch.float64)[:, None]
+    log_w = case.model.log_joint(case.x, z) - case.q.log_prob(z)
+    assert log_w.max() < 3
+    assert log_w[0] < -100
+    assert log_w[-1] < -100
+
+
+@breaks(
+    "prop-gaussian-tails",
+    without="normal-posterior",
+    case=member("laplace-on-pixels"),
+    because="the posterior of a model of pixels has the width of its Laplace approximation and the tails of its prior: "
+    "$k$ is 0.85, and the formula would say 0",
+)
+def test_the_width_of_a_posterior_says_nothing_about_its_tails(case):
+    z, log_volume = case.grid
+    posterior = (case.log_posterior(z) + log_volume).exp()
+    variance = (posterior * (z[:, 0] - (posterior * z[:, 0]).sum()).square()).sum().item()
+    assert max(0.0, 1 - case.q.variance.item() / variance) < 0.05
+    assert case.tail_index == pytest.approx(0.85, abs=0.02)
+    assert grows(case, 1.3)
+
+
+def _logistic(
+    name: str, dim: int, *, prior: Callable[[Tensor], Normal | StudentT] | None = None, precision: float | None = None
+) -> Member:
+    """Twenty coins whose log-odds are linear in z; q is Laplace, or a normal of the given precision."""
+    generator = torch.Generator().manual_seed(dim)
+    weight = torch.randn(20, dim, generator=generator, dtype=torch.float64)
+    x = (torch.rand(20, generator=generator, dtype=torch.float64) < 0.6).double()
+    zeros = torch.zeros(dim, dtype=torch.float64)
+    base = Normal(zeros, 1.0) if prior is None else prior(zeros)
+    model = LatentVariableModel(Independent(base, 1), lambda z: Independent(Bernoulli(logits=z @ weight.mT), 1))
+    q = (
+        laplace_approximation(model, x)
+        if precision is None
+        else MultivariateNormal(zeros, precision_matrix=precision * torch.eye(dim, dtype=torch.float64))
+    )
+    return _with_tails(name, model, q, x)
+
+
+def _with_tails(name: str, model: LatentVariableModel, q: MultivariateNormal, x: Tensor) -> Member:
+    largest = torch.linalg.eigvalsh(q.precision_matrix).max().item()
+    return Member(
+        name,
+        "Tails that a local fit does not see.",
+        model,
+        q,
+        x,
+        tail_index=max(0.0, 1 - 1 / largest),
+        tail_reason="1 - 1/lambda_max",
+        stated={"log_evidence": 0.0},
+    )
+
+
+def _absolute_error(precision: float) -> Member:
+    """A likelihood that falls linearly: x given z is Laplace around z."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    model = LatentVariableModel(Independent(Normal(zero, 1.0), 1), lambda z: Independent(Laplace(z, 0.3), 1))
+    return _with_tails("absolute-error", model, MultivariateNormal(zero, precision_matrix=zero[None] + precision), zero)
+
+
+LINEAR = [
+    member("laplace-on-pixels"),
+    _logistic("coins-1", 1),
+    _logistic("coins-2", 2),
+    _logistic("coins-5", 5),
+    _logistic("coins-wide", 2, precision=0.5),
+    _logistic("coins-narrow", 3, precision=1.3),
+    _absolute_error(4.0),
+]
+
+
+@attack("prop-laplace-tails", cases=LINEAR)
+def test_moments_of_weights_under_a_linear_log_likelihood_exist_below_one_over_k(case):
+    eigenvalues, vectors = torch.linalg.eigh(case.q.precision_matrix)
+    k = max(0.0, 1 - 1 / eigenvalues[-1].item())
+    assert case.tail_index == pytest.approx(k, abs=1e-9)
+    for order in (1.05, 1.15, 1.5, 2.0, 5.0, 40.0):
+        if k == 0 or order < 0.95 / k:
+            assert not grows(case, order, vectors[:, -1])
+            assert not grows(case, order)
+        elif order > 1.05 / k:
+            assert grows(case, order, vectors[:, -1])
+
+
+@breaks(
+    "prop-laplace-tails",
+    without="standard-normal-prior",
+    case=_logistic("student-prior", 1, prior=lambda zeros: StudentT(3.0 + zeros, zeros, 1.0), precision=2.0),
+    because="a prior with the tails of a power gives $k = 1$, whatever the variance of a normal $q$",
+)
+def test_a_heavy_prior_leaves_no_moment_above_the_first(case):
+    assert case.tail_index == 0.5
+    assert grows(case, 1.1)
+
+
+@breaks(
+    "prop-laplace-tails",
+    without="linear-log-likelihood",
+    case=member("light-tails"),
+    because="a log-likelihood that falls like a square lightens the tails of the posterior: $k$ is 0.6, and the formula "
+    "would say 0.8",
+)
+def test_a_quadratic_log_likelihood_has_lighter_tails(case):
+    assert 1 - 1 / case.q.precision_matrix.item() == pytest.approx(0.8)
+    assert not grows(case, 1.5)
+
+
+@breaks(
+    "prop-laplace-tails",
+    without="normal-q",
+    case=Member(
+        "student-on-coins",
+        "Formulas for normal tails.",
+        _logistic("coins", 1).model,
+        Independent(StudentT(torch.tensor([5.0]).double(), 0.0, 0.3), 1),
+        _logistic("coins", 1).x,
+        tail_index=0.0,
+        tail_reason="the prior falls faster than a power",
+        stated={"log_evidence": 0.0},
+    ),
+    because="under a Student-t $q$ the weights are bounded, however narrow it is",
+)
+def test_a_student_proposal_bounds_the_weights_of_coins(case):
+    z = torch.linspace(-100, 100, 20_001, dtype=torch.float64)[:, None]
+    log_w = case.model.log_joint(case.x, z) - log_density(case.q, z)
+    assert log_w.abs().argmax() in (0, len(z) - 1)
+    assert log_w[0] < -1000
+    assert log_w[-1] < -1000
+
+
+# What the draws cannot see
+
+
+@dataclass(frozen=True, eq=False)
+class Alarm:
+    """A member, a set A that holds all of q but a little, and what an alarm is told."""
+
+    name: str
+    member: Member
+    outside: float
+    reads_draws_alone: bool = True
+
+    def threshold(self) -> float:
+        """A is where log w is at most this: the largest weights are cut off, a share of about ``outside`` under q."""
+        log_w, chances = self.member.weights()
+        order = log_w.argsort()
+        inside = chances[order].cumsum(0) <= 1 - self.outside + 1e-12
+        return log_w[order][inside].max().item() if inside.any() else math.inf
+
+
+ALARMS = [Alarm(f"{one.name} less {share:g}", one, share) for one in ON_A_GRID for share in (1e-2, 1e-4)]
+
+
+@attack("thm-blind", cases=ALARMS)
+def test_no_alarm_tells_a_model_from_its_restriction_more_often_than_a_draw_falls_outside(case):
+    one, num_samples, times = case.member, 200, 300
+    log_w, chances = one.weights()
+    threshold = case.threshold()
+    outside = chances[log_w > threshold].sum().item()
+    torch.manual_seed(1)
+    drawn = log_weights(one.model, one.q, one.x.expand(times, *one.x.shape), num_samples)
+    cut = torch.where(drawn <= threshold, drawn, -torch.inf)
+    seen_outside = (drawn > threshold).any(0)
+    whole, restricted = WeightSummary.from_log_weights(drawn), WeightSummary.from_log_weights(cut)
+    for name in ("log_evidence", "std_error", "ess", "pareto_k", "believable", "elbo", "smoothed_log_evidence"):
+        of_p, of_restricted = getattr(whole, name), getattr(restricted, name)
+        same = (of_p == of_restricted) | (of_p.isnan() & of_restricted.isnan())
+        assert same[~seen_outside].all(), name
+    chance = 1 - (1 - outside) ** num_samples
+    assert seen_outside.double().mean().item() <= chance + binomial_error(min(chance, 0.5), times)
+    assert chance <= num_samples * outside + 1e-12
+
+
+FAR = Alarm("a look at the prior", member("far-modes"), 0.0, reads_draws_alone=False)
+
+
+@breaks(
+    "thm-blind",
+    without="reads-draws-of-q-alone",
+    case=FAR,
+    because="a few draws from the prior, which the library weighs as well, find the mode that no draw of $q$ reaches",
+)
+def test_draws_from_the_prior_find_a_mode_that_q_does_not_reach(case):
+    one = case.member
+    # The same model without the mode at -10: no z below zero explains x.
+    restricted = LatentVariableModel(
+        one.model.prior, lambda z: Normal(torch.where(z > 0, z, torch.full_like(z, 1e4)), 1.0)
+    )
+    assert one.q.cdf(torch.zeros(()).double()) < 1e-10
+    believed = [summarize_weights(model, one.q, one.x, 1000, seed=0).believable for model in (one.model, restricted)]
+    assert [bool(value) for value in believed] == [False, True]
+
+
+# How many draws
+
+
+def posterior_chances(one: Member) -> tuple[Tensor, Tensor]:
+    """log u at the points of the grid, and the posterior probability of each."""
+    z, log_volume = one.grid
+    log_posterior = one.log_posterior(z)
+    log_u = log_posterior - log_density(one.q, z)
+    chances = (log_posterior + log_volume).exp()
+    return log_u[chances > 0], chances[chances > 0]
+
+
+@attack("thm-sample-size", cases=ON_A_GRID)
+def test_draws_between_the_two_thresholds_do_what_they_are_said_to(case):
+    log_u, chances = posterior_chances(case)
+    divergence = (chances * log_u).sum().item()
+    level = divergence if math.isfinite(divergence) else 0.0
+    for t in (0.5, 2.0, 4.0, 8.0):
+        enough, few = math.ceil(math.exp(min(level + t, 9.0))), math.floor(math.exp(level - t))
+        if level + t <= 9.0:
+            error = (ratio(case, enough) - 1).abs()
+            bound = math.exp(-t / 4) + 2 * chances[log_u > level + t / 2].sum().item()
+            assert error.mean() <= bound + 5 * error.std() / math.sqrt(len(error)) + 1e-9
+        if 1 <= few <= 10_000:
+            close = (ratio(case, few) >= 0.5).double().mean().item()
+            bound = math.exp(-t / 2) + 2 * chances[log_u <= level - t / 2].sum().item()
+            assert close <= bound + binomial_error(0.5, 200)
+
+
+def ratio(one: Member, num_samples: int) -> Tensor:
+    """Two hundred estimates of p(x), over p(x)."""
+    torch.manual_seed(num_samples)
+    log_w = log_weights(one.model, one.q, one.x.expand(200, *one.x.shape), num_samples)
+    return (WeightSummary.from_log_weights(log_w).log_evidence - one.truth.log_evidence).exp()
+
+
+explained("thm-sample-size", without="positive-evidence", because="$u$ divides by $p(x)$")
+
+
+# What helps
+
+
+@attack("prop-defensive-cost", cases=ON_A_GRID)
+def test_a_defensive_mixture_costs_at_most_what_its_better_part_does(case):
+    z, log_volume = case.grid
+    log_posterior = case.log_posterior(z)
+
+    def second_moment(q) -> float:
+        """One plus chi-square, infinite where q leaves out a part of the posterior."""
+        log_ratio = torch.where(log_posterior > -torch.inf, 2 * log_posterior - log_density(q, z), -torch.inf)
+        return (log_ratio + log_volume).exp().sum().item()
+
+    by_prior = second_moment(case.model.prior)
+    by_q = math.inf if case.truth.chi_square == math.inf else second_moment(case.q)
+    for weight in (0.05, 0.5, 0.9):
+        mixed = defensive_mixture(case.q, case.model, weight=weight)
+        limit = min(by_q / (1 - weight), by_prior / weight)
+        assert second_moment(mixed) <= limit * (1 + 1e-6)
+        log_w = case.model.log_joint(case.x, z) - log_density(mixed, z)
+        ceiling = case.model.log_likelihood(case.x, z) - math.log(weight)
+        possible = case.model.log_prior(z) > -torch.inf
+        assert (log_w <= ceiling + 1e-9)[possible].all()
+
+
+explained("prop-defensive-cost", without="positive-evidence", because="there is no posterior to diverge from")
