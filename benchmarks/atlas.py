@@ -65,7 +65,8 @@ def summarised(values: Tensor) -> float | list[float | None]:
     """The share of what is true; of numbers the quantiles at :data:`LEVELS`, None where one does not exist."""
     if values.dtype == torch.bool:
         return round(values.double().mean().item(), 4)
-    known = values.double().nan_to_num(nan=-math.inf).quantile(torch.tensor(LEVELS, dtype=torch.float64))
+    values = torch.where(values.isnan(), -math.inf, values.double())
+    known = values.quantile(torch.tensor(LEVELS, dtype=torch.float64))
     return [round(quantile, 5) if math.isfinite(quantile) else None for quantile in known.tolist()]
 
 

@@ -53,15 +53,16 @@ class Certificate:
     def truth(self) -> Truth:
         return self.member.truth
 
-    def bounds(self, confidence: float, times: int) -> Tensor:
-        """So many bounds, each made as the case says."""
+    def broken(self, *confidences: float, times: int) -> list[float]:
+        """How often, of so many times, a bound that is made as the case says is above the truth."""
         one = self.member
         x = one.x.expand(self.best_of, times, *one.x.shape)
         drawn = 1 if self.same_draws else self.num_groups
-        bound = lower_confidence_bound(
+        lowest = lower_confidence_bound(
             one.model, one.q, x, self.num_samples, confidence=0.0, num_groups=drawn, seed=self.num_samples
-        )
-        return bound.amax(0) + math.log1p(-confidence) / self.num_groups
+        ).amax(0)
+        bounds = [lowest + math.log1p(-confidence) / self.num_groups for confidence in confidences]
+        return [(bound > self.truth.log_evidence + 1e-9).double().mean().item() for bound in bounds]
 
 
 CERTIFICATES = [
@@ -73,8 +74,8 @@ CERTIFICATES = [
 
 @attack("thm-certificate", cases=CERTIFICATES)
 def test_the_certificate_is_broken_no_more_often_than_it_says(case):
-    for confidence in (0.5, 0.9, 0.99):
-        broken = (case.bounds(confidence, 2000) > case.truth.log_evidence + 1e-9).double().mean().item()
+    confidences = (0.5, 0.9, 0.99)
+    for confidence, broken in zip(confidences, case.broken(*confidences, times=2000), strict=True):
         assert broken <= 1 - confidence + binomial_error(1 - confidence, 2000)
 
 
@@ -94,11 +95,11 @@ explained("thm-certificate", without="positive-evidence", because=r"$\log p(x)$ 
 @breaks(
     "thm-certificate",
     without="fixed-in-advance",
-    case=Certificate("the highest of a hundred", member("rare-weight"), 1000, best_of=400),
+    case=Certificate("the highest of 400", member("rare-weight"), best_of=400),
     because="the highest of 400 bounds, chosen when all have been seen, is too high far more often than 5 % of the time",
 )
 def test_the_highest_of_many_bounds_is_no_bound_of_that_confidence(case):
-    broken = (case.bounds(0.95, 400) > case.truth.log_evidence).double().mean().item()
+    (broken,) = case.broken(0.95, times=400)
     assert broken > 0.25
 
 
@@ -109,7 +110,7 @@ def test_the_highest_of_many_bounds_is_no_bound_of_that_confidence(case):
     because="five copies of one group would lower what is subtracted to a fifth, and the bound breaks 25 % of the time",
 )
 def test_copies_of_a_group_are_no_groups(case):
-    broken = (case.bounds(0.95, 4000) > case.truth.log_evidence).double().mean().item()
+    (broken,) = case.broken(0.95, times=4000)
     assert abs(broken - 0.25) < binomial_error(0.25, 4000)
 
 
@@ -126,29 +127,27 @@ def grows(case: Member, order: float, direction: Tensor | None = None) -> bool:
     return bool(((logs[2] > logs[1]) & (logs[1] > logs[0]) & (logs[2] > 0)).any())
 
 
-def worst_direction(case: Member) -> Tensor:
-    """That in which the posterior is widest in units of q."""
-    whiten = torch.linalg.cholesky(case.q.covariance_matrix)
+def least_relative_precision(case: Member) -> tuple[float, Tensor]:
+    """The smallest precision of the posterior in units of q's, and the direction in which it is so."""
+    covariance = getattr(case.q, "covariance_matrix", None)
+    whiten = torch.linalg.cholesky(case.q.variance.diag() if covariance is None else covariance)
     precision = case.model.posterior(case.x).precision_matrix
-    direction = whiten @ torch.linalg.eigh(whiten.mT @ precision @ whiten).eigenvectors[:, 0]
-    return direction / direction.norm()
-
-
-def relative_precision(case: Member) -> float:
-    whiten = torch.linalg.cholesky(case.q.covariance_matrix)
-    return torch.linalg.eigvalsh(whiten.mT @ case.model.posterior(case.x).precision_matrix @ whiten).min().item()
+    eigenvalues, vectors = torch.linalg.eigh(whiten.mT @ precision @ whiten)
+    direction = whiten @ vectors[:, 0]
+    return eigenvalues[0].item(), direction / direction.norm()
 
 
 @attack("prop-gaussian-tails")
 def test_moments_of_gaussian_weights_exist_below_one_over_k(case):
-    k = max(0.0, 1 - relative_precision(case))
+    smallest, direction = least_relative_precision(case)
+    k = max(0.0, 1 - smallest)
     assert case.tail_index == pytest.approx(k, abs=1e-9)
     for order in (1.05, 1.5, 2.0, 5.0, 40.0):
         if k < 1e-9 or order < 0.98 / k:
-            assert not grows(case, order, worst_direction(case))
+            assert not grows(case, order, direction)
             assert not grows(case, order)
         elif order > 1.02 / k:
-            assert grows(case, order, worst_direction(case))
+            assert grows(case, order, direction)
 
 
 def _scalar_student() -> Member:
@@ -187,15 +186,15 @@ def test_a_narrow_student_proposal_has_bounded_weights(case):
     without="normal-posterior",
     case=member("laplace-on-pixels"),
     because="the posterior of a model of pixels has the width of its Laplace approximation and the tails of its prior: "
-    "$k$ is 0.85, and the formula would say 0",
+    "$k$ is 0.90, and the formula would say 0.05",
 )
 def test_the_width_of_a_posterior_says_nothing_about_its_tails(case):
     z, log_volume = case.grid
     posterior = (case.log_posterior(z) + log_volume).exp()
     variance = (posterior * (z[:, 0] - (posterior * z[:, 0]).sum()).square()).sum().item()
-    assert max(0.0, 1 - case.q.variance.item() / variance) < 0.05
-    assert case.tail_index == pytest.approx(0.85, abs=0.02)
-    assert grows(case, 1.3)
+    assert max(0.0, 1 - case.q.variance.item() / variance) < 0.06
+    assert case.tail_index == pytest.approx(0.90, abs=0.005)
+    assert grows(case, 1.2)
 
 
 def _logistic(
@@ -373,6 +372,17 @@ def test_draws_from_the_prior_find_a_mode_that_q_does_not_reach(case):
 # How many draws
 
 
+def test_the_median_error_falls_long_before_the_root_mean_square():
+    torch.manual_seed(0)
+    error = {}
+    for num_samples in (90, 8102):
+        log_u = 3 * torch.randn(num_samples, 4000) - 4.5
+        error[num_samples] = (log_u.logsumexp(0) - math.log(num_samples)).expm1().abs()
+    assert error[90].median() == pytest.approx(0.66, abs=0.04)
+    assert error[8102].median() == pytest.approx(0.2, abs=0.02)
+    assert math.sqrt((math.exp(9) - 1) / 8102) == pytest.approx(1, abs=1e-3)
+
+
 def posterior_chances(one: Member) -> tuple[Tensor, Tensor]:
     """log u at the points of the grid, and the posterior probability of each."""
     z, log_volume = one.grid
@@ -410,6 +420,27 @@ explained("thm-sample-size", without="positive-evidence", because="$u$ divides b
 
 
 # What helps
+
+
+def test_insurance_has_a_premium():
+    one = member("laplace-on-pixels")
+    heavy = Independent(StudentT(5.0, one.q.mean, one.q.stddev), 1)
+    errors = []
+    for q in (one.q, heavy):
+        torch.manual_seed(0)
+        log_w = log_weights(one.model, q, one.x.expand(400, 40), 1000)
+        errors.append((WeightSummary.from_log_weights(log_w).log_evidence - one.truth.log_evidence).square())
+    normal, student = (error.mean().sqrt().item() for error in errors)
+    # A root mean square of 400 errors is known to about 3.5 %.
+    assert 3 < student / normal < 5
+    assert max(normal, student) < 0.01
+
+
+@pytest.mark.parametrize("ratio", [1.3, 1.5])
+def test_the_harmonic_mean_needs_a_q_with_less_than_twice_the_variance_of_the_posterior(ratio):
+    u = torch.linspace(0, 200, 2001, dtype=torch.float64)
+    log_square = 2 * Normal(0.0, ratio).log_prob(u) - Normal(0.0, 1.0).log_prob(u)
+    assert bool(log_square[-1] > log_square[0]) == (ratio**2 > 2)
 
 
 @attack("prop-defensive-cost", cases=ON_A_GRID)
