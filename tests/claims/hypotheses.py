@@ -39,9 +39,7 @@ def far_points(case: Any, size: float) -> Tensor:
     """Points z of this size, in random directions and both along each axis."""
     dim = case.q.event_shape.numel()
     generator = torch.Generator().manual_seed(0)
-    directions = torch.cat(
-        [torch.eye(dim), -torch.eye(dim), torch.randn(200, dim, generator=generator)]
-    ).double()
+    directions = torch.cat([torch.eye(dim), -torch.eye(dim), torch.randn(200, dim, generator=generator)]).double()
     z = size * directions / directions.norm(dim=1, keepdim=True)
     return z.reshape(-1, *case.q.event_shape)
 

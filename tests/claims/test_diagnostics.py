@@ -95,12 +95,12 @@ explained("thm-certificate", without="positive-evidence", because=r"$\log p(x)$ 
 @breaks(
     "thm-certificate",
     without="fixed-in-advance",
-    case=Certificate("the highest of 400", member("rare-weight"), best_of=400),
-    because="the highest of 400 bounds, chosen when all have been seen, is too high far more often than 5 % of the time",
+    case=Certificate("the highest of 400", member("prior-10"), best_of=400),
+    because="the highest of 400 bounds, chosen when all have been seen, is too high more than half of the time",
 )
 def test_the_highest_of_many_bounds_is_no_bound_of_that_confidence(case):
-    (broken,) = case.broken(0.95, times=400)
-    assert broken > 0.25
+    (broken,) = case.broken(0.95, times=100)
+    assert broken > 0.5
 
 
 @breaks(
@@ -275,8 +275,8 @@ def test_a_heavy_prior_leaves_no_moment_above_the_first(case):
     "prop-laplace-tails",
     without="linear-log-likelihood",
     case=member("light-tails"),
-    because="a log-likelihood that falls like a square lightens the tails of the posterior: $k$ is 0.6, and the formula "
-    "would say 0.8",
+    because="a log-likelihood that falls like a square lightens the tails of the posterior: $k$ is 0.6, and the "
+    "formula would say 0.8",
 )
 def test_a_quadratic_log_likelihood_has_lighter_tails(case):
     assert 1 - 1 / case.q.precision_matrix.item() == pytest.approx(0.8)
@@ -311,42 +311,57 @@ def test_a_student_proposal_bounds_the_weights_of_coins(case):
 
 @dataclass(frozen=True, eq=False)
 class Alarm:
-    """A member, a set A that holds all of q but a little, and what an alarm is told."""
+    """A member, the share of q outside of A, and whether an alarm reads anything but draws of q."""
 
     name: str
     member: Member
     outside: float
     reads_draws_alone: bool = True
 
-    def threshold(self) -> float:
-        """A is where log w is at most this: the largest weights are cut off, a share of about ``outside`` under q."""
-        log_w, chances = self.member.weights()
-        order = log_w.argsort()
-        inside = chances[order].cumsum(0) <= 1 - self.outside + 1e-12
-        return log_w[order][inside].max().item() if inside.any() else math.inf
 
-
-ALARMS = [Alarm(f"{one.name} less {share:g}", one, share) for one in ON_A_GRID for share in (1e-2, 1e-4)]
+ALARMS = [
+    Alarm(f"{one.name} less {share:g}", one, share)
+    for one in members()
+    if one.truth.log_evidence > -math.inf
+    for share in (1e-2, 1e-3)
+]
 
 
 @attack("thm-blind", cases=ALARMS)
 def test_no_alarm_tells_a_model_from_its_restriction_more_often_than_a_draw_falls_outside(case):
-    one, num_samples, times = case.member, 200, 300
-    log_w, chances = one.weights()
-    threshold = case.threshold()
-    outside = chances[log_w > threshold].sum().item()
+    one, num_samples, times = case.member, 200, 100
+
+    def drawn(*shape: int) -> Tensor:
+        return log_weights(one.model, one.q, one.x.expand((*shape[1:], *one.x.shape)), shape[0])
+
     torch.manual_seed(1)
-    drawn = log_weights(one.model, one.q, one.x.expand(times, *one.x.shape), num_samples)
-    cut = torch.where(drawn <= threshold, drawn, -torch.inf)
-    seen_outside = (drawn > threshold).any(0)
-    whole, restricted = WeightSummary.from_log_weights(drawn), WeightSummary.from_log_weights(cut)
-    for name in ("log_evidence", "std_error", "ess", "pareto_k", "believable", "elbo", "smoothed_log_evidence"):
-        of_p, of_restricted = getattr(whole, name), getattr(restricted, name)
-        same = (of_p == of_restricted) | (of_p.isnan() & of_restricted.isnan())
+    # A is where log w is at most this: the largest weights are cut off.
+    many = drawn(20_000)
+    threshold = many.quantile(1 - case.outside)
+    outside = (many > threshold).double().mean().item()
+    outside += binomial_error(outside, len(many))
+    of_p = drawn(num_samples, times)
+    of_restricted = torch.where(of_p <= threshold, of_p, -torch.inf)
+    seen_outside = (of_p > threshold).any(0)
+    whole, restricted = WeightSummary.from_log_weights(of_p), WeightSummary.from_log_weights(of_restricted)
+    for name in ("log_evidence", "std_error", "ess", "pareto_k", "elbo", "elbo_std_error"):
+        one_says, other_says = getattr(whole, name), getattr(restricted, name)
+        same = (one_says == other_says) | (one_says.isnan() & other_says.isnan())
         assert same[~seen_outside].all(), name
     chance = 1 - (1 - outside) ** num_samples
-    assert seen_outside.double().mean().item() <= chance + binomial_error(min(chance, 0.5), times)
-    assert chance <= num_samples * outside + 1e-12
+    assert seen_outside.double().mean().item() <= chance + binomial_error(chance, times)
+    assert chance <= num_samples * outside
+
+
+@pytest.mark.vouches("thm-blind")
+def test_the_restricted_evidence_is_the_part_of_the_posterior_inside():
+    one = member("far-modes")
+    z, log_volume = one.grid
+    inside = z > 0
+    log_restricted = (one.model.log_joint(one.x, z) + log_volume)[inside].logsumexp(0)
+    share = (one.log_posterior(z) + log_volume)[inside].exp().sum()
+    assert log_restricted.item() == pytest.approx(one.truth.log_evidence + share.log().item(), abs=1e-9)
+    assert share.item() == pytest.approx(0.5, abs=1e-6)
 
 
 FAR = Alarm("a look at the prior", member("far-modes"), 0.0, reads_draws_alone=False)
@@ -396,7 +411,7 @@ def posterior_chances(one: Member) -> tuple[Tensor, Tensor]:
 def test_draws_between_the_two_thresholds_do_what_they_are_said_to(case):
     log_u, chances = posterior_chances(case)
     divergence = (chances * log_u).sum().item()
-    level = divergence if math.isfinite(divergence) else 0.0
+    level = divergence if divergence < 20 else 0.0
     for t in (0.5, 2.0, 4.0, 8.0):
         enough, few = math.ceil(math.exp(min(level + t, 9.0))), math.floor(math.exp(level - t))
         if level + t <= 9.0:
@@ -461,8 +476,9 @@ def test_a_defensive_mixture_costs_at_most_what_its_better_part_does(case):
         assert second_moment(mixed) <= limit * (1 + 1e-6)
         log_w = case.model.log_joint(case.x, z) - log_density(mixed, z)
         ceiling = case.model.log_likelihood(case.x, z) - math.log(weight)
-        possible = case.model.log_prior(z) > -torch.inf
-        assert (log_w <= ceiling + 1e-9)[possible].all()
+        # Far out the logarithms are huge and lose their digits.
+        rounding = 1e-9 * (1 + ceiling.abs() + log_density(mixed, z).abs())
+        assert (log_w <= ceiling + rounding)[ceiling > -torch.inf].all()
 
 
 explained("prop-defensive-cost", without="positive-evidence", because="there is no posterior to diverge from")
