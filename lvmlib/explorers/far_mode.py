@@ -99,7 +99,7 @@ def _diagnosed(z: Tensor, distance: float, share: float) -> dict[str, float]:
     modes = Normal(z.new_tensor([0.0, distance]), 1.0).log_prob(z[:, None])
     log_joint = (modes + z.new_tensor([1 - share, share]).log()).logsumexp(1)
     summary = WeightSummary.from_log_weights(log_joint - Normal(z.new_zeros(()), _Q_WIDTH).log_prob(z))
-    numbers = {
+    numbers: dict[str, float | Tensor] = {
         "distance": distance,
         "estimate": summary.log_evidence,
         "std_error": summary.std_error,
