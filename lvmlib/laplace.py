@@ -30,6 +30,8 @@ def laplace_approximation(
     The mode is found for all x at once by Newton's method, each Hessian shifted until positive definite and
     each step halved until it climbs. With several modes, the one reached from ``initial`` is returned.
 
+    Proved in the book: prop-laplace-tails.
+
     Args:
         model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.
         x: Observations, shape ``(*batch, *x_event)``.
