@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 import torch
-from attack import attack, breaks, explained
+from attack import ROOT, attack, breaks, explained
 from hypotheses import far_points
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Laplace, MultivariateNormal, Normal, StudentT
@@ -482,3 +483,42 @@ def test_a_defensive_mixture_costs_at_most_what_its_better_part_does(case):
 
 
 explained("prop-defensive-cost", without="positive-evidence", because="there is no posterior to diverge from")
+
+
+# The atlas
+
+
+@pytest.fixture(scope="module")
+def atlas() -> dict:
+    return json.loads((ROOT / "benchmarks" / "results" / "atlas.json").read_text())["members"]
+
+
+def test_the_atlas_has_every_member_with_its_truth(atlas):
+    known = {one.name: one for one in members() if one.truth.log_evidence > -math.inf}
+    assert list(atlas) == list(known)
+    for name, page in atlas.items():
+        assert page["tail_index"] == pytest.approx(known[name].tail_index)
+        assert page["log_evidence"] == pytest.approx(known[name].truth.log_evidence)
+
+
+def test_what_the_chapter_says_of_the_atlas_is_in_it(atlas):
+    def found(name: str, num_samples: int) -> dict:
+        return atlas[name]["by_num_samples"][str(num_samples)]
+
+    silent = {name: page["by_num_samples"]["1000"]["silent_failure"] for name, page in atlas.items()}
+    assert {name for name, share in silent.items() if share == 1} == {
+        "missing-support",
+        "rare-weight",
+        "uniform-slice",
+        "far-modes",
+    }
+    assert found("rare-weight", 10**5)["silent_failure"] > 0.9 > 0.5 > found("rare-weight", 10**6)["silent_failure"]
+    for name in ("light-tails", "mean-field-10", "normal-for-powers"):
+        assert found(name, 10**4)["coverage"] < 0.9
+    assert found("laplace-on-pixels", 1000)["coverage"] > 0.93
+    assert found("tiny-weight", 1000)["half_variance"][2] > 100 * atlas["tiny-weight"]["kl"]
+    powers = found("normal-for-powers", 10**5)
+    assert powers["smoothed_error"][2] > 0.3 > -0.05 > powers["error"][2]
+    assert powers["pareto_k"][2] > 7
+    lowest = min(entry["certificate_holds"] for page in atlas.values() for entry in page["by_num_samples"].values())
+    assert lowest >= 0.95
