@@ -13,7 +13,14 @@ from lvmlib.aggregate_posterior import AggregatePosteriorSplit, aggregate_poster
 from lvmlib.bounds import elbo, iwae_bound
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
 from lvmlib.em import EMResult, expectation_maximization, m_step
-from lvmlib.evidence import Comparison, EvidenceEstimate, compare, importance_sampling, prior_monte_carlo
+from lvmlib.evidence import (
+    Comparison,
+    EvidenceEstimate,
+    compare,
+    importance_sampling,
+    lower_confidence_bound,
+    prior_monte_carlo,
+)
 from lvmlib.exact import (
     BernoulliMixture,
     BetaBernoulli,
@@ -99,6 +106,7 @@ __all__ = [
     "laplace_approximation",
     "load",
     "log_weights",
+    "lower_confidence_bound",
     "m_step",
     "mlp",
     "pareto_smoothed",

@@ -133,6 +133,8 @@ def defensive_mixture(q: Guide, safe: Distribution | LatentVariableModel, weight
     :math:`1 + \chi^2(p(z \mid x) \Vert q_\alpha) \le \big(1 + \chi^2(p(z \mid x) \Vert p(z))\big) / \alpha`. Where q
     was good, one draw in :math:`1/\alpha` is lost.
 
+    Proved in the book: prop-defensive-cost.
+
     Args:
         q: A Distribution over z, or a callable from x to one.
         safe: The other part: a Distribution with batch shape () or that of q, or a model, whose prior is taken.

@@ -35,7 +35,7 @@ def laplace_approximation(
     at most linearly, such as that of coins, the weights have infinite variance if an eigenvalue of :math:`\Lambda` is
     above 2.
 
-    Proved in the book: prop-laplace-tails.
+    Proved in the book: prop-laplace-tails, prop-laplace-index.
 
     Args:
         model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.

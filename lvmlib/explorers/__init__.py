@@ -13,6 +13,7 @@ from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
+from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
 
@@ -20,6 +21,7 @@ __all__ = [
     "Explorer",
     "cost_of_dimension",
     "evidence_bar",
+    "far_mode",
     "forward_reverse_kl",
     "jensen_gap",
     "proposal_width",

@@ -23,6 +23,8 @@ def gaussian_tail_index(posterior_precision: Tensor, q_precision: Tensor) -> flo
     dimension it is :math:`t^2 / s^2`, with s the standard deviation of the posterior and t that of q:
     :math:`\E_{q(z)}[w^a]` is the integral of a Gaussian with precision :math:`a / s^2 - (a - 1) / t^2`, which is
     positive for :math:`a < 1 / k`.
+
+    Proved in the book: prop-gaussian-tails.
     """
     whiten = torch.linalg.inv(torch.linalg.cholesky(q_precision))
     ratio = torch.linalg.eigvalsh(whiten @ posterior_precision @ whiten.mT).min().item()

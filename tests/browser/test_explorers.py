@@ -18,7 +18,7 @@ from visits import Visit
 from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
 from lvmlib.plots import PALETTE
 
-NAMES = ("jensen_gap", "evidence_bar", "proposal_width", "forward_reverse_kl", "cost_of_dimension")
+NAMES = ("jensen_gap", "evidence_bar", "proposal_width", "forward_reverse_kl", "cost_of_dimension", "far_mode")
 MINUS = "\N{MINUS SIGN}"
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Explorers</title>

@@ -51,6 +51,7 @@ from lvmlib import (
     kl_decomposition,
     laplace_approximation,
     log_weights,
+    lower_confidence_bound,
     m_step,
     mlp,
     pareto_smoothed,
@@ -544,6 +545,27 @@ WRONG_CALLS = {
         "0",
         "at least 1",
     ),
+    "a bound without doubt": (
+        lambda: lower_confidence_bound(ppca(), vector_normal(), X, 5, confidence=1.0),
+        ValueError,
+        "confidence",
+        "1.0",
+        "pass 0.99",
+    ),
+    "a confidence in words": (
+        lambda: lower_confidence_bound(ppca(), vector_normal(), X, 5, confidence="high"),
+        TypeError,
+        "confidence",
+        "'high'",
+        "pass 0.95",
+    ),
+    "a bound from no group": (
+        lambda: lower_confidence_bound(ppca(), vector_normal(), X, 5, num_groups=0),
+        ValueError,
+        "num_groups",
+        "0",
+        "at least 1",
+    ),
     "an empty summary": (lambda: WeightSummary().log_evidence, ValueError, "summary", "0 weights", "update"),
     "merge with a tensor": (
         lambda: WeightSummary().merge(torch.zeros(2)),
@@ -631,6 +653,7 @@ WRONG_CALLS = {
     "a proposal too narrow": (lambda: explorers.proposal_width(width=0.1), ValueError, "width", "0.1", "choose"),
     "a mode of no weight": (lambda: explorers.forward_reverse_kl(weight=0), ValueError, "weight", "0", "choose"),
     "no dimension": (lambda: explorers.cost_of_dimension(dim=0), ValueError, "dim", "0", "choose"),
+    "a mode that is all": (lambda: explorers.far_mode(share=1.0), ValueError, "share", "1.0", "choose"),
     "a picture in words": (lambda: explorers.Explorer("spec"), TypeError, "spec", "str", "dict"),
     "a picture without words": (lambda: explorers.Explorer({}), ValueError, "spec", "None", "say"),
     # learning

@@ -15,6 +15,7 @@ from lvmlib import (
     WeightSummary,
     importance_sampling,
     log_weights,
+    lower_confidence_bound,
     prior_monte_carlo,
     sample_posterior,
     self_normalized_expectation,
@@ -89,6 +90,38 @@ def test_an_estimate_is_a_view_of_its_summary():
     for name in ("log_evidence", "smoothed_log_evidence", "std_error", "ess", "pareto_k", "num_samples"):
         mine, theirs = getattr(estimate, name), getattr(estimate.summary, name)
         assert torch.equal(torch.as_tensor(mine), torch.as_tensor(theirs))
+
+
+def test_a_lower_confidence_bound_of_equal_weights_is_the_evidence_less_its_share_of_the_doubt():
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    for confidence, num_groups in ((0.95, 1), (0.99, 4), (0.0, 2)):
+        bound = lower_confidence_bound(
+            model, model.posterior, x, 5, confidence=confidence, num_groups=num_groups, seed=0
+        )
+        expected = model.log_evidence(x) + math.log(1 - confidence) / num_groups
+        assert torch.allclose(bound, expected, atol=1e-5)
+
+
+def test_a_lower_confidence_bound_is_the_smallest_of_independent_groups():
+    model = models.linear_gaussian()
+    x, _ = model.sample(50, seed=0)
+    q = gaussian_proposal(model, x, widen=2.0)
+    one, four = (lower_confidence_bound(model, q, x, 10, confidence=0.0, num_groups=n, seed=0) for n in (1, 4))
+    assert (four <= one).all()
+    # The first of four exchangeable groups is the smallest in a quarter of the cases.
+    assert 0.05 < (four == one).double().mean() < 0.5
+    again = lower_confidence_bound(model, q, x, 10, confidence=0.0, num_groups=4, chunk_size=3, seed=0)
+    assert torch.allclose(again, four)
+
+
+def test_a_proposal_without_support_has_a_lower_confidence_bound_all_the_same():
+    table = torch.tensor([[0.5, 0.5], [0.1, 0.9]], dtype=torch.float64)
+    model = FiniteModel(torch.tensor([0.5, 0.5], dtype=torch.float64), table)
+    q = Categorical(torch.tensor([1.0, 0.0], dtype=torch.float64))
+    bound = lower_confidence_bound(model, q, torch.tensor(0), 100, confidence=0.5)
+    assert bound.item() == pytest.approx(math.log(0.25) + math.log(0.5))
+    assert bound < model.log_evidence(torch.tensor(0))
 
 
 def test_a_proposal_without_support_is_refused_but_its_weights_can_be_looked_at():

@@ -30,6 +30,7 @@ MAKERS = {
     "proposal_width": explorers.proposal_width,
     "forward_reverse_kl": explorers.forward_reverse_kl,
     "cost_of_dimension": explorers.cost_of_dimension,
+    "far_mode": explorers.far_mode,
 }
 
 
@@ -130,6 +131,28 @@ def test_a_proposal_of_some_width_has_the_weights_of_the_library(made, ratio):
 def draws_of(explorer: Explorer) -> torch.Tensor:
     (csv,) = (data for data in explorer.spec["datasets"].values() if isinstance(data, str))
     return torch.tensor([int(line) for line in csv.split("\n")[1:]]).double() / 1000
+
+
+@pytest.mark.parametrize("distance", [0.0, 3.5, 9.0])
+def test_a_far_mode_has_the_diagnostics_of_the_library(made, distance):
+    text = texts(made["far_mode"], distance=distance)
+    torch.manual_seed(0)
+    z = 1.2 * torch.randn(2000, dtype=torch.float64)
+    modes = [Normal(torch.tensor(at).double(), 1.0).log_prob(z) for at in (0.0, distance)]
+    log_joint = torch.stack([math.log(0.7) + modes[0], math.log(0.3) + modes[1]]).logsumexp(0)
+    summary = WeightSummary.from_log_weights(log_joint - Normal(torch.zeros(()).double(), 1.2).log_prob(z))
+    assert written("estimate of log p(x)", text) == pytest.approx(summary.log_evidence.item(), abs=1e-3)
+    assert written("standard error", text) == pytest.approx(summary.std_error.item(), abs=1e-3)
+    assert written("effective sample size", text) == pytest.approx(summary.ess.item(), abs=0.6)
+    assert written("Pareto k", text) == pytest.approx(summary.pareto_k.item(), abs=6e-3)
+
+
+def test_beyond_the_reach_of_q_every_diagnostic_is_calm(made):
+    near, middle, far = (texts(made["far_mode"], distance=distance) for distance in (0.0, 3.5, 9.0))
+    assert written("Pareto k", middle) > 0.7 > written("Pareto k", far)
+    assert written("effective sample size", far) > 1800
+    assert written("standard error", far) == pytest.approx(written("standard error", near), abs=1e-3)
+    assert written("estimate of log p(x)", far) == pytest.approx(math.log(0.7), abs=0.02)
 
 
 def test_a_proposal_equal_to_the_posterior_has_equal_weights(made):
