@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.transforms import Transform
 
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._supports import into_constraint, support_of
 
 __all__ = ["LaidOut", "map_tensors", "tensors_in", "with_batch_shape"]
@@ -125,7 +126,7 @@ class LaidOut(Distribution):
 
     def of_rows(self, function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
         """A function of values of the members, one number for each."""
-        value = value.expand(torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape))
+        value = value.expand(broadcast_shapes(value.shape, self.batch_shape + self.event_shape))
         sample = value.shape[: value.ndim - len(self.batch_shape) - len(self.event_shape)]
         result = function(value.reshape(sample + self.rows.batch_shape + self.event_shape))
         return result.reshape(sample + self.batch_shape + result.shape[len(sample) + len(self.rows.batch_shape) :])

@@ -28,6 +28,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import map_tensors, tensors_in
 from lvmlib._gamma_densities import deviance
@@ -219,7 +220,7 @@ def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:
     if value is None:
         return None
     # Coordinates that only one of the two has in its batch shape count for the other as well.
-    value = value.expand(torch.broadcast_shapes(p.batch_shape, q.batch_shape))
+    value = value.expand(broadcast_shapes(p.batch_shape, q.batch_shape))
     return sum_last(value, shared + transformed).clamp(min=0.0).to(dtype)
 
 
@@ -348,7 +349,7 @@ def _dtype_of(first: Distribution, second: Distribution) -> torch.dtype:
 
 
 def _broadcast(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution]:
-    batch = torch.broadcast_shapes(first.batch_shape, second.batch_shape)
+    batch = broadcast_shapes(first.batch_shape, second.batch_shape)
     return (
         first if first.batch_shape == batch else first.expand(batch),
         second if second.batch_shape == batch else second.expand(batch),

@@ -54,6 +54,7 @@ from torch.distributions import (
 from torch.distributions.transforms import Transform
 from torch.nn.functional import logsigmoid
 
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._coins import bernoulli_log_density
 from lvmlib._distribution_parts import LaidOut, map_tensors, tensors_in
 from lvmlib._gamma_densities import (
@@ -103,7 +104,8 @@ def log_density(distribution: Distribution, value: Tensor) -> Tensor:
     """
     base, num_dims = without_independent(distribution)
     if num_dims and type(base) is Bernoulli and "probs" not in base.__dict__:
-        inside = ((value == 0) | (value == 1)).flatten(-num_dims).all(-1)
+        # One number a row: a comparison of each value would take as long as the density of many.
+        inside = (value * (value - 1)).abs().flatten(-num_dims).sum(-1) == 0
         return torch.where(inside, bernoulli_log_density(base.logits, value, num_dims), -torch.inf)
     if num_dims and type(base) is Normal and "log_prob" not in base.__dict__ and not torch.is_grad_enabled():
         return _sum_of_normals(base, value, num_dims)
@@ -191,7 +193,7 @@ def _log_complement(probs: Tensor) -> Tensor:
 def _as_torch_has_it(distribution: Distribution, value: Tensor) -> Tensor:
     if is_real(support_of(distribution)):
         return distribution.log_prob(value)
-    value = value.expand(torch.broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
+    value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
     harmless, inside = into_support(distribution, value)
     return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
 
@@ -219,7 +221,7 @@ def _uniform(distribution: Any, value: Tensor) -> Tensor:
 
 def _categorical(distribution: Any, value: Tensor) -> Tensor:
     table = table_log_probabilities(distribution)
-    batch = torch.broadcast_shapes(value.shape, table.shape[:-1])
+    batch = broadcast_shapes(value.shape, table.shape[:-1])
     index = value.long().clamp(0, table.shape[-1] - 1)
     log_p = table.expand(*batch, -1).gather(-1, index.expand(batch)[..., None])[..., 0]
     return torch.where(index == value, log_p, -torch.inf)
@@ -239,7 +241,7 @@ def _in_double(formula: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tenso
     """A formula whose large terms cancel, evaluated in float64 and rounded only at its end."""
 
     def log_p(distribution: Distribution, value: Tensor) -> Tensor:
-        value = value.expand(torch.broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
+        value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
         harmless, inside = into_support(distribution, value)
         dtype = next(part.dtype for part in tensors_in(distribution) if part.is_floating_point())
         doubled = map_tensors(distribution, lambda part: part.double() if part.is_floating_point() else part)
@@ -296,7 +298,7 @@ def _mixture(distribution: Any, value: Tensor) -> Tensor:
 
 
 def _transformed(distribution: Any, value: Tensor) -> Tensor:
-    value = value.expand(torch.broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
+    value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
     event_dims, total = len(distribution.event_shape), torch.zeros((), dtype=value.dtype, device=value.device)
     possible = torch.ones((), dtype=torch.bool, device=value.device)
     for transform in reversed(_single(distribution.transforms)):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._checks import check_sample_count, describe
 from lvmlib._divergence_formulas import (
     before_shared_transforms,
@@ -269,7 +270,7 @@ def _log_ratios(
     """The log of p/q at draws from q, a block at a time: ``-inf`` where p = 0."""
     check_sample_count("num_samples", num_samples)
     q, p, transformed = before_shared_transforms(q, p)
-    batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
+    batch = broadcast_shapes(p.batch_shape, q.batch_shape)
     if q.batch_shape != batch:
         q = q.expand(batch)
     if rounded_together(q).any():

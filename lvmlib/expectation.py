@@ -128,7 +128,7 @@ def self_normalized_expectation(
         summary.update(log_w)
         # f may give many numbers for each z: one draw tells how many.
         numbers = _evaluate(f, z[:1], log_w[:1]).numel() if chunk_size is None else 0
-        length = len(z) if chunk_size is not None else chunk_length(numbers, z.device)
+        length = chunk_size or chunk_length(numbers, z.device)
         for part, log_v in zip(z.split(length), log_w.split(length), strict=True):
             here = _Ratio.of(log_v, _evaluate(f, part, log_v))
             ratio = here if ratio is None else ratio.merge(here)

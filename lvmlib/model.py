@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._distribution_parts import map_tensors, tensors_in, with_batch_shape
 from lvmlib._draws import draw
@@ -260,7 +261,7 @@ class LatentVariableModel(nn.Module):
             return log_density(likelihood, x)
         base, num_dims = without_independent(likelihood)
         missing = x.isnan()
-        shape = torch.broadcast_shapes(x.shape, likelihood.batch_shape + likelihood.event_shape)
+        shape = broadcast_shapes(x.shape, likelihood.batch_shape + likelihood.event_shape)
         # What stands in for a gap is a value that is possible, and its density is not counted.
         possible, _ = into_support(base, torch.zeros_like(x))
         filled = torch.where(missing, possible, x).expand(shape)
@@ -315,8 +316,8 @@ class LatentVariableModel(nn.Module):
         x_batch = self.batch_shape(x)
         z_batch = z.shape[: z.ndim - len(self._layout().z_event)]
         try:
-            torch.broadcast_shapes(x_batch, z_batch)
-        except RuntimeError:
+            broadcast_shapes(x_batch, z_batch)
+        except ValueError:
             raise ValueError(
                 f"x has batch shape {tuple(x_batch)} and z has {tuple(z_batch)}: expected shapes that "
                 f"broadcast; pass z[:, None] to score every x under every z."

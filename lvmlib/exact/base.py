@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
+from lvmlib._broadcast import broadcast_shapes
 from lvmlib._checks import check_layout, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._types import Float
@@ -144,7 +145,7 @@ def log_probabilities(probabilities: Tensor) -> Tensor:
 
 def pick_column(table: Tensor, z: Tensor) -> Tensor:
     """The entry of each row that z names; each x is scored once, however many samples of z there are."""
-    batch = torch.broadcast_shapes(z.shape, table.shape[:-1])
+    batch = broadcast_shapes(z.shape, table.shape[:-1])
     return table.expand(*batch, -1).gather(-1, z.expand(batch)[..., None])[..., 0]
 
 
