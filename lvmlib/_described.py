@@ -36,7 +36,10 @@ def described(summary: WeightSummary) -> str:
     parts.append(f"num_samples={summary.num_samples}")
     if not believable.all():
         who = "do not believe it" if not batch else f"do not believe {int((~believable).sum())} of {believable.numel()}"
-        few = summary.num_samples < FEWEST_TO_JUDGE
-        why = "too few weights to judge by" if few else f"pareto_k is not below {summary.pareto_k_threshold:.2f}"
+        why = f"pareto_k is not below {summary.pareto_k_threshold:.2f}"
+        if bool((summary.log_evidence[~believable] == -math.inf).all()):
+            why = "every weight is zero"
+        elif summary.num_samples < FEWEST_TO_JUDGE:
+            why = "too few weights to judge by"
         parts.append(f"{who}: {why}")
     return ", ".join(parts)

@@ -223,9 +223,9 @@ class WeightSummary:
         """Whether nothing that was looked for speaks against the estimate: :attr:`pareto_k` is below its threshold.
 
         Equal weights, for which no tail can be fitted, count as believable; others do from 25 weights on, as when z
-        takes few values.
+        takes few values. Where every weight is zero, nothing is known.
         """
-        k = self.pareto_k
+        k = torch.where(self._read().mean > 0, self.pareto_k, torch.inf)
         equal = self._relative_variance() < 1e-6
         return (k < self.pareto_k_threshold) | (k.isnan() & (equal | (self._num_samples >= FEWEST_TO_JUDGE)))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_no_nan, check_sample_count, describe
+from lvmlib._checks import call_named, check_layout, check_no_nan, check_sample_count, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._draws import device_of_draws, draw
 from lvmlib._random import stream
@@ -112,9 +112,16 @@ def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
         )
     if not len(x):
         raise ValueError(f"x has shape {tuple(x.shape)}: expected at least one observation; give it some.")
+    check_layout("x", x)
     check_no_nan("x", x)
     with evaluating(q):
-        guides = q if isinstance(q, Distribution) or not callable(q) else q(x)
+        try:
+            guides = q if isinstance(q, Distribution) or not callable(q) else call_named("q", q, x)
+        except RuntimeError as error:
+            raise ValueError(
+                f"q fails for x, {describe(x)}: {error}; expected observations that q takes; check their shape and "
+                f"dtype, or q."
+            ) from error
     for name, value in (("q", guides), ("prior", prior)):
         if not isinstance(value, Distribution):
             raise TypeError(f"{name} is {describe(value)}: expected a torch Distribution; pass model.prior as prior.")

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import Beta, Dirichlet, Gamma
 
 from lvmlib._checks import check_sample_count
 from lvmlib._draws import draw_weighed, rounded_together
@@ -17,7 +18,7 @@ from lvmlib._streams import block_length, map_blocks, num_blocks
 from lvmlib._threads import in_threads
 from lvmlib._types import Bool, Float
 from lvmlib._weight_summary import WeightSummary
-from lvmlib.density import log_density
+from lvmlib.density import log_density, sum_last, without_independent
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
 from lvmlib.problem import Problem, bind
@@ -149,12 +150,39 @@ def summarize_blocks(
     ):
         summary._absorb(*part)
     summary._check_finite()
-    return summary._distrust(rounded_together(problem.q))
+    return summary._distrust(unresolved(problem))
 
 
 def distrusted(problem: Problem, summary: WeightSummary) -> WeightSummary:
     """The summary of all weights of a problem, with those x marked for which something else speaks against it."""
-    return summary._distrust(rounded_together(problem.q))._distrust(misses_mass(problem, summary))
+    return summary._distrust(unresolved(problem))._distrust(misses_mass(problem, summary))
+
+
+def unresolved(problem: Problem) -> Bool[Tensor, "*batch"]:
+    """For which x the dtype does not tell draws of q apart, where the weights would.
+
+    Draws of a Gamma, a Beta or a Dirichlet with a parameter near zero are rounded to the smallest number that there is.
+    That is right as long as the weight has a limit there; it has none where the parameter of the posterior is another.
+    """
+    q = problem.q
+    rounded = rounded_together(q)
+    base, _ = without_independent(q)
+    if problem.q_is_prior or not isinstance(base, Beta | Dirichlet | Gamma):
+        return rounded
+    with torch.no_grad(), problem.mode():
+        z, log_q = draw_weighed(q, 64, seed=("unresolved",))
+        limits = torch.finfo(z.dtype)
+        inner = z.clamp(min=limits.tiny**0.5, max=1 - limits.eps**0.5 if isinstance(base, Beta) else None)
+        if isinstance(base, Dirichlet):
+            inner = inner / inner.sum(-1, keepdim=True)
+        stretch = inner.log() - z.log()
+        if isinstance(base, Beta):
+            stretch = stretch + (-inner).log1p() - (-z).log1p()
+        log_q_inner = log_density(q, inner)
+        mass = (log_q_inner - log_q + sum_last(stretch, len(q.event_shape))).abs()
+        change = (problem.weigh(inner, log_q_inner) - problem.weigh(z, log_q)).abs()
+        # In float32 the two differences carry an error of some 1e-5.
+        return rounded | (change > 0.02 * mass + 20 * limits.eps * log_q.abs()).double().mean(0).gt(0.5)
 
 
 def misses_mass(problem: Problem, summary: WeightSummary) -> Bool[Tensor, "*batch"]:

@@ -885,6 +885,10 @@ class WithoutExpand(Distribution):
         ),
         (lambda: laplace_approximation(standard_model().half(), torch.zeros(2).half()), "x has dtype torch.float16"),
         (lambda: BetaBernoulli(torch.ones(()).half(), torch.ones(()).half()), "a has dtype torch.float16"),
+        (
+            lambda: aggregate_posterior_split(AmortizedGuide(nn.Linear(3, 2)), Normal(0.0, 1.0), torch.zeros(2, 4), 5),
+            "q fails for x, a torch.float32 tensor of shape",
+        ),
         (lambda: aggregate_posterior_split(Normal(0.0, 1.0), Normal(0.0, 1.0), torch.zeros(0), 5), "x has shape"),
         (lambda: aggregate_posterior_split(Normal(0.0, 1.0), Normal(0.0, 1.0), torch.full((2,), math.nan), 5), "x has"),
         (

@@ -7,7 +7,7 @@ import math
 import models
 import pytest
 import torch
-from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Uniform
+from torch.distributions import Beta, Categorical, Dirichlet, Gamma, Independent, MultivariateNormal, Normal, Uniform
 
 from lvmlib import (
     FiniteModel,
@@ -314,3 +314,26 @@ def test_the_support_of_a_level_may_depend_on_those_before():
     two = importance_sampling(model, q, x, 40_000, seed=0)
     assert ((one.log_evidence - two.log_evidence).abs() < 5 * (one.std_error + two.std_error)).all()
     assert model.log_joint(x[0], torch.tensor([0.2, 0.5])) == -torch.inf
+
+
+@pytest.mark.parametrize(
+    ("prior", "q"),
+    [
+        (Gamma(1e-3, 1.0), Gamma(2e-3, 1.0)),
+        (Beta(1e-3, 1e-3), Beta(2e-3, 2e-3)),
+        (Dirichlet(torch.full((3,), 1e-3)), Dirichlet(torch.full((3,), 2e-3))),
+    ],
+    ids=["gamma", "beta", "dirichlet"],
+)
+def test_draws_rounded_to_an_end_are_distrusted_where_the_weight_has_no_limit_there(prior, q):
+    model = LatentVariableModel(prior, lambda z: Normal(z.sum(-1) if prior.event_shape else z, 1.0))
+    x = torch.tensor([0.0, 0.5])
+    assert (importance_sampling(model, q, x, 1000, seed=0).pareto_k == torch.inf).all()
+    assert not (importance_sampling(model, prior, x, 1000, seed=0).pareto_k == torch.inf).any()
+
+
+def test_an_estimate_of_nothing_is_not_believed():
+    model = LatentVariableModel(Normal(0.0, 1.0), lambda z: Uniform(z - 0.1, z + 0.1))
+    estimate = prior_monte_carlo(model, torch.tensor([50.0]), 100, seed=0)
+    assert not estimate.believable.any()
+    assert "every weight is zero" in repr(estimate)

@@ -267,3 +267,13 @@ def test_a_posterior_is_a_beta_for_everybody():
     wide = posterior.expand((4, 2))
     assert wide.log_prob(torch.full((4, 2), 0.3)).shape == (4, 2)
     torch.testing.assert_close(torch.distributions.kl_divergence(wide, posterior), torch.zeros(4, 2))
+
+
+def test_an_outlier_does_not_make_data_a_plane():
+    torch.manual_seed(0)
+    x = torch.randn(200, 4)
+    x[0] = 1e8
+    assert 0.8 < LinearGaussian.fit(x, 1).noise_variance < 1.3
+    plane = 1e3 * torch.randn(300, 2) @ torch.randn(2, 5) + 1e3
+    with pytest.raises(ValueError, match="x leaves the variance"):
+        LinearGaussian.fit(plane, 2)

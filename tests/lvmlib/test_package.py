@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -110,3 +111,39 @@ def test_digits_without_scikit_learn_says_what_to_install():
     assert run.returncode != 0
     assert "pip install" in run.stderr
     assert "scikit-learn" in run.stderr
+
+
+SIGNATURES = {
+    "LatentVariableModel": "prior, likelihood",
+    "FiniteModel": "prior, likelihood",
+    "LinearGaussian": "weight, bias, noise_variance",
+    "LinearGaussian.fit": "x, latent_dim",
+    "GaussianMixture": "weights, means, covariances",
+    "BetaBernoulli": "a, b",
+    "bind": "model, q, x",
+    "log_weights": "model, q, x, num_samples",
+    "summarize_weights": "model, q, x, num_samples, *, chunk_size=None, seed=None",
+    "prior_monte_carlo": "model, x, num_samples, *, chunk_size=None, seed=None",
+    "importance_sampling": "model, q, x, num_samples, *, chunk_size=None, seed=None",
+    "compare": "a, b",
+    "sample_posterior": "model, q, x, num_samples, *, seed=None",
+    "elbo": "model, q, x, num_samples=1, *, form='joint'",
+    "iwae_bound": "model, q, x, num_samples, *, num_groups=1",
+    "surrogate": "model, q, x, num_samples, *, estimator='reparameterized'",
+    "fit": "model, q, data, *, objective='elbo', num_samples=1, epochs",
+    "WeightSummary.update": "self, log_w",
+    "WeightSummary.merge": "self, other",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_names_order_and_defaults_of_arguments_are_a_contract(name):
+    function = functools.reduce(getattr, name.split("."), lvmlib)
+    parameters = inspect.signature(function).parameters
+    promised, separator, by_name = SIGNATURES[name].partition(", *, ")
+    assert list(parameters)[: promised.count(",") + 1] == [part.partition("=")[0] for part in promised.split(", ")]
+    for part in [*promised.split(", "), *(by_name.split(", ") if separator else [])]:
+        argument, has_default, default = part.partition("=")
+        assert not has_default or repr(parameters[argument].default) == default
+    for part in by_name.split(", ") if separator else []:
+        assert parameters[part.partition("=")[0]].kind is inspect.Parameter.KEYWORD_ONLY
