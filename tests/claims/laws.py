@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -107,6 +108,7 @@ class Terms:
         return self.q.mean(self.q.log_density - log_posterior)
 
 
+@lru_cache(maxsize=1)
 def terms() -> list[Terms]:
     """Those of every member of the zoo with a grid."""
     found = []
@@ -158,10 +160,11 @@ def pairs() -> list[Pair]:
         if one.grid is None or one.truth.log_evidence == -math.inf:
             continue
         z, log_volume = one.grid
-        three = {"q": log_density(one.q, z), "prior": one.model.log_prior(z), "posterior": one.log_posterior(z)}
-        for (first, log_q), (second, log_p) in ((a, b) for a in three.items() for b in three.items()):
+        values = {"q": log_density(one.q, z), "prior": one.model.log_prior(z), "posterior": one.log_posterior(z)}
+        laws = {name: law(name, z, log_volume, log_values) for name, log_values in values.items()}
+        for first, second in product(laws, laws):
             name = f"{one.name}: {first} from {second}"
-            found.append(Pair(name, law(name, z, log_volume, log_q), log_p, log_volume, (first, second, one)))
+            found.append(Pair(name, laws[first], values[second], log_volume, (first, second, one)))
     return found
 
 

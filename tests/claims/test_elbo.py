@@ -10,10 +10,10 @@ import torch
 from attack import attack, breaks, explained
 from laws import Evidence, Terms, growing_likelihood, log_pareto, terms
 from torch import Tensor
-from torch.distributions import Categorical, MultivariateNormal
+from torch.distributions import Categorical
 from zoo import Member, member, members
 
-from lvmlib import WeightSummary, elbo, kl, kl_decomposition, log_weights, summarize_weights
+from lvmlib import WeightSummary, elbo, kl_decomposition, log_weights, summarize_weights
 from lvmlib.exact import FiniteModel, LinearGaussian
 from lvmlib.zoo import Truth
 

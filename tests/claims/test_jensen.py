@@ -184,7 +184,9 @@ class Curve:
 
     def is_concave(self) -> bool:
         here = torch.tensor([self.point], dtype=torch.float64)
-        return RandomWeight(self.name, here, torch.ones_like(here), {self.name: self.f}, self.low, self.high).is_concave()
+        return RandomWeight(
+            self.name, here, torch.ones_like(here), {self.name: self.f}, self.low, self.high
+        ).is_concave()
 
     def slopes(self) -> tuple[float, float]:
         """The smallest slope of a chord that arrives from the left, and the largest of one that leaves to the right."""
