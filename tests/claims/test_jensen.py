@@ -348,7 +348,7 @@ def test_the_estimates_of_the_library_are_low_by_the_bias(case):
 
 
 def bias_and_spread(member: Member, num_samples: int) -> tuple[float, float]:
-    """By how much the log of an average of K draws is low, and its standard deviation, over all counts of the values."""
+    """By how much the log of an average of K draws is low, and its standard deviation, over all counts."""
     log_w, chances = member.weights()
     log_u, chances = log_w - member.truth.log_evidence, chances / chances.sum()
     counts = all_counts(len(chances), num_samples, chances)
