@@ -30,6 +30,11 @@ def laplace_approximation(
     The mode is found for all x at once by Newton's method, each Hessian shifted until positive definite and
     each step halved until it climbs. With several modes, the one reached from ``initial`` is returned.
 
+    As a proposal it can have tails that are too light: under a standard normal prior and a likelihood that falls at
+    most exponentially, such as that of coins, its weights have infinite variance if a precision is above 2.
+
+    Proved in the book: prop-laplace-tails.
+
     Args:
         model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.
         x: Observations, shape ``(*batch, *x_event)``.

@@ -60,8 +60,11 @@ class Law:
     def entropy(self) -> float:
         return -self.mean(self.log_density)
 
-    def second_moment(self) -> float:
-        return self.mean(self.z.double().square().reshape(len(self.z), -1).sum(-1))
+    def entropy_is_finite(self) -> bool:
+        return math.isfinite(self.entropy())
+
+    def second_moments_are_finite(self) -> bool:
+        return self.mean(self.z.double().square().reshape(len(self.z), -1).sum(-1)) < math.inf
 
 
 def law(name: str, z: Tensor, log_volume: Tensor, log_values: Tensor) -> Law:
@@ -91,11 +94,14 @@ class Terms:
     def entropy(self) -> float:
         return self.q.entropy()
 
+    def entropy_is_finite(self) -> bool:
+        return self.q.entropy_is_finite()
+
     def reconstruction(self) -> float:
         return self.q.mean(self.log_likelihood)
 
-    def reconstruction_above_zero(self) -> float:
-        return self.q.mean(self.log_likelihood.clamp(min=0))
+    def likelihood_is_not_too_large(self) -> bool:
+        return self.q.mean(self.log_likelihood.clamp(min=0)) < math.inf
 
     def kl_to_prior(self) -> float:
         return self.q.mean(self.q.log_density - self.log_prior)
@@ -106,6 +112,9 @@ class Terms:
     def kl(self) -> float:
         log_posterior = self.log_prior + self.log_likelihood - self.truth.log_evidence
         return self.q.mean(self.q.log_density - log_posterior)
+
+    def gap_is_finite(self) -> bool:
+        return self.kl() < math.inf
 
 
 @lru_cache(maxsize=1)
@@ -141,8 +150,11 @@ class Pair:
     log_volume: Tensor
     source: tuple[str, str, Member] | None = None
 
-    def totals(self) -> tuple[float, float]:
-        return self.q.mass.sum().item(), (self.log_p + self.log_volume).exp().sum().item()
+    def q_is_a_density(self) -> bool:
+        return abs(self.q.mass.sum().item() - 1) < 1e-9
+
+    def p_is_a_density(self) -> bool:
+        return abs((self.log_p + self.log_volume).exp().sum().item() - 1) < 1e-9
 
     def kl(self) -> float:
         """By sums, and not divided by the mass of q, so that it means something for any two functions."""

@@ -60,6 +60,12 @@ class Bargain:
     f: Tensor
     evidence: float | None = None
 
+    def has_mass_above_minus_infinity(self) -> bool:
+        return bool((self.f[self.prior > 0] > -math.inf).any())
+
+    def tilted_moment_is_finite(self) -> bool:
+        return self.tilted_moment() < math.inf
+
     def tilted_moment(self) -> float:
         """The mean of the size of f times its exponential; infinite if it still grows at the far end."""
         terms = torch.where(self.prior > 0, self.prior * self.f.exp() * self.f.abs(), 0.0)
@@ -234,6 +240,9 @@ class Drawn:
     def truth(self) -> Truth:
         return self.member.truth
 
+    def draws_are_independent(self) -> bool:
+        return self.independent
+
 
 EACH = [Drawn(one) for one in members()]
 
@@ -287,7 +296,7 @@ def test_without_support_a_bound_without_variance_may_be_too_low(case):
 
 @breaks(
     "prop-elbo-variance",
-    without="independent",
+    without="independent-draws",
     case=Drawn(member("umbrella"), independent=False),
     because="one draw counted $K$ times leaves the variance of one draw",
 )

@@ -188,6 +188,9 @@ class Curve:
             self.name, here, torch.ones_like(here), {self.name: self.f}, self.low, self.high
         ).is_concave()
 
+    def point_is_inside(self) -> bool:
+        return self.low < self.point < self.high
+
     def slopes(self) -> tuple[float, float]:
         """The smallest slope of a chord that arrives from the left, and the largest of one that leaves to the right."""
         m = torch.tensor(self.point, dtype=torch.float64)
@@ -251,6 +254,9 @@ class TwoValues:
     a: float
     b: float
     t: float
+
+    def values_are_positive(self) -> bool:
+        return min(self.a, self.b) > 0
 
     def gap(self) -> float:
         """By the library: of a model with two values of z, and its prior for q."""
@@ -319,6 +325,9 @@ class Drawn:
     def truth(self) -> Truth:
         return self.member.truth
 
+    def draws_are_independent(self) -> bool:
+        return self.independent
+
 
 @attack("cor-log-bias", cases=[Drawn(member) for member in members()])
 def test_the_logarithm_of_an_average_is_low_between_two_multiples_of_chi_square(case):
@@ -378,7 +387,7 @@ def all_counts(size: int, total: int, chances: Tensor) -> Tensor:
 
 @breaks(
     "cor-log-bias",
-    without="independent",
+    without="independent-draws",
     case=Drawn(member("umbrella"), independent=False),
     because=r"one draw counted $K$ times has the bias of one draw, however large $K$ is",
 )

@@ -182,11 +182,11 @@ class Family:
         )
         return torch.stack([row[0].log_evidence for row in rows]), bounds, gaps
 
-    def log_evidences(self) -> Tensor:
-        return torch.stack([model.log_evidence(self.x) for model in self.models])
+    def each_evidence_is_positive(self) -> bool:
+        return all(model.log_evidence(self.x) > -math.inf for model in self.models)
 
-    def gaps(self) -> Tensor:
-        return self.terms[2]
+    def reaches_each_posterior(self) -> bool:
+        return bool((self.terms[2].amin(1) < 1e-9).all())
 
 
 def of_table(one: Member, tilts: tuple[float, ...] = (0.0, 0.5, 1.0)) -> Family:
@@ -336,9 +336,11 @@ class Normals:
     p_mean: Tensor
     p_scale: Tensor
 
-    @property
-    def is_normal(self) -> bool:
+    def both_are_normal(self) -> bool:
         return isinstance(self.q, MultivariateNormal)
+
+    def coordinates_are_independent(self) -> bool:
+        return bool((self.covariance == self.covariance.diag().diag()).all())
 
     def stated(self) -> float:
         """The formula of the claim, added over the coordinates."""

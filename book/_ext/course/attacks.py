@@ -8,10 +8,11 @@ cases meet the hypotheses is found by asking them.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from docutils import nodes
 from sphinx.errors import SphinxError
 
 from course.claims import KINDS, Claim, claims
+from course.freshness import code_hash, hash_files
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -106,10 +108,26 @@ def check(root: Path, done: dict[str, Attacked]) -> Iterator[str]:
 def read_attacks(app: Sphinx, config: Config) -> None:
     """As a configuration value: Sphinx reads every page again when the attacks change."""
     root = Path(app.srcdir)
-    done = attacked(root / "tests" / "claims") if (root / UNFINISHED).exists() else {}
+    if not (root / UNFINISHED).exists():
+        return
+    done = _remembered(root, Path(app.outdir).parent / ".attacks.json")
     config.course_attacks = {label: (len(one.cases), one.needs) for label, one in done.items()}
-    if done and (lines := list(check(root, done))):
+    if lines := list(check(root, done)):
         raise UnattackedError("\n".join(lines))
+
+
+def _remembered(root: Path, cache: Path) -> dict[str, Attacked]:
+    """The attacks as the last build found them, if nothing changed that they depend on: to find them takes seconds."""
+    folders = [folder for folder in ("lvmlib", "tests/claims", "tests/lvmlib") if (root / folder).exists()]
+    state = code_hash(root, folders) + hash_files(root, (root / "book").glob("*.md"))
+    known = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
+    if known.get("state") == state:
+        return {label: Attacked(tuple(one["cases"]), one["needs"]) for label, one in known["attacks"].items()}
+    done = attacked(root / "tests" / "claims")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    content = {"state": state, "attacks": {label: asdict(one) for label, one in done.items()}}
+    cache.write_text(json.dumps(content), encoding="utf-8")
+    return done
 
 
 def show_tests(app: Sphinx, doctree: nodes.document) -> None:
