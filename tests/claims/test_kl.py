@@ -530,9 +530,7 @@ def test_the_reverse_optimum_of_the_explorer_loses_less_than_minus_log_rho():
     shares, centers = exactly([0.6, 0.4]), exactly([-2.0, 2.0])
     log_p = (shares.log() + Normal(centers, 0.7).log_prob(grid[:, None])).logsumexp(-1)
     rho = (log_p + log_volume)[grid < 0].exp().sum().item()
-    m, s = torch.meshgrid(
-        torch.linspace(-2.1, -1.7, 41).double(), torch.linspace(0.6, 0.9, 31).double(), indexing="ij"
-    )
+    m, s = torch.meshgrid(torch.linspace(-2.1, -1.7, 41).double(), torch.linspace(0.6, 0.9, 31).double(), indexing="ij")
     log_q = Normal(m, s).log_prob(grid[:, None, None])
     mass = (log_q + log_volume[:, None, None]).exp()
     least = (mass * (log_q - log_p[:, None, None])).sum(0).min().item()
