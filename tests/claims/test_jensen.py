@@ -461,3 +461,10 @@ def test_the_umbrella_without_rain_has_equal_weights_a_gap_and_an_infinite_chi_s
     assert u.max() - u.min() < 1e-12
     assert (model.log_evidence(x) - log_w.mean()).item() == pytest.approx(0.942, abs=5e-4)
     assert chi_square(model.posterior(x), q) == math.inf
+
+
+def test_where_all_weights_are_zero_both_sides_of_the_step_with_the_logarithm_are_minus_infinity():
+    """Chapter 5 divides by the mean weight, which may be zero: a q that sees nothing of the joint."""
+    case = member("zero-likelihood")
+    summary = summarize_weights(case.model, Categorical(torch.tensor([1.0, 0.0, 0.0]).double()), case.x, 10, seed=0)
+    assert summary.log_evidence == summary.elbo == -math.inf

@@ -551,6 +551,41 @@ def test_at_sixteen_dimensions_the_information_is_at_its_ceiling():
     assert (log_density.argmax(1) == torch.arange(400)).double().mean() > 0.95
 
 
+def misfit(dim: int) -> tuple[float, float]:
+    """How much further 400 digits are from the prior than the model's own images, with the error of the difference."""
+    train = data.digits("train", dtype=torch.float64).images
+    model = LinearGaussian.fit(train, dim)
+    digits, *own = (
+        aggregate_posterior_split(model.posterior, model.prior, images, num_samples=5, seed=0).marginal_kl
+        for images in (train[:400], *(model.sample(400, seed=seed)[0] for seed in range(1, 5)))
+    )
+    values = torch.stack([one.value for one in own])
+    return (digits.value - values.mean()).item(), math.hypot(digits.std_error.item(), values.std().item() / 2)
+
+
+def test_the_prior_misfits_the_digits_most_at_four_and_eight_dimensions_and_hardly_at_sixteen():
+    differences = {dim: misfit(dim) for dim in (2, 4, 8, 16)}
+    for dim, expected in ((2, 0.15), (4, 0.57), (8, 0.47)):
+        value, error = differences[dim]
+        assert abs(value - expected) < 5 * error
+        assert value > 5 * error
+    value, error = differences[16]
+    assert abs(value) < 0.1 + 5 * error
+
+
+def test_the_information_falls_behind_its_ceiling_when_the_digits_are_many():
+    """Chapter 7, the last exercise: in eight dimensions 1,400 digits overlap, long before log N reaches the KL term."""
+    train = data.digits("train", dtype=torch.float64).images
+    model = LinearGaussian.fit(train, 8)
+    for count, expected in ((25, 3.16), (400, 5.54), (1400, 6.41)):
+        told = aggregate_posterior_split(
+            model.posterior, model.prior, train[:count], num_samples=5, seed=2
+        ).mutual_information
+        assert abs(told.value.item() - expected) < 5 * told.std_error.item() + 0.01
+        assert told.value + 5 * told.std_error < math.log(count) + 0.05
+    assert told.value + 5 * told.std_error < math.log(1400) - 0.7
+
+
 def test_the_order_of_arguments_decides_between_zero_forcing_and_covering():
     """Chapter 7: what the optima of either direction look like for two modes."""
     model, x = two_modes()
