@@ -132,7 +132,9 @@ class Member:
         return self.model.log_joint(self.x, z) - self.truth.log_evidence
 
     def weights(self) -> tuple[Float[Tensor, G], Float[Tensor, G]]:
-        """The log-weights at the points of the grid that q can draw, and the probabilities that q gives to them.
+        """The log-weights at the points of the grid, and the probabilities that q gives to these points.
+
+        Points whose probability is zero, or below the smallest number, are left out.
 
         Raises:
             ValueError: If the member has no grid.

@@ -104,6 +104,18 @@ def test_many_copies_of_a_coordinate_multiply():
         assert many.log_variance == pytest.approx(dim * one.log_variance, rel=1e-10)
         assert many.second_moment == pytest.approx(one.second_moment**dim, rel=1e-8)
         assert many.highest == pytest.approx(one.highest**dim, rel=1e-8)
+        assert many.f_noise == pytest.approx(one.second_moment ** (dim - 1) * one.f_noise, rel=1e-8)
+
+
+def test_the_log_weights_of_the_best_product_vary_as_sums_of_squares():
+    """Posterior and q have one mean, so log u is a sum of (1 - r) / 2 times the square of a standard normal."""
+    case = member("mean-field-10")
+    ratios = torch.linalg.eigvals(case.q.covariance_matrix @ case.model.posterior(case.x).precision_matrix).real
+    assert case.truth.log_variance == pytest.approx((0.5 * (1 - ratios).square()).sum().item(), rel=1e-9)
+    assert case.truth.kl == pytest.approx((0.5 * (ratios - 1 - ratios.log())).sum().item(), rel=1e-9)
+    assert case.tail_index == pytest.approx(1 - ratios.min().item(), rel=1e-9)
+    assert case.truth.lowest == 0
+    assert case.truth.highest == math.inf
 
 
 def log_densities(case):

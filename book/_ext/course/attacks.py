@@ -140,7 +140,7 @@ def show_tests(app: Sphinx, doctree: nodes.document) -> None:
         hypotheses = pages[label].hypotheses if label in pages else ()
         box = nodes.container("", classes=["vouched"])
         reasons = [(hypothesis.words, needs[hypothesis.key]) for hypothesis in hypotheses if hypothesis.key in needs]
-        box += [_sentence(f"{words[:1].upper()}{words[1:]}: needed because {because}.") for words, because in reasons]
+        box += [_reason(words, because) for words, because in reasons]
         if tests:
             box += _folded(_summary(count, len(tests)), tests)
         if box.children:
@@ -165,13 +165,15 @@ def _folded(summary: str, tests: list[tuple[str, str]]) -> list[nodes.Node]:
     return [nodes.raw("", opening, format="html"), paragraph, nodes.raw("", "</details>", format="html")]
 
 
-def _sentence(text: str) -> nodes.paragraph:
-    """A paragraph of plain text with formulas between dollars."""
-    paragraph = nodes.paragraph()
-    for position, part in enumerate(re.split(r"\$([^$]+)\$", text)):
-        if part:
-            paragraph += nodes.math(part, part) if position % 2 else nodes.Text(part)
-    return paragraph
+def _reason(words: str, because: str) -> nodes.paragraph:
+    hypothesis = nodes.emphasis("", "", *_inline(words[:1].upper() + words[1:]))
+    return nodes.paragraph("", "", hypothesis, *_inline(f": needed because {because}."))
+
+
+def _inline(text: str) -> list[nodes.Node]:
+    """Plain text with formulas between dollars."""
+    parts = enumerate(re.split(r"\$([^$]+)\$", text))
+    return [nodes.math(part, part) if position % 2 else nodes.Text(part) for position, part in parts if part]
 
 
 def setup(app: Sphinx) -> None:

@@ -32,6 +32,7 @@ DRAWS = {
     "importance_sampling",
     "iwae_bound",
     "jackknife_bound",
+    "loads",  # measurements from a file
     "log_weights",
     "multinomial",
     "prior_monte_carlo",
