@@ -78,6 +78,16 @@ def _(case: Any) -> bool:
     return math.isfinite(case.mean())
 
 
+@hypothesis("finite-elbo")
+def _(case: Any) -> bool:
+    return math.isfinite(case.truth.elbo)
+
+
+@hypothesis("overlap")
+def _(case: Any) -> bool:
+    return case.truth.seen > 0
+
+
 # Of cases that compute the answer themselves: the key and the method that is asked
 
 ASKED = {
@@ -109,6 +119,22 @@ ASKED = {
     # test_jensen.py
     "concave": "is_concave",
     "values-in-interval": "values_are_inside",
+    "interior-point": "point_is_inside",
+    "positive-values": "values_are_positive",
+    # test_elbo.py
+    "some-mass-above-minus-infinity": "has_mass_above_minus_infinity",
+    "finite-tilted-moment": "tilted_moment_is_finite",
+    "finite-entropy": "entropy_is_finite",
+    "likelihood-not-too-large": "likelihood_is_not_too_large",
+    # test_kl.py
+    "q-is-density": "q_is_a_density",
+    "p-is-density": "p_is_a_density",
+    "finite-gap": "gap_is_finite",
+    "every-evidence-positive": "each_evidence_is_positive",
+    "every-posterior": "reaches_each_posterior",
+    "finite-second-moment": "second_moments_are_finite",
+    "both-normal": "both_are_normal",
+    "independent-coordinates": "coordinates_are_independent",
 }
 for key, method in ASKED.items():
     hypothesis(key)(methodcaller(method))

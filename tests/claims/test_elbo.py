@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import pytest
-from attack import attack, breaks
+import torch
+from attack import attack, breaks, explained
+from laws import Evidence, Terms, growing_likelihood, log_pareto, terms
+from torch import Tensor
 from torch.distributions import Categorical
-from zoo import member
+from zoo import Member, member, members
 
-from lvmlib import kl_decomposition, summarize_weights
+from lvmlib import WeightSummary, elbo, kl_decomposition, log_weights, summarize_weights
 from lvmlib.exact import FiniteModel, LinearGaussian
+from lvmlib.zoo import Truth
 
 
 @attack("thm-elbo")
@@ -44,3 +49,313 @@ def test_for_an_impossible_observation_every_q_attains_the_bound(case):
         q = Categorical(case.model.prior_table.new_tensor(probs))
         summary = summarize_weights(case.model, q, case.x, 10, seed=0)
         assert summary.elbo == case.model.log_evidence(case.x) == -math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Bargain:
+    """A law on points, and a function of them that pays for moving away from it."""
+
+    name: str
+    prior: Tensor
+    f: Tensor
+    evidence: float | None = None
+
+    def has_mass_above_minus_infinity(self) -> bool:
+        return bool((self.f[self.prior > 0] > -math.inf).any())
+
+    def tilted_moment_is_finite(self) -> bool:
+        return self.tilted_moment() < math.inf
+
+    def tilted_moment(self) -> float:
+        """The mean of the size of f times its exponential; infinite if it still grows at the far end."""
+        terms = torch.where(self.prior > 0, self.prior * self.f.exp() * self.f.abs(), 0.0)
+        terms = torch.where(self.f == -math.inf, 0.0, terms)
+        half, whole = terms[: len(terms) // 2].sum().item(), terms.sum().item()
+        # A table that ends is summed; one that stands for infinitely many values is cut off.
+        return math.inf if self.is_cut_off and whole > half + 0.1 else whole
+
+    @property
+    def is_cut_off(self) -> bool:
+        return len(self.f) > 1000 and bool((self.f.diff() > 0).all())
+
+    def best(self) -> float:
+        return (self.prior.log() + self.f).logsumexp(0).item()
+
+    def tilted(self) -> Tensor:
+        return (self.prior.log() + self.f).softmax(0)
+
+    def value(self, q: Tensor) -> float:
+        """What q gains from f, less what it pays for its distance from the prior."""
+        gain = torch.where(q > 0, self.f - (q / self.prior).log(), 0.0)
+        return torch.where(q > 0, q * gain, 0.0).sum().item()
+
+
+def bargains() -> list[Bargain]:
+    """The priors and the log-likelihoods of the zoo."""
+    found = []
+    for case in terms():
+        assert case.member is not None
+        grid = case.member.grid
+        assert grid is not None
+        prior = (case.log_prior + grid.log_volume).exp()
+        if abs(prior.sum().item() - 1) < 1e-9:
+            found.append(Bargain(case.name, prior / prior.sum(), case.log_likelihood, case.truth.log_evidence))
+    return found
+
+
+@attack("thm-gibbs-variational", cases=bargains())
+def test_the_tilted_prior_makes_the_best_bargain_and_no_other_density_does(case):
+    best, tilted = case.best(), case.tilted()
+    assert case.evidence == pytest.approx(best, abs=1e-8)
+    assert case.value(tilted) == pytest.approx(best, abs=1e-9)
+    halfway = (case.prior.sqrt() * tilted.sqrt()) / (case.prior.sqrt() * tilted.sqrt()).sum()
+    sharper = torch.where(tilted > 0, tilted.square() / case.prior, 0.0)
+    for q in (case.prior, halfway, (case.prior + tilted) / 2, sharper / sharper.sum()):
+        if q.isfinite().all():
+            # Pinsker's inequality: the loss is twice the square of the distance, or more.
+            distance = 0.5 * (q - tilted).abs().sum().item()
+            assert case.value(q) <= best - 2 * distance**2 + 1e-9
+
+
+@breaks(
+    "thm-gibbs-variational",
+    without="some-mass-above-minus-infinity",
+    case=Bargain("nowhere", torch.tensor([0.5, 0.5, 0.0]).double(), torch.tensor([-math.inf, -math.inf, 0.0]).double()),
+    because=r"if $f = -\infty$ wherever $p$ has mass, every $q$ attains the maximum, which is $-\infty$",
+)
+def test_where_f_is_minus_infinity_everywhere_all_bargains_are_equally_bad(case):
+    for q in ([0.5, 0.5, 0.0], [0.1, 0.9, 0.0]):
+        assert case.value(torch.tensor(q).double()) == case.best() == -math.inf
+
+
+def harmonic() -> Bargain:
+    """p(k) is proportional to exp(-k) / k^2 and f(k) = k: the tilted p is proportional to 1 / k^2 and has no mean."""
+    k = torch.arange(1, 100_001, dtype=torch.float64)
+    return Bargain("harmonic", (-k - 2 * k.log()).softmax(0), k)
+
+
+def cut(case: Bargain, last: int) -> tuple[float, float]:
+    """The bargain of the tilted density up to a last point, and its divergence from p, in logarithms."""
+    k = torch.arange(1, last + 1, dtype=torch.float64)
+    whole = torch.arange(1, 100_001, dtype=torch.float64)
+    log_prior = -k - 2 * k.log() - (-whole - 2 * whole.log()).logsumexp(0)
+    log_q = (-2 * k.log()).log_softmax(0)
+    divergence = (log_q.exp() * (log_q - log_prior)).sum().item()
+    return (log_q.exp() * k).sum().item() - divergence, divergence
+
+
+@breaks(
+    "thm-gibbs-variational",
+    without="finite-tilted-moment",
+    case=replace(harmonic(), f=torch.arange(1, 100_001, dtype=torch.float64)),
+    because=r"the best $q$ may be infinitely far from $p$: the supremum is the same, and nothing attains it",
+)
+def test_without_the_moment_the_supremum_is_approached_and_not_attained(case):
+    whole = torch.arange(1, 100_001, dtype=torch.float64)
+    best = (-2 * whole.log()).logsumexp(0).item() - (-whole - 2 * whole.log()).logsumexp(0).item()
+    cuts = [cut(case, last) for last in (10, 100, 1000, 10_000)]
+    values, divergences = zip(*cuts, strict=True)
+    assert list(values) == sorted(values)
+    assert 0 < best - values[-1] < 1e-3
+    # The harmonic series: each factor of ten adds log(10) * 6 / pi^2 to the divergence.
+    assert divergences[-1] - divergences[-2] == pytest.approx(math.log(10) * 6 / math.pi**2, rel=0.01)
+
+
+def test_the_condition_on_the_moment_makes_the_normaliser_finite():
+    """Chapter 6 asks only that it be positive: e^f is at most e + |f| e^f."""
+    f = torch.linspace(-50, 50, 10_001, dtype=torch.float64)
+    assert (f.exp() <= math.e + f.abs() * f.exp()).all()
+
+
+ALL_TERMS = terms()
+
+
+@attack("prop-elbo-forms", cases=ALL_TERMS)
+def test_three_forms_are_one_number_or_all_minus_infinity(case):
+    bound = case.elbo()
+    by_joint = case.q.mean(case.log_prior + case.log_likelihood) + case.entropy()
+    by_prior = case.reconstruction() - case.kl_to_prior()
+    by_gap = case.truth.log_evidence - case.kl()
+    for value in (by_joint, by_prior, by_gap):
+        assert value == pytest.approx(bound, abs=1e-6, rel=1e-6)
+    assert case.member is not None
+    assert bound == pytest.approx(case.member.truth.elbo, abs=1e-5, rel=1e-5)
+
+
+@pytest.mark.vouches("prop-elbo-forms")
+@pytest.mark.parametrize("name", ["umbrella", "wide-normal", "light-tails", "ridge", "mean-field-10", "prior-50"])
+def test_the_estimators_of_the_library_for_the_forms_average_to_one_number(name):
+    case = member(name)
+    torch.manual_seed(0)
+    for form in ("joint", "prior_kl", "entropy"):
+        values = elbo(case.model, case.q, case.x.expand(20_000, *case.x.shape), form=form)
+        assert abs(values.mean() - case.truth.elbo) <= 5 * values.std() / math.sqrt(len(values)) + 1e-9, form
+
+
+def heavy_logarithm() -> Terms:
+    """q is the prior, has an infinite entropy, and the likelihood is the constant one half."""
+    q = log_pareto("heavy-logarithm", 1)
+    return Terms(q.name, q, q.log_density, torch.full_like(q.mass, math.log(0.5)), Evidence(math.log(0.5)))
+
+
+@breaks(
+    "prop-elbo-forms",
+    without="finite-entropy",
+    case=heavy_logarithm(),
+    because=r"a $q$ with an infinite entropy can have a finite ELBO, and the first form is then $-\infty + \infty$",
+)
+def test_with_an_infinite_entropy_the_first_form_is_infinity_less_infinity(case):
+    assert case.elbo() == pytest.approx(math.log(0.5))
+    assert case.q.mean(case.log_prior + case.log_likelihood) == -math.inf
+    assert case.entropy() == math.inf
+
+
+@breaks(
+    "prop-elbo-forms",
+    without="likelihood-not-too-large",
+    case=growing_likelihood(),
+    because=r"a likelihood that grows like $e^{z^2/2}$ under a $q$ with heavy tails makes the second form "
+    r"$\infty - \infty$",
+)
+def test_with_a_likelihood_that_grows_the_second_form_is_infinity_less_infinity(case):
+    assert case.elbo() == pytest.approx(math.log(0.5))
+    assert case.reconstruction() == case.kl_to_prior() == math.inf
+
+
+explained("prop-elbo-forms", without="positive-evidence", because="without it there is no posterior")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """K draws from the q of a member: independent, or one K times."""
+
+    member: Member
+    independent: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def truth(self) -> Truth:
+        return self.member.truth
+
+    def draws_are_independent(self) -> bool:
+        return self.independent
+
+
+EACH = [Drawn(one) for one in members()]
+
+
+@attack("prop-elbo-variance", cases=EACH)
+def test_averages_of_log_weights_are_unbiased_and_their_variance_falls_as_one_over_k(case):
+    truth, repetitions = case.truth, 4000
+    for num_samples in (1, 4):
+        x = case.member.x.expand(repetitions, *case.member.x.shape)
+        torch.manual_seed(num_samples)
+        averages = log_weights(case.member.model, case.member.q, x, num_samples).mean(0).double()
+        variance = truth.log_variance / num_samples
+        assert abs(averages.mean() - truth.elbo) <= 5 * math.sqrt(variance / repetitions) + 1e-9
+        if case.member.grid is not None and len(case.member.grid.z) <= 3:
+            mean, spread = moments_of_average(case.member, num_samples)
+            assert mean == pytest.approx(truth.elbo, abs=1e-9)
+            assert spread == pytest.approx(variance, abs=1e-9)
+
+
+def moments_of_average(case: Member, num_samples: int) -> tuple[float, float]:
+    """The exact mean and variance of an average of K log-weights, over all K-tuples of values."""
+    log_w, chances = case.weights()
+    tuples = torch.cartesian_prod(*[torch.arange(len(log_w))] * num_samples).reshape(-1, num_samples)
+    chance, average = chances[tuples].prod(1), log_w[tuples].mean(1)
+    mean = (chance * average).sum()
+    return mean.item(), (chance * (average - mean).square()).sum().item()
+
+
+@attack("prop-elbo-variance", cases=EACH)
+def test_the_variance_is_zero_at_the_posterior_alone(case):
+    truth = case.truth
+    at_the_posterior = truth.highest - truth.lowest < 1e-12
+    assert (truth.log_variance < 1e-18) == at_the_posterior
+    if at_the_posterior:
+        summary = summarize_weights(case.member.model, case.member.q, case.member.x, 30, seed=0)
+        assert summary.elbo.item() == pytest.approx(truth.log_evidence, abs=1e-12)
+        assert summary.elbo_std_error < 1e-9
+
+
+@breaks(
+    "prop-elbo-variance",
+    without="covers",
+    case=Drawn(member("missing-support")),
+    because="a $q$ that is the posterior on a part of its support has equal weights, and a bound that is too low",
+)
+def test_without_support_a_bound_without_variance_may_be_too_low(case):
+    summary = summarize_weights(case.member.model, case.member.q, case.member.x, 1000, seed=0)
+    assert summary.elbo_std_error < 1e-9
+    assert summary.elbo < case.truth.log_evidence - 0.5
+
+
+@breaks(
+    "prop-elbo-variance",
+    without="independent-draws",
+    case=Drawn(member("umbrella"), independent=False),
+    because="one draw counted $K$ times leaves the variance of one draw",
+)
+def test_copies_of_one_draw_do_not_lower_the_variance(case):
+    log_w, chances = case.member.weights()
+    averages = torch.stack([WeightSummary.from_log_weights(one.expand(100)).elbo for one in log_w])
+    mean = (chances * averages).sum()
+    spread = (chances * (averages - mean).square()).sum().item()
+    assert spread == pytest.approx(case.truth.log_variance, rel=1e-9)
+
+
+@breaks(
+    "prop-elbo-variance",
+    without="finite-elbo",
+    case=Drawn(member("zero-likelihood")),
+    because=r"an average that is $-\infty$ with a positive probability has no variance",
+)
+def test_an_average_that_may_be_minus_infinity_has_no_variance(case):
+    x = case.member.x.expand(4000)
+    torch.manual_seed(0)
+    averages = log_weights(case.member.model, case.member.q, x, 2).mean(0)
+    share = (averages == -math.inf).double().mean().item()
+    chance = 1 - 0.6**2
+    assert abs(share - chance) <= 5 * math.sqrt(chance * (1 - chance) / len(x))
+    assert averages.max() > -math.inf
+
+
+explained("prop-elbo-variance", without="positive-evidence", because="without it there is no posterior")
+
+
+def no_overlap() -> Member:
+    """q draws only the z whose likelihood is zero."""
+    case = member("zero-likelihood")
+    return replace(case, name="no-overlap", q=Categorical(torch.tensor([1.0, 0.0, 0.0]).double()))
+
+
+@attack("prop-elbo-support", cases=[*members()])
+def test_mass_on_the_impossible_makes_the_bound_minus_infinity_and_missed_mass_costs_its_logarithm(case):
+    truth = case.truth
+    if case.grid is not None:
+        log_w, chances = case.weights()
+        if chances[log_w == -math.inf].sum() > 0:
+            assert truth.elbo == -math.inf
+            assert summarize_weights(case.model, case.q, case.x, 1000, seed=0).elbo == -math.inf
+    ceiling = truth.log_evidence + math.log(truth.seen)
+    assert truth.elbo <= ceiling + 1e-9
+    # Equality exactly if the weights are equal: then q is the posterior on what it sees.
+    assert (ceiling - truth.elbo < 1e-9) == (truth.relative_variance < 1e-9)
+
+
+@breaks(
+    "prop-elbo-support",
+    without="overlap",
+    case=no_overlap(),
+    because=r"for $\rho = 0$ both sides are $-\infty$, and there is no restricted posterior for $q$ to be",
+)
+def test_a_q_that_sees_nothing_of_the_posterior_attains_minus_infinity(case):
+    assert summarize_weights(case.model, case.q, case.x, 100, seed=0).elbo == -math.inf
+    assert case.truth.seen == 0
+
+
+explained("prop-elbo-support", without="positive-evidence", because="without it there is no posterior")

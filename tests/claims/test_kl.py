@@ -1,0 +1,598 @@
+"""The claims of chapter 7, attacked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import pytest
+import torch
+from attack import attack, breaks, explained
+from laws import Pair, growing_likelihood, law, log_pareto, pairs, posteriors, terms
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Laplace, MultivariateNormal, Normal
+from zoo import Member, members
+
+from lvmlib import (
+    FiniteModel,
+    LinearGaussian,
+    QuadratureModel,
+    aggregate_posterior_split,
+    data,
+    kl,
+    kl_decomposition,
+    log_weights,
+    summarize_weights,
+)
+from lvmlib.zoo.grids import line, values
+
+
+def exactly(numbers: object) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+# Gibbs' inequality
+
+
+PAIRS = pairs()
+
+
+@attack("thm-gibbs", cases=PAIRS)
+def test_no_divergence_is_negative_and_it_is_zero_for_equal_densities_alone(case):
+    # Pinsker's inequality: a divergence of zero leaves no room for a difference.
+    divergence, distance = case.kl(), case.distance()
+    assert divergence >= 2 * distance**2 - 1e-9
+    if distance < 1e-9:
+        assert divergence == pytest.approx(0, abs=1e-9)
+    mass_outside = case.q.mass[case.log_p == -math.inf].sum()
+    if mass_outside > 0:
+        assert divergence == math.inf
+
+
+@attack("thm-gibbs", cases=[pair for pair in PAIRS if isinstance(pair.source[2].model, FiniteModel)])
+def test_the_library_computes_the_divergences_of_the_tables(case):
+    first, second, one = case.source
+    laws = {"q": one.q, "prior": one.model.prior, "posterior": one.model.posterior(one.x)}
+    assert kl(laws[first], laws[second]).item() == pytest.approx(case.kl(), abs=1e-9)
+
+
+@pytest.mark.vouches("thm-gibbs")
+@pytest.mark.parametrize("one", members(), ids=lambda one: one.name)
+def test_the_library_has_the_same_divergence_from_the_posterior(one):
+    exact = isinstance(one.model, FiniteModel | LinearGaussian) and one.truth.log_evidence > -math.inf
+    if exact and isinstance(one.q, Categorical | MultivariateNormal):
+        assert kl(one.q, one.model.posterior(one.x)).item() == pytest.approx(one.truth.kl, abs=1e-9)
+
+
+def tables(name: str, q: list[float], p: list[float]) -> Pair:
+    grid, (first, second) = values(len(q)), (exactly(table).log() for table in (q, p))
+    return Pair(name, law(name, grid.z, grid.log_volume, first), second, grid.log_volume)
+
+
+@breaks(
+    "thm-gibbs",
+    without="p-is-density",
+    case=tables("p sums to two", [0.3, 0.7], [0.6, 1.4]),
+    because=r"a $p$ that sums to two, for want of its normaliser, gives $-\log 2$",
+)
+def test_without_the_normaliser_of_p_the_divergence_may_be_negative(case):
+    assert case.kl() == pytest.approx(-math.log(2))
+
+
+@breaks(
+    "thm-gibbs",
+    without="q-is-density",
+    case=tables("q sums to a half", [0.15, 0.35], [0.3, 0.7]),
+    because="half of $p$, taken for $q$, gives a negative number",
+)
+def test_without_the_normaliser_of_q_the_divergence_may_be_negative(case):
+    assert case.kl() == pytest.approx(0.5 * math.log(0.5))
+
+
+# The chain and the decomposition
+
+ALL_TERMS = terms()
+
+
+@attack("thm-kl-chain", cases=ALL_TERMS)
+def test_the_divergence_from_the_posterior_is_evidence_plus_prior_divergence_less_reconstruction(case):
+    right = case.truth.log_evidence + case.kl_to_prior() - case.reconstruction()
+    assert case.kl() == pytest.approx(right, abs=1e-6, rel=1e-6)
+    assert case.kl() == pytest.approx(case.member.truth.kl, abs=1e-5, rel=1e-5)
+
+
+@attack("thm-kl-chain", cases=ALL_TERMS)
+def test_the_library_has_the_terms_of_the_chain(case):
+    one = case.member
+    if isinstance(one.model, FiniteModel | LinearGaussian) and isinstance(one.q, Categorical | MultivariateNormal):
+        found = kl_decomposition(one.model, one.q, one.x)
+        assert found.kl.item() == pytest.approx(case.kl(), abs=1e-6)
+        assert kl(one.q, one.model.prior).item() == pytest.approx(case.kl_to_prior(), abs=1e-6)
+
+
+@breaks(
+    "thm-kl-chain",
+    without="likelihood-not-too-large",
+    case=growing_likelihood(),
+    because=r"a likelihood that grows like $e^{z^2/2}$ under a $q$ with heavy tails makes the right side "
+    r"$\infty - \infty$, also where $q$ is the posterior",
+)
+def test_with_a_likelihood_that_grows_the_right_side_is_infinity_less_infinity(case):
+    assert case.kl() == pytest.approx(0, abs=1e-6)
+    assert case.kl_to_prior() == case.reconstruction() == math.inf
+
+
+explained("thm-kl-chain", without="positive-evidence", because="without it there is no posterior")
+
+
+@attack("cor-decomposition", cases=ALL_TERMS)
+def test_elbo_and_divergence_add_up_to_the_log_evidence(case):
+    assert case.elbo() + case.kl() == pytest.approx(case.truth.log_evidence, abs=1e-6)
+
+
+@pytest.mark.vouches("cor-decomposition")
+@pytest.mark.parametrize("one", members(), ids=lambda one: one.name)
+def test_the_three_terms_of_the_library_are_computed_apart_and_add_up(one):
+    exact = isinstance(one.model, FiniteModel | LinearGaussian) and one.truth.log_evidence > -math.inf
+    if exact and isinstance(one.q, Categorical | MultivariateNormal):
+        found = kl_decomposition(one.model, one.q, one.x)
+        if found.elbo > -math.inf:
+            assert (found.elbo + found.kl).item() == pytest.approx(found.log_evidence.item(), abs=1e-9)
+            assert found.kl.item() == pytest.approx(one.truth.kl, abs=1e-9)
+
+
+@breaks(
+    "cor-decomposition",
+    without="finite-gap",
+    case=next(case for case in ALL_TERMS if case.name == "zero-likelihood"),
+    because=r"where the divergence is infinite the right side is $-\infty + \infty$",
+)
+def test_with_an_infinite_gap_the_sum_means_nothing(case):
+    assert case.elbo() == -math.inf
+    assert case.kl() == math.inf
+    assert math.isfinite(case.truth.log_evidence)
+
+
+explained("cor-decomposition", without="positive-evidence", because="without it there is no posterior")
+
+
+# What is optimised
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Models, one for each theta, with their observation, and the q that each of them may use."""
+
+    name: str
+    models: list[FiniteModel] | list[LinearGaussian]
+    x: Tensor
+    guides: list[list[Distribution]]
+
+    @cached_property
+    def terms(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-evidences (T,), ELBOs and gaps (T, Q), by the library, for each theta under which x is possible."""
+        rows = [
+            [kl_decomposition(model, q, self.x) for q in guides]
+            for model, guides in zip(self.models, self.guides, strict=True)
+            if model.log_evidence(self.x) > -math.inf
+        ]
+        bounds, gaps = (
+            torch.stack([torch.stack([getattr(one, part) for one in row]) for row in rows]) for part in ("elbo", "kl")
+        )
+        return torch.stack([row[0].log_evidence for row in rows]), bounds, gaps
+
+    def each_evidence_is_positive(self) -> bool:
+        return all(model.log_evidence(self.x) > -math.inf for model in self.models)
+
+    def reaches_each_posterior(self) -> bool:
+        return bool((self.terms[2].amin(1) < 1e-9).all())
+
+
+def of_table(one: Member, tilts: tuple[float, ...] = (0.0, 0.5, 1.0)) -> Family:
+    """The likelihood of a member between its own and one half, with q among all posteriors."""
+    assert isinstance(one.model, FiniteModel)
+    likelihood = one.model.likelihood_table
+    models = [FiniteModel(one.model.prior_table, likelihood.lerp(likelihood.new_tensor(0.5), tilt)) for tilt in tilts]
+    possible = [model for model in models if model.log_evidence(one.x) > -math.inf]
+    guides = [one.q, one.model.prior, *(model.posterior(one.x) for model in possible)]
+    return Family(one.name, models, one.x, [guides] * len(models))
+
+
+TABLES = [of_table(one) for one in members() if isinstance(one.model, FiniteModel)]
+
+
+def one_knob(restricted: bool) -> Family:
+    """x ~ N(theta (z_1 + z_2), 1) with x = 3, for five theta; the best product of normals, and the posterior."""
+    x = exactly([3.0])
+    models = [
+        LinearGaussian(theta * torch.ones(1, 2).double(), torch.zeros(1).double(), exactly(1.0))
+        for theta in (1.0, 1.474, 1.7, 2.0, 2.5)
+    ]
+    guides: list[list[Distribution]] = []
+    for model in models:
+        posterior = model.posterior(x)
+        best = MultivariateNormal(posterior.mean, (1 / posterior.precision_matrix.diagonal()).diag())
+        guides.append([best] if restricted else [best, posterior])
+    return Family("two causes of one sum", models, x, guides)
+
+
+@attack("prop-objective", cases=[*TABLES, one_knob(restricted=False)])
+def test_over_phi_the_largest_bound_is_the_smallest_divergence_and_over_both_it_is_the_largest_evidence(case):
+    log_evidences, bounds, gaps = case.terms
+    for row, gap in zip(bounds, gaps, strict=True):
+        assert ((row.max() - row < 1e-9) == (gap - gap.min() < 1e-9)).all()
+    assert bounds.max().item() == pytest.approx(log_evidences.max().item(), abs=1e-9)
+    best = bounds.amax(1)
+    assert ((best.max() - best < 1e-9) == (log_evidences.max() - log_evidences < 1e-9)).all()
+
+
+@pytest.mark.vouches("prop-objective")
+def test_over_phi_the_two_optima_agree_also_where_no_phi_gives_the_posterior():
+    case = one_knob(restricted=True)
+    log_evidences, bounds, gaps = case.terms
+    wide = torch.linspace(0.2, 3, 30).double()
+    for model, x in ((model, case.x) for model in case.models):
+        posterior = model.posterior(x)
+        several = [MultivariateNormal(posterior.mean, factor * torch.eye(2).double()) for factor in wide]
+        terms = [kl_decomposition(model, q, x) for q in several]
+        assert max(range(30), key=lambda i: terms[i].elbo) == min(range(30), key=lambda i: terms[i].kl)
+    assert (gaps > 0.1).all()
+    assert bounds.max() <= log_evidences.max()
+
+
+@breaks(
+    "prop-objective",
+    without="every-posterior",
+    case=one_knob(restricted=True),
+    because=r"a $q$ with independent coordinates cannot be the posterior of two causes of one sum, and the largest "
+    r"bound is at a smaller $\theta$ than the largest evidence",
+)
+def test_a_restricted_q_moves_the_best_theta(case):
+    log_evidences, bounds, _ = case.terms
+    assert log_evidences.argmax() == 3
+    assert bounds.amax(1).argmax() == 1
+    assert bounds.max() < log_evidences.max() - 0.1
+
+
+@breaks(
+    "prop-objective",
+    without="every-evidence-positive",
+    case=Family(
+        "one impossible model",
+        [
+            FiniteModel(exactly([0.5, 0.5]), exactly(table))
+            for table in ([[0.5, 0.5], [0.9, 0.1]], [[1.0, 0.0], [1.0, 0.0]])
+        ],
+        torch.tensor(1),
+        [[Categorical(exactly(q)) for q in ([0.5, 0.5], [5 / 6, 1 / 6])]] * 2,
+    ),
+    because=r"at a $\theta$ for which $x$ is impossible there is no posterior, and all bounds are $-\infty$",
+)
+def test_where_x_is_impossible_no_phi_is_better_than_another(case):
+    impossible, guides = case.models[1], case.guides[1]
+    for q in guides:
+        assert summarize_weights(impossible, q, case.x, 10, seed=0).elbo == -math.inf
+        with pytest.raises(ValueError, match="positive evidence"):
+            kl_decomposition(impossible, q, case.x)
+
+
+# Moments
+
+
+@attack("thm-moments", cases=posteriors())
+def test_the_forward_divergence_splits_at_the_gaussian_with_the_same_moments(case):
+    z = case.z.double().reshape(len(case.z), -1)
+    mean = exactly([case.mean(z[:, i]) for i in range(z.shape[1])])
+    products = [
+        [case.mean((z[:, i] - mean[i]) * (z[:, j] - mean[j])) for j in range(len(mean))] for i in range(len(mean))
+    ]
+    matched = MultivariateNormal(mean, exactly(products))
+    least = case.mean(case.log_density - matched.log_prob(z))
+    spread = matched.covariance_matrix
+    for shift, factor in ((0.0, 1.0), (0.3, 1.0), (0.0, 1.5), (-1.0, 0.6)):
+        q = MultivariateNormal(mean + shift * spread.diagonal().sqrt(), factor * spread)
+        divergence = case.mean(case.log_density - q.log_prob(z))
+        assert divergence == pytest.approx(least + kl(matched, q).item(), abs=1e-3, rel=1e-3)
+        assert divergence > least - 1e-9 if (shift, factor) == (0.0, 1.0) else divergence > least + 0.01
+
+
+@breaks(
+    "thm-moments",
+    without="finite-second-moment",
+    case=next(one for one in posteriors() if one.name == "normal-for-powers"),
+    because="a density with the tails of a Cauchy has no variance, and its divergence from each Gaussian is infinite",
+)
+def test_without_second_moments_no_gaussian_has_a_finite_forward_divergence(case):
+    for scale in (1.0, 10.0, 1e3):
+        q = Normal(exactly(0.0), scale)
+        assert case.mean(case.log_density - q.log_prob(case.z)) == math.inf
+
+
+@breaks(
+    "thm-moments",
+    without="finite-entropy",
+    case=log_pareto("a peak at zero", -1),
+    because=r"$p(z) = 1 / (z \log^2 z)$ on $(0, 1/e)$ has the entropy $-\infty$, and each Gaussian is infinitely far "
+    "from it",
+)
+def test_without_a_finite_entropy_all_gaussians_are_equally_far(case):
+    for mean, scale in ((0.0, 1.0), (0.1, 0.1), (0.1, 0.2)):
+        q = Normal(exactly(mean), scale)
+        assert case.mean(case.log_density - q.log_prob(case.z)) == math.inf
+
+
+# Two normal densities
+
+
+@dataclass(frozen=True, eq=False)
+class Normals:
+    """A q with a mean and a covariance, and a p with independent coordinates; the first D of the claim."""
+
+    name: str
+    q: Distribution
+    mean: Tensor
+    covariance: Tensor
+    p_mean: Tensor
+    p_scale: Tensor
+
+    def both_are_normal(self) -> bool:
+        return isinstance(self.q, MultivariateNormal)
+
+    def coordinates_are_independent(self) -> bool:
+        return bool((self.covariance == self.covariance.diag().diag()).all())
+
+    def stated(self) -> float:
+        """The formula of the claim, added over the coordinates."""
+        scale = self.covariance.diagonal().sqrt()
+        ratio = scale.square() + (self.mean - self.p_mean).square()
+        return ((self.p_scale / scale).log() + ratio / (2 * self.p_scale.square()) - 0.5).sum().item()
+
+    def exact(self) -> float:
+        p = Independent(Normal(self.p_mean, self.p_scale), 1)
+        return kl(self.q, p).item()
+
+
+def normals(name: str, q: MultivariateNormal, p: MultivariateNormal) -> Normals:
+    return Normals(name, q, q.mean, q.covariance_matrix, p.mean, p.stddev)
+
+
+def normal_cases() -> list[Normals]:
+    """Prior, posterior and q of the zoo's Gaussians, whichever of them have independent coordinates."""
+    found = []
+    for one in members():
+        if isinstance(one.model, LinearGaussian) and isinstance(one.q, MultivariateNormal):
+            prior = one.model.prior
+            standard = MultivariateNormal(prior.mean, prior.variance.diag())
+            posterior = one.model.posterior(one.x)
+            found += [normals(f"{one.name}: q from prior", one.q, standard)]
+            found += [normals(f"{one.name}: posterior from prior", posterior, standard)]
+            found += [normals(f"{one.name}: prior from q", standard, one.q)]
+    return found
+
+
+@attack("prop-gaussian-kl", cases=normal_cases())
+def test_the_formula_for_normals_is_what_the_library_computes(case):
+    assert case.exact() == pytest.approx(case.stated(), rel=1e-9, abs=1e-9)
+
+
+@attack("prop-gaussian-kl", cases=normal_cases())
+def test_the_formula_for_normals_is_the_integral_over_each_coordinate(case):
+    total = 0.0
+    for q_mean, q_scale, p_mean, p_scale in zip(
+        case.mean, case.covariance.diagonal().sqrt(), case.p_mean, case.p_scale, strict=True
+    ):
+        z, log_volume = line(q_mean.item(), q_scale.item(), reach=3.5)
+        log_q, log_p = Normal(q_mean, q_scale).log_prob(z), Normal(p_mean, p_scale).log_prob(z)
+        total += ((log_q + log_volume).exp() * (log_q - log_p)).sum().item()
+    assert total == pytest.approx(case.stated(), rel=1e-6, abs=1e-8)
+
+
+@breaks(
+    "prop-gaussian-kl",
+    without="both-normal",
+    case=Normals(
+        "a Laplace density",
+        Independent(Laplace(torch.zeros(1).double(), math.sqrt(0.5)), 1),
+        torch.zeros(1).double(),
+        torch.eye(1).double(),
+        torch.zeros(1).double(),
+        torch.ones(1).double(),
+    ),
+    because="for a Laplace density with mean 0 and variance 1 and a standard normal $p$ the formula gives zero",
+)
+def test_the_formula_is_wrong_for_another_density_with_the_same_moments(case):
+    assert case.stated() == pytest.approx(0, abs=1e-12)
+    assert case.exact() > 0.05
+
+
+@breaks(
+    "prop-gaussian-kl",
+    without="independent-coordinates",
+    case=normals(
+        "a leaning q",
+        MultivariateNormal(torch.zeros(2).double(), exactly([[1.0, 0.9], [0.9, 1.0]])),
+        MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double()),
+    ),
+    because="for a correlation of 0.9 the sum over the coordinates is zero and the divergence is 0.83 nats",
+)
+def test_the_sum_over_coordinates_misses_a_correlation(case):
+    assert case.stated() == pytest.approx(0, abs=1e-12)
+    assert case.exact() == pytest.approx(-0.5 * math.log(1 - 0.81), abs=1e-12)
+
+
+# The split
+
+
+@dataclass(frozen=True, eq=False)
+class Guides:
+    """A table q for each of N observations, and a prior, any of them with zeros."""
+
+    name: str
+    q: Tensor
+    prior: Tensor
+
+    def divergences(self, p: Tensor) -> Tensor:
+        """Of each row from p, with 0 log 0 = 0."""
+        return torch.where(self.q > 0, self.q * (self.q / p).log(), 0.0).sum(-1)
+
+
+def guides() -> list[Guides]:
+    """Posteriors and proposals of the zoo's tables over all observations; one, several, and some that p forbids."""
+    found = []
+    for one in members():
+        if isinstance(one.model, FiniteModel) and isinstance(one.q, Categorical):
+            table, prior = one.model.likelihood_table, one.model.prior_table
+            joint = table * prior[:, None]
+            rows = [joint[:, x] / joint[:, x].sum() for x in range(2) if joint[:, x].sum() > 0]
+            found.append(Guides(one.name, torch.stack([*rows, one.q.probs]), prior))
+            found.append(Guides(f"{one.name} alone", one.q.probs[None], prior))
+    sure = torch.eye(3).double()
+    found.append(Guides("told apart", sure, exactly([0.2, 0.3, 0.5])))
+    found.append(Guides("outside the prior", sure, exactly([0.5, 0.5, 0.0])))
+    return found
+
+
+@attack("thm-aggregate", cases=guides())
+def test_the_average_divergence_is_information_plus_the_divergence_of_the_aggregate(case):
+    aggregate = case.q.mean(0)
+    whole, information = case.divergences(case.prior).mean().item(), case.divergences(aggregate).mean().item()
+    rest = torch.where(aggregate > 0, aggregate * (aggregate / case.prior).log(), 0.0).sum().item()
+    assert whole == pytest.approx(information + rest, abs=1e-9)
+    assert -1e-12 <= information <= math.log(len(case.q)) + 1e-12
+    split = aggregate_posterior_split(Categorical(case.q), Categorical(case.prior), torch.zeros(len(case.q)))
+    for part, value in zip(split, (whole, information, rest), strict=True):
+        assert part.item() == pytest.approx(value, abs=1e-9)
+
+
+# What the chapter says beside its claims
+
+
+def two_modes() -> tuple[QuadratureModel, Tensor]:
+    """The noisy square of chapter 7, whose sign is lost; its prior leans to the right."""
+    lean = Normal(exactly(0.15), 1.0)
+    return QuadratureModel(lean, lambda z: Normal(z**2, 0.5)), exactly(1.6)
+
+
+def mass_on_the_right() -> float:
+    model, x = two_modes()
+    z, log_volume = line()
+    log_posterior = model.log_joint(x, z) + log_volume
+    return (log_posterior[z > 0].logsumexp(0) - log_posterior.logsumexp(0)).exp().item()
+
+
+def best_on_the_right() -> Normal:
+    """The normal q of smallest reverse divergence with a positive mean, by a fine search."""
+    model, x = two_modes()
+    m, s = torch.meshgrid(
+        torch.linspace(1.1, 1.25, 61).double(), torch.linspace(0.17, 0.27, 61).double(), indexing="ij"
+    )
+    values = model.kl_to_posterior(Normal(m, s), x.expand(61, 61))
+    i, j = divmod(int(values.argmin()), 61)
+    return Normal(m[i, j], s[i, j])
+
+
+def test_half_the_variance_misses_the_mode_that_q_ignores():
+    """Chapter 6: the gap of the best normal q on one of two modes, and half the variance of its log-weights."""
+    model, x = two_modes()
+    q = best_on_the_right()
+    gap = model.kl_to_posterior(q, x).item()
+    assert gap == pytest.approx(0.57, abs=0.005)
+    torch.manual_seed(0)
+    log_w = log_weights(model, q, x, 100_000)
+    squares = 0.5 * (log_w - log_w.mean()).square()
+    assert abs(squares.mean() - 0.023) < 5 * squares.std() / math.sqrt(100_000) + 5e-4
+    assert squares.mean() < gap / 20
+
+
+def test_what_a_gaussian_on_one_mode_loses_is_bounded_by_the_masses_on_the_two_sides():
+    """The divergence of any q is at least that of the coin which says on which side z is."""
+    model, x = two_modes()
+    rho = mass_on_the_right()
+    for mean in (-1.2, -0.5, 0.1, 0.6, 1.0, 1.17, 1.3, 2.0):
+        for scale in (0.1, 0.2, 0.4, 0.8, 1.5):
+            q = Normal(exactly(mean), scale)
+            right = 1 - q.cdf(exactly(0.0))
+            floor = kl(Bernoulli(right), Bernoulli(exactly(rho)))
+            assert model.kl_to_posterior(q, x) >= floor - 1e-7
+
+
+def test_in_the_model_of_the_chapter_the_gaussian_on_the_right_loses_more_than_minus_log_rho():
+    model, x = two_modes()
+    floor = -math.log(mass_on_the_right())
+    assert floor == pytest.approx(0.54, abs=0.005)
+    assert floor < model.kl_to_posterior(best_on_the_right(), x) < floor + 0.05
+
+
+def test_the_reverse_optimum_of_the_explorer_loses_less_than_minus_log_rho():
+    """Two modes of 0.6 and 0.4, four apart and 0.7 wide: a Gaussian on the left one reaches over to the other."""
+    grid, log_volume = line()
+    shares, centers = exactly([0.6, 0.4]), exactly([-2.0, 2.0])
+    log_p = (shares.log() + Normal(centers, 0.7).log_prob(grid[:, None])).logsumexp(-1)
+    rho = (log_p + log_volume)[grid < 0].exp().sum().item()
+    m, s = torch.meshgrid(torch.linspace(-2.1, -1.7, 41).double(), torch.linspace(0.6, 0.9, 31).double(), indexing="ij")
+    log_q = Normal(m, s).log_prob(grid[:, None, None])
+    mass = (log_q + log_volume[:, None, None]).exp()
+    least = (mass * (log_q - log_p[:, None, None])).sum(0).min().item()
+    assert least == pytest.approx(0.505, abs=5e-4)
+    assert -math.log(rho) == pytest.approx(0.512, abs=6e-4)
+
+
+def test_at_sixteen_dimensions_the_information_is_at_its_ceiling():
+    """Chapter 7: the posteriors of 400 digits overlap so little that a draw tells which digit it belongs to."""
+    train = data.digits("train", dtype=torch.float64).images
+    model = LinearGaussian.fit(train, 16)
+    split = aggregate_posterior_split(model.posterior, model.prior, train[:400], num_samples=20, seed=1)
+    told = split.mutual_information
+    assert math.log(400) - 0.03 < told.value - 5 * told.std_error
+    posterior = model.posterior(train[:400])
+    z = posterior.sample()
+    log_density = MultivariateNormal(posterior.mean[None], posterior.covariance_matrix[0]).log_prob(z[:, None])
+    assert (log_density.argmax(1) == torch.arange(400)).double().mean() > 0.95
+
+
+def misfit(dim: int) -> tuple[float, float]:
+    """How much further 400 digits are from the prior than the model's own images, with the error of the difference."""
+    train = data.digits("train", dtype=torch.float64).images
+    model = LinearGaussian.fit(train, dim)
+    digits, *own = (
+        aggregate_posterior_split(model.posterior, model.prior, images, num_samples=5, seed=0).marginal_kl
+        for images in (train[:400], *(model.sample(400, seed=seed)[0] for seed in range(1, 5)))
+    )
+    values = torch.stack([one.value for one in own])
+    return (digits.value - values.mean()).item(), math.hypot(digits.std_error.item(), values.std().item() / 2)
+
+
+def test_the_prior_misfits_the_digits_most_at_four_and_eight_dimensions_and_hardly_at_sixteen():
+    differences = {dim: misfit(dim) for dim in (2, 4, 8, 16)}
+    for dim, expected in ((2, 0.15), (4, 0.57), (8, 0.47)):
+        value, error = differences[dim]
+        assert abs(value - expected) < 5 * error
+        assert value > 5 * error
+    value, error = differences[16]
+    assert abs(value) < 0.1 + 5 * error
+
+
+def test_the_information_falls_behind_its_ceiling_when_the_digits_are_many():
+    """Chapter 7, the last exercise: in eight dimensions 1,400 digits overlap, long before log N reaches the KL term."""
+    train = data.digits("train", dtype=torch.float64).images
+    model = LinearGaussian.fit(train, 8)
+    for count, expected in ((25, 3.18), (400, 5.54), (1400, 6.41)):
+        told = aggregate_posterior_split(
+            model.posterior, model.prior, train[:count], num_samples=7000 // count, seed=2
+        ).mutual_information
+        assert abs(told.value.item() - expected) < 5 * told.std_error.item() + 0.01
+        assert told.value + 5 * told.std_error < math.log(count) + 0.05
+    assert told.value + 5 * told.std_error < math.log(1400) - 0.7
+
+
+def test_the_order_of_arguments_decides_between_zero_forcing_and_covering():
+    """Chapter 7: what the optima of either direction look like for two modes."""
+    model, x = two_modes()
+    posterior = model.posterior(x)
+    forward = Normal(posterior.mean, posterior.variance.sqrt())
+    reverse = best_on_the_right()
+    left = exactly(-0.5)
+    assert forward.cdf(left) > 0.2
+    assert reverse.cdf(left) < 1e-6
+    assert model.kl_to_posterior(forward, x) > 10 * model.kl_to_posterior(reverse, x)
