@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sphinxcontrib.bibtex.plugin
 from pybtex.plugin import register_plugin
@@ -36,9 +36,16 @@ class SurnameFirstStyle(Style):  # type: ignore[misc]  # of a package without ty
     default_name_style = "lastfirst"
 
 
+def name_the_entries(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    """The list of references has items: screen readers no longer know the role that docutils gives to an entry."""
+    if 'role="doc-biblioentry"' in context.get("body", ""):
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def setup(app: Sphinx) -> None:
     app.setup_extension("sphinxcontrib.bibtex")
     register_plugin("pybtex.style.formatting", "surname_first", SurnameFirstStyle)
     sphinxcontrib.bibtex.plugin.register_plugin(
         "sphinxcontrib.bibtex.style.referencing", "author_year_round", RoundAuthorYearStyle, force=True
     )
+    app.connect("html-page-context", name_the_entries)
