@@ -144,7 +144,10 @@ class Judge(Readings):
             if attempt.vary_law[0] and {"optimal", "posterior"} & set(assumption.changes):
                 continue
             assumed = assuming(attempt, assumption)
-            if self.holds(assumed, worlds=self.alike()) and not self.trivial(attempt, assumed):
+            anywhere = () in assumption.changes.get("simplex", {}).values()
+            if self.holds(assumed, worlds=(0, 1, 2, 3) if anywhere else self.alike()) and not self.trivial(
+                attempt, assumed
+            ):
                 return assumed
         return None
 

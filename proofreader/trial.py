@@ -199,6 +199,8 @@ class Trial:
         """The models for an attempt."""
         changes = dict(attempt.changes)
         changes["ranges"] = {**self.ranges, **changes.get("ranges", {})}
+        stated = {name.removeprefix("simplex "): () for name in self.ranges if name.startswith("simplex ")}
+        changes["simplex"] = {**stated, **changes.get("simplex", {})}
         summed = {
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
