@@ -192,7 +192,7 @@ def _numbers(plan: Plan) -> Iterator[Assumption]:
             families.setdefault(label.split("#")[0], []).append(label)
     for family, members in families.items():
         if len(members) > 1:
-            yield Assumption(f"{shown(family)}_i ≥ 0, and they sum to 1", {"simplex": {family: tuple(members)}})
+            yield Assumption(f"{shown(family)}_i ≥ 0, and they sum to 1", {"simplex": {family: ()}})
     if len([label for label in labels if "#" not in label]) == 2:
         first, second = (label for label in labels if "#" not in label)
         yield Assumption(

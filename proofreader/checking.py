@@ -68,7 +68,10 @@ class Checker(Declarations):
             return first
         self.definitions, self.densities, self.samples, self.ranges, self.trees, self.laws = given
         self.defined, self.notes = [], []
-        second = self.segmented(signs_begin=False)
+        try:
+            second = self.segmented(signs_begin=False)
+        except DerivationSyntaxError:
+            return first
         bad = [sum(line.verdict in ("false", "unreadable") for line in report.lines) for report in (first, second)]
         return second if bad[1] < bad[0] else first
 

@@ -297,7 +297,10 @@ class Declarations:
 
     def lists_names(self, side: ReadSide) -> bool:
         """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``."""
-        symbols = grouped(side.side, self.latex)
+        try:
+            symbols = grouped(side.side, self.latex)
+        except DerivationSyntaxError:
+            return False
         inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in ("()", "{}") else symbols
         return len(inside) > 2 and all(s.is_letter() if k % 2 == 0 else s.name == "," for k, s in enumerate(inside))
 

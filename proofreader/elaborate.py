@@ -94,8 +94,9 @@ class Plan(Laws):
         options = self.process(signatures) + self.unique(signatures)
         if options:
             chosen = self.choose(options, "alone")
-            return density(letter, chosen.left, chosen.right, parameters or chosen.parameters)
-        known = self.latent(body) or (Name("x"),)
+            left, right = self.loose(chosen.left, env), self.loose(chosen.right, env)
+            return density(letter, left, right, parameters or chosen.parameters)
+        known = self.latent(body) or self.averaged(law_key(letter)) or (Name("x"),)
         unnamed = [(Name("z"),)] if not signatures and not self.names.is_variable("z") else []
         latent = self.choose([known, *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
@@ -180,10 +181,25 @@ class Plan(Laws):
         setattr(self, what, max(getattr(self, what), len(options)))
         return options[min(getattr(self.choices, what), len(options) - 1)]
 
+    def averaged(self, key: str) -> tuple[Name, ...]:
+        """What the display averages under a letter alone."""
+        for node in (n for tree in self.names.trees for n in tree.walk() if n.kind == "expect"):
+            if any(
+                law.kind == "density" and not law.data[1] and law_key(law.data[0]) == key for law in node.parts[:-1]
+            ):
+                return self.latent(node.parts[-1])
+        return ()
+
+    def loose(self, names: tuple[Name, ...], env: Environment) -> tuple[Name, ...]:
+        """Names without the indices that have no value here."""
+        free = {n for n in names for i in n.index if isinstance(i, Index) and i.letter and i.letter not in env.indices}
+        return tuple(replace(n, index=()) if n in free and not self.in_parts(n.base) else n for n in names)
+
     def latent(self, body: Node) -> tuple[Name, ...]:
         """The variables of a body that some density has behind its bar, or in a joint, and no side has alone."""
         inside = [n for node in body.walk() if node.kind == "density" for n in node.data[1]]
-        outside = {s.left for found in self.names.laws.values() for s in found if not s.right and len(s.left) == 1}
+        known = self.names.laws.get(self.names.model(), [])
+        outside = {s.left for s in known if not s.right and len(s.left) == 1}
         tops = {n for left in outside for n in left}
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
@@ -286,12 +302,18 @@ class Plan(Laws):
         roles = {self.role(a) for a in atoms}
         options: list[tuple[tuple[str, ...], tuple[Name, ...]]] = []
         for s in self.signatures(law_key(letter)):
-            if {self.role(a) for a in self.expand(s.left, env)} == roles:
-                options.append((self.expand(s.right, env), s.parameters))
+            if {self.role(a) for a in self.expand(self.loose(s.left, env), env)} == roles:
+                options.append((self.expand(self.loose(s.right, env), env), s.parameters))
         joint = [
-            s for s in self.signatures(law_key(letter)) if {self.role(a) for a in self.expand(s.left, env)} > roles
+            s
+            for s in self.signatures(law_key(letter))
+            if {self.role(a) for a in self.expand(self.loose(s.left, env), env)} > roles
         ]
-        observed = tuple(dict.fromkeys(a for s in joint for a in self.expand(s.left, env) if self.role(a) not in roles))
+        observed = tuple(
+            dict.fromkeys(
+                a for s in joint for a in self.expand(self.loose(s.left, env), env) if self.role(a) not in roles
+            )
+        )
         if observed:
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):

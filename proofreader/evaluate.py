@@ -106,7 +106,8 @@ class World(Tables):
         label = step.data[0]
         family = label.split("#")[0]
         if family in self.assumptions.get("simplex", {}):
-            members = self.assumptions["simplex"][family]
+            labels = sorted({s.data[0] for s in self.steps if s.kind == "scalar" and s.data[0].split("#")[0] == family})
+            members = self.assumptions["simplex"][family] or labels
             drawn = [self.draw(f"scalar {member}", (), self.weight).cells for member in members]
             own = self.draw(f"scalar {label}", (), self.weight).cells
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])

@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
@@ -22,9 +21,9 @@ from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
-from proofreader.structures import Assumption, Pairs, shown, tables_of
+from proofreader.structures import Pairs, shown, tables_of
 from proofreader.syntax import Index, Name, Span, in_text
-from proofreader.trial import Attempt, related
+from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
 
@@ -133,7 +132,7 @@ class Judge(Readings):
             return None
         if self.holds(attempt, worlds=(0, 3)):
             for assumption in discreteness(plan, (left, right)):
-                assumed = _with(attempt, assumption)
+                assumed = assuming(attempt, assumption)
                 if self.holds(assumed):
                     return assumed
             return None
@@ -144,8 +143,11 @@ class Judge(Readings):
                 continue
             if attempt.vary_law[0] and {"optimal", "posterior"} & set(assumption.changes):
                 continue
-            assumed = _with(attempt, assumption)
-            if self.holds(assumed, worlds=self.alike()) and not self.trivial(attempt, assumed):
+            assumed = assuming(attempt, assumption)
+            anywhere = () in assumption.changes.get("simplex", {}).values()
+            if self.holds(assumed, worlds=(0, 1, 2, 3) if anywhere else self.alike()) and not self.trivial(
+                attempt, assumed
+            ):
                 return assumed
         return None
 
@@ -160,7 +162,7 @@ class Judge(Readings):
         for place in (left, right):
             before = self.world(attempt, plan, setting).evaluate(place).cells
             after = self.world(assumed, plan, setting).evaluate(place).cells
-            if _is_constant(after) and not _is_constant(before):
+            if is_constant(after) and not is_constant(before):
                 return True
         return False
 
@@ -179,7 +181,9 @@ class Judge(Readings):
         parameters = {p for law in plan.laws.values() for p in law.parameters} | (
             self.names.variables - self.names.lefts
         )
-        if compared_values(base.left, base.right, base.relation) in parameters:
+        compared = compared_values(base.left, base.right, base.relation)
+        of_one_function = base.left.kind == "name" and base.left.data[0].base != compared
+        if compared and (compared in parameters or of_one_function):
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined and base.relation == "=" and (introduces(base.left) or introduces(base.right)):
@@ -249,7 +253,9 @@ class Judge(Readings):
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)
-            if letter is not None and letter.mark and not any(s.left for s in self.names.laws[key]):
+            alone = letter is not None and not any(s.left for s in self.names.laws[key])
+            estimate = letter is not None and letter.mark == "~hat" and plan.bare
+            if letter is not None and letter.mark and (alone or estimate):
                 found.append(f"${letter}$")
         return tuple(found)
 
@@ -389,12 +395,3 @@ class Judge(Readings):
         names = ", ".join(map(shown, own))
         everything = ", ".join(map(shown, plan.laws[plan.laws[key].near].roles))
         return f"{key}({names}) > 0 wherever {plan.laws[key].near}({everything}) > 0"
-
-
-def _with(attempt: Attempt, assumption: Assumption) -> Attempt:
-    return replace(attempt, words=(*attempt.words, assumption.words), changes=assumption.changes)
-
-
-def _is_constant(cells: Sequence[Any]) -> bool:
-    values = [plain(cell) for cell in cells]
-    return max(values) - min(values) < 1e-9 if all(v == v for v in values) else False

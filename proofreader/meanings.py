@@ -127,15 +127,19 @@ def _series(plan: Plan, node: Node, env: Environment) -> int:
     if letter in plan.choices.support and node.kind == "series":
         return _over_support(plan, node, env)
     if plan.names.is_variable(letter) and node.kind == "series":
-        upper = node.data[2]
-        count = plan.sizes.get(upper.letter) if upper is not None and upper.letter and not upper.offset else None
-        if count is not None:
-            plan.counted[letter] = count
+        count = _count(plan, node)
+        plan.counted.update({letter: count} if count is not None else {})
         return plan.add("integral", (plan.compile(node.parts[0], env),), plan.expand((Name(letter),), env))
     parts = tuple(plan.compile(node.parts[0], inner) for inner in plan.unrolled(node, env))
     if not parts:
         return plan.number(0.0 if node.kind == "series" else 1.0)
     return plan.add("sum" if node.kind == "series" else "product", parts)
+
+
+def _count(plan: Plan, node: Node) -> int | None:
+    """The number of terms of a sum that runs up to a size."""
+    upper = node.data[2]
+    return plan.sizes.get(upper.letter) if upper is not None and upper.letter and not upper.offset else None
 
 
 def _over_support(plan: Plan, node: Node, env: Environment) -> int:
@@ -146,6 +150,8 @@ def _over_support(plan: Plan, node: Node, env: Environment) -> int:
     atoms = tuple(sorted(plan.free(body) - plan.free(outer)))
     if not atoms:
         raise DerivationSyntaxError(f"nothing in this sum depends on {node.data[0]}")
+    count = _count(plan, node)
+    plan.counted.update({plan.role(atom): count for atom in atoms} if count is not None else {})
     return plan.add("integral", (body,), atoms)
 
 

@@ -237,7 +237,7 @@ class Parser(Operators):
         """Which divergence a symbol in front of a double bar is."""
         text = flat([symbol])
         if "chi" in text:
-            return operator_named(r"\chi")
+            return operator_named(r"\chi") if flat(symbol.sup or ()) in ("", "2") else None
         for kind, spellings in (("kl", ("KL", "kl")), ("tv", ("TV",)), ("js", ("JS",))):
             if any(word in text for word in spellings):
                 return next(row for row in ROWS if row.kind == kind)

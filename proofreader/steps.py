@@ -114,7 +114,6 @@ class Steps:
         self.undefined: dict[str, str] = {}
         self.free_cache: dict[int, frozenset[str]] = {}
         self.extents: dict[str, tuple[int, int]] = {}
-        self.defined_laws: dict[str, int] = {}
         numbers = dict(sizes.numbers)
         for at, letter in enumerate(names.free_letters):
             if letter not in numbers:

@@ -302,9 +302,10 @@ class _Reader:
         is_text = token.text in TEXT
         begun = self.at
         text, end = self.words(token)
-        if not is_text and re.search(r"[_^]\{?\w", text.replace("\\_", "")):
+        if not is_text and re.search(r"[_^]\{?\w|\\(?:math|bold|bm)", text.replace("\\_", "")):
             self.at = begun
-            return self.argument(0, token)
+            inner = self.argument(0, token)
+            return (replace(inner[0], start=token.start), *inner[1:]) if inner else ()
         bare = (
             "".join(text.replace(r"\,", "").replace(r"\ ", " ").replace("*", "").replace("$", "").split())
             if not is_text

@@ -14,6 +14,7 @@ from proofreader.evaluate import World
 from proofreader.models import Deadline, Setting, Tensor
 from proofreader.names import Names, Sizes, names_in
 from proofreader.steps import Choices, Definition
+from proofreader.structures import Assumption
 from proofreader.syntax import Index, Node, Span
 
 __all__ = ["Attempt", "Trial", "agrees"]
@@ -86,6 +87,17 @@ def _constant_along(
     size = math.prod(world.card(axis) for axis in along)
     chunks = [ordered[k : k + size] for k in range(0, len(ordered), size)]
     return all(abs(c - chunk[0]) <= 10 * tolerance * (1.0 + abs(c)) for chunk in chunks for c in chunk)
+
+
+def assuming(attempt: Attempt, assumption: Assumption) -> Attempt:
+    """An attempt under an assumption."""
+    return replace(attempt, words=(*attempt.words, assumption.words), changes=assumption.changes)
+
+
+def is_constant(cells: Sequence[Any]) -> bool:
+    """Whether all cells hold one number."""
+    values = [plain(cell) for cell in cells]
+    return max(values) - min(values) < 1e-9 if all(v == v for v in values) else False
 
 
 class Trial:
@@ -187,6 +199,8 @@ class Trial:
         """The models for an attempt."""
         changes = dict(attempt.changes)
         changes["ranges"] = {**self.ranges, **changes.get("ranges", {})}
+        stated = {name.removeprefix("simplex "): () for name in self.ranges if name.startswith("simplex ")}
+        changes["simplex"] = {**stated, **changes.get("simplex", {})}
         summed = {
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
