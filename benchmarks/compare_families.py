@@ -24,7 +24,7 @@ from lvmlib import VAE, BernoulliMixture, data, fit, importance_sampling, mlp
 
 RESULT = Path(__file__).parent / "results" / "compare_families.json"
 SEEDS = range(5)
-MIXTURES = tuple(itertools.product((40, 100, 200), (0.05, 0.2)))  # components, pseudo-count
+MIXTURES = tuple(itertools.product((100, 200, 400), (0.02, 0.05)))  # components, pseudo-count
 VAES = tuple(itertools.product((4, 8, 16), (100, 400)))  # latent dimensions, hidden units
 
 # The log p(x) of rows of images under a fitted model, with the standard error of each.
