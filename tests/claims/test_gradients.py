@@ -703,6 +703,18 @@ def test_with_correlated_coordinates_the_noise_is_another(case):
 # Moving the draws.
 
 
+def test_correlation_raises_the_noise_of_a_moved_draw():
+    """The gradient in a mean is a row of -Lambda (z - m), with z from the best product for a correlation of 1/2."""
+
+    def deviation(dim: int) -> float:
+        covariance = 0.5 * torch.eye(dim).double() + 0.5
+        precision = torch.linalg.inv(covariance)
+        return (precision[0].square() / precision.diagonal()).sum().sqrt().item()
+
+    assert deviation(1) == pytest.approx(1.0)
+    assert deviation(64) == pytest.approx(1.41, abs=0.01)
+
+
 @attack("thm-reparameterisation", cases=[*FAMILIES, KINK, EDGE, _uniform_end()])
 def test_the_derivative_along_the_path_has_the_gradient_of_the_elbo(case):
     mean = (case.noise_nodes[1] * case.along_the_path(hold_q=False)).sum().item()
