@@ -663,3 +663,12 @@ def test_a_weight_on_a_student_likelihood_is_no_noise_level(case):
 )
 def test_with_the_noise_learnt_the_optima_differ(case):
     assert case.best(case.weight, 1.0)[0] != case.best(1.0, case.weight)[0]
+
+
+def test_the_divergence_of_the_mean_parameters_is_at_most_the_mean_divergence():
+    """From the standard normal: convex in the mean and in the standard deviation."""
+    prior = Normal(*_double(0.0, 1.0))
+    for seed in range(20):
+        means, deviations = models.normals(10, seed=seed), models.normals(10, seed=seed + 50).exp()
+        each = kl(Normal(means, deviations), prior).mean()
+        assert kl(Normal(means.mean(), deviations.mean()), prior) <= each
