@@ -113,6 +113,12 @@ def digit_forms(*, device: torch.device | str | None = None) -> Int[Tensor, " N"
     Args:
         device: Where the tensor goes; torch's default device when omitted.
 
+    Returns:
+        One number for each image, in the order of the file, shape ``(1797,)``, int64.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+
     Example:
         >>> images = digits("all").images
         >>> forms = digit_forms()
