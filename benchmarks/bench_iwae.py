@@ -2,7 +2,7 @@
 
 Rounds take turns, with the threads that each library takes by itself; JAX, NumPyro and Pyro compile or warm up before
 the first round. The memory of lvmlib is that of a fresh process over what its imports and the data take, for 5,000 and
-for 50,000 draws. Writes benchmarks/results/iwae.json and a plot beside it.
+for 500,000 draws. Writes benchmarks/results/iwae.json and a plot beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reporting import bars, in_a_fresh_process, interleaved, medians, megabytes,
 
 from lvmlib import importance_sampling
 
-NUM_IMAGES, NUM_SAMPLES, MANY_SAMPLES = 100, 5_000, 50_000
+NUM_IMAGES, NUM_SAMPLES, MANY_SAMPLES = 100, 5_000, 500_000
 
 
 def memory(num_samples: int) -> float:

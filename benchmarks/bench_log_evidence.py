@@ -67,8 +67,12 @@ def main() -> None:
             call()
             times[name] += [seconds(call) for _ in range(CALLS_A_ROUND)]
     alternating = medians(interleaved(calls, ROUNDS * CALLS_A_ROUND))
+    # What worker threads make is not seen.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with LargestTensor() as watched:
         calls["lvmlib"]()
+    torch.set_num_threads(threads)
     tracemalloc.start()
     calls["scikit-learn"]()
     peer_peak = tracemalloc.get_traced_memory()[1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import starmap
 
 import torch
 from torch import Tensor
+
+from lvmlib._threads import in_threads
 
 __all__ = ["map_rows"]
 
@@ -17,9 +19,9 @@ _NUMBERS_PER_BLOCK = 1 << 17
 def map_rows(function: Callable[..., Tensor], rows: Tensor, *others: Tensor, numbers_per_row: int) -> Tensor:
     """``function(rows, *others)``, computed block by block.
 
-    On a CPU the blocks go through one thread whose operations keep to one core. An operation on a block is too short
-    to be shared: cores would spend more time waiting for each other, and for the threads of other libraries, than
-    computing. Work that is recorded for a gradient stays in the calling thread.
+    On a CPU several threads share the blocks, each with operations that keep to one core: an operation on a block is
+    too short to be shared, and threads that wait for each other, or for those of other libraries, would spend more time
+    on that than on computing. Work that is recorded for a gradient stays in the calling thread.
 
     Args:
         function: Maps rows, shape ``(n, *event)``, to results, shape ``(n, *result)``, each row on its own.
@@ -40,25 +42,17 @@ def map_rows(function: Callable[..., Tensor], rows: Tensor, *others: Tensor, num
         return torch.cat(list(starmap(function, blocks)))
     # Written in place: small results kept between large temporaries would keep the allocator from reusing their room.
     results = one.new_empty(len(rows), *one.shape[1:])
-    inference = torch.is_inference_mode_enabled()  # of this thread; a worker has its own
+    waiting = deque(zip(results.split(size), blocks, strict=True))
 
-    def compute() -> None:
-        with torch.no_grad(), torch.inference_mode(inference):
-            for part, block in zip(results.split(size), blocks, strict=True):
-                part[...] = function(*block)
+    def take_turns(worker: int) -> None:
+        # Not so many blocks for each from the start: a core may be busy with something else.
+        while True:
+            try:
+                part, block = waiting.popleft()
+            except IndexError:
+                return
+            part[...] = function(*block)
 
-    threads = torch.get_num_threads()
-    if threads == 1 or rows.device.type != "cpu":
-        compute()
-        return results
-
-    def compute_alone() -> None:
-        torch.set_num_threads(1)  # of this thread alone
-        try:
-            compute()
-        finally:
-            torch.set_num_threads(threads)
-
-    with ThreadPoolExecutor(1) as worker:
-        worker.submit(compute_alone).result()
+    for _ in in_threads(take_turns, range(min(torch.get_num_threads(), len(blocks))), rows.device):
+        pass
     return results

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from lvmlib._broadcast import broadcasts_into
 from lvmlib._gpu_kernels import sum_of_coins, sums_coins
 
-__all__ = ["bernoulli_log_density", "broadcasts_into"]
+__all__ = ["bernoulli_log_density"]
 
-# Sixteen factors of less than 1 + e to this have a product that can be written.
-_LARGEST_FACTOR = {torch.float32: 5.5, torch.float64: 44.0}
+# Sixteen probabilities of more than the sigmoid of this have a product that is a normal number.
+_LEAST_LOGIT = {torch.float32: -5.4, torch.float64: -44.0}
 
 
 def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int, *, overwrite: bool = False) -> Tensor:
     r"""The log-probability of zeros and ones, summed over the last ``num_dims`` dimensions, at least one.
 
-    .. math:: \sum_m \log \operatorname{sigmoid}(-s_m l_m) = -\sum_m \log(1 + e^{s_m l_m}), \qquad s_m = 1 - 2 x_m
+    .. math:: \sum_m \log \operatorname{sigmoid}(s_m l_m), \qquad s_m = 2 x_m - 1
 
     Without a gradient, a CPU takes the logarithms of products of sixteen, and a GPU reads the logits once.
 
@@ -29,7 +30,7 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int, *, overw
     """
     if sums_coins(logits, value, num_dims):
         return sum_of_coins(logits, value, num_dims)
-    signs = 1 - 2 * value
+    signs = 2 * value - 1
     if (
         logits.device.type == "cpu"
         and logits.dtype in (torch.float32, torch.float64)
@@ -38,22 +39,20 @@ def bernoulli_log_density(logits: Tensor, value: Tensor, num_dims: int, *, overw
         and logits.numel()
         and not (torch.is_grad_enabled() and (logits.requires_grad or value.requires_grad))
     ):
-        surprise = logits.mul_(signs) if overwrite and broadcasts_into(signs, logits) else logits * signs
-        return _sum_of_softplus(surprise.flatten(-num_dims)).neg_()
-    return logsigmoid(-signs * logits).flatten(-num_dims).sum(-1)
+        signed = logits.mul_(signs) if overwrite and broadcasts_into(signs, logits) else logits * signs
+        return _sum_of_log_sigmoid(signed.flatten(-num_dims))
+    return logsigmoid(signs * logits).flatten(-num_dims).sum(-1)
 
 
-def _sum_of_softplus(value: Tensor) -> Tensor:
-    r"""The sum of :math:`\log(1 + e^v)` over the last dimension; ``value`` is overwritten."""
-    if value.amax() < _LARGEST_FACTOR[value.dtype]:
-        return _sum_of_log1p(value.exp_())
-    # log(1 + e^v) is max(v, 0) and log(1 + e^-|v|), of which no product overflows.
-    small = _sum_of_log1p(value.abs().neg_().exp_())
-    return small.add_(value.clamp_(min=0.0).sum(-1))
+def _sum_of_log_sigmoid(value: Tensor) -> Tensor:
+    """The sum of the logarithms of the sigmoid over the last dimension; ``value`` is overwritten."""
+    if value.amin() > _LEAST_LOGIT[value.dtype]:
+        return _sum_of_log(value.sigmoid_())
+    # The logarithm is min(v, 0) and that of sigmoid |v|, which is at least a half.
+    return _sum_of_log(value.abs().sigmoid_()).add_(value.clamp_(max=0.0).sum(-1))
 
 
-def _sum_of_log1p(value: Tensor) -> Tensor:
-    factors = value.add_(1.0)
+def _sum_of_log(factors: Tensor) -> Tensor:
     width = factors.shape[-1]
     for _ in range(4):
         if width < 2:
@@ -64,9 +63,3 @@ def _sum_of_log1p(value: Tensor) -> Tensor:
             factors[..., half] = factors[..., width - 1]
         width = half + width % 2
     return factors[..., :width].log_().sum(-1)
-
-
-def broadcasts_into(value: Tensor, larger: Tensor) -> bool:
-    """Whether an operation on both has the shape of ``larger``."""
-    pairs = zip(reversed(value.shape), reversed(larger.shape), strict=False)
-    return value.ndim <= larger.ndim and all(size in (1, whole) for size, whole in pairs)

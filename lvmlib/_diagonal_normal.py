@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from lvmlib._broadcast import broadcast_shapes
+
 __all__ = ["DiagonalNormal"]
 
 
@@ -69,7 +71,7 @@ class _StandardNormal(DiagonalNormal):
 
     def log_prob(self, value: Tensor) -> Tensor:
         log_p = _log_standard_normal(value)
-        return log_p if not self.batch_shape else log_p.expand(torch.broadcast_shapes(log_p.shape, self.batch_shape))
+        return log_p if not self.batch_shape else log_p.expand(broadcast_shapes(log_p.shape, self.batch_shape))
 
     def from_noise(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         return noise, self.log_prob(noise)

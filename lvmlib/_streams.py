@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +11,12 @@ from torch import Tensor
 from lvmlib._checks import check_sample_count
 from lvmlib._draws import check_draws
 from lvmlib._random import stream_key
+from lvmlib._threads import in_threads
 from lvmlib.problem import Problem
 
-__all__ = ["block_length", "chunk_length", "num_blocks", "stream_weights"]
+__all__ = ["block_length", "chunk_length", "map_blocks", "num_blocks", "stream_weights"]
 
-Chunks: TypeAlias = list[tuple[Tensor, Tensor]]
+Result = TypeVar("Result")
 
 # One block of draws holds about this many numbers: on a CPU what stays in its cache, on a GPU what hides the launches.
 # It fixes the order of the draws, so it depends on shapes and on the kind of device alone.
@@ -28,19 +27,43 @@ _LARGEST_KEPT = 2**25 - 2**16
 
 
 def stream_weights(
+    problem: Problem, num_samples: int, *, name: str, seed: int | None, chunk_size: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draws from q, shape ``(k, *batch, *z_event)``, and their log-weights, a block at a time and without gradients.
+
+    Raises:
+        TypeError, ValueError: As :func:`lvmlib.summarize_weights`.
+    """
+    return map_blocks(problem, num_samples, lambda z, log_w: (z, log_w), name=name, seed=seed, chunk_size=chunk_size)
+
+
+def map_blocks(
     problem: Problem,
     num_samples: int,
+    digest: Callable[[Tensor, Tensor], Result],
     *,
     name: str,
     seed: int | None,
     chunk_size: int | None = None,
     first: int = 0,
     last: int | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draws from q, shape ``(k, *batch, *z_event)``, and their log-weights, a chunk at a time and without gradients.
+) -> Iterator[Result]:
+    """What ``digest`` makes of the draws and the log-weights of each block, in the order of the blocks.
 
     Each block has a random stream of its own, derived from the seed, the name and its number; so the blocks ``first``
-    to ``last`` are the same in whatever order, thread or process they are made.
+    to ``last`` are the same in whatever order, thread or process they are made. A block is drawn, weighed and digested
+    by one thread, while its numbers are in the cache of one core.
+
+    Args:
+        problem: Made by :func:`lvmlib.bind`.
+        num_samples: K, the draws of the whole stream.
+        digest: From draws, shape ``(k, *batch, *z_event)``, and their log-weights, shape ``(k, *batch)``; called in
+            several threads at once.
+        name: The public function that the stream belongs to.
+        seed: As in :func:`lvmlib.summarize_weights`.
+        chunk_size: As in :func:`lvmlib.summarize_weights`.
+        first: The first block, from 0.
+        last: The block after the last; by default :func:`num_blocks`.
 
     Raises:
         TypeError, ValueError: As :func:`lvmlib.summarize_weights`.
@@ -52,21 +75,19 @@ def stream_weights(
     length = block_length(problem)
     last = num_blocks(problem, num_samples) if last is None else last
 
-    def block(index: int) -> Chunks:
-        with torch.no_grad():
-            size = min(length, num_samples - index * length)
-            z, log_q = problem.draw_weighed(size, seed=(key, index))
-            # A look at the numbers makes a GPU wait, so there only the first block is looked at.
-            if z.device.type == "cpu" or index == first:
-                check_draws(problem.q, z)
-            parts = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
-            return [(part, problem.weigh(part, log_p)) for part, log_p in parts]
+    def block(index: int) -> Result:
+        size = min(length, num_samples - index * length)
+        z, log_q = problem.draw_weighed(size, seed=(key, index))
+        # A look at the numbers makes a GPU wait, so there only the first block is looked at.
+        if z.device.type == "cpu" or index == first:
+            check_draws(problem.q, z)
+        chunks = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
+        return digest(z, torch.cat([problem.weigh(part, log_p) for part, log_p in chunks]))
 
     if problem.x.device.type == "cpu":
         _keep_freed_memory()
     with torch.no_grad(), problem.mode():
-        for chunks in _in_threads(block, range(first, last), problem.x.device):
-            yield from chunks
+        yield from in_threads(block, range(first, last), problem.x.device)
 
 
 def num_blocks(problem: Problem, num_samples: int) -> int:
@@ -93,32 +114,3 @@ def _keep_freed_memory() -> None:
     no memory; freeing it is all that counts. Other C libraries do not mind.
     """
     torch.empty(_LARGEST_KEPT, dtype=torch.uint8, device="cpu")
-
-
-def _in_threads(work: Callable[[int], Chunks], blocks: range, device: torch.device) -> Iterator[Chunks]:
-    """``work(block)`` for every block, in order; at most a few more are made than were asked for.
-
-    On a CPU each worker thread runs torch with one thread inside: many small operations, each split over several
-    threads, take longer than on one. Everything is done in the caller's thread where a worker would not have
-    its settings, as with autocast or another default device.
-    """
-    threads = min(torch.get_num_threads(), len(blocks))
-    alike = device.type == "cpu" and torch.get_default_device().type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if threads < 2 or not alike:
-        yield from map(work, blocks)
-        return
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="lvmlib", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        waiting: deque[Future[Chunks]] = deque()
-        for index in blocks:
-            waiting.append(pool.submit(work, index))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # The number that torch gives to threads to come is that of the last thread that set one.
-        restore = pool.submit(torch.set_num_threads, before)
-        pool.shutdown(wait=True, cancel_futures=False)
-        restore.result()

@@ -49,6 +49,8 @@ class WeightSummary:
         self._num_samples = 0
         self._moments: _Moments | None = None
         self._tail: list[Tensor] = []
+        self._num_kept = 0
+        self._least_kept: Tensor | None = None
         self._distrusted: Tensor | None = None
 
     @classmethod
@@ -70,7 +72,8 @@ class WeightSummary:
             ValueError: If it has no sample, NaN, ``+inf``, or another batch shape than before.
         """
         check_log_weights(log_w)
-        return self._add(log_w)
+        self._absorb(*self._digest(log_w.detach()))
+        return self
 
     def merge(self, other: WeightSummary) -> WeightSummary:
         """The summary of both sets of weights; neither argument changes.
@@ -114,7 +117,7 @@ class WeightSummary:
         received = [torch.empty_like(packed) for _ in range(dist.get_world_size(group))]
         dist.all_gather(received, packed, group=group)
         dtype, size = self._dtype, 2 + len(moments)
-        self._num_samples, self._moments, self._tail = 0, None, []
+        self._num_samples, self._moments, self._tail, self._num_kept, self._least_kept = 0, None, [], 0, None
         for part in received:
             num_samples = int(part[0].flatten()[0])
             tail = part[size : size + min(num_samples, self._tail_size + 1)]
@@ -261,10 +264,18 @@ class WeightSummary:
             self._distrusted = rows if self._distrusted is None else self._distrusted | rows
         return self
 
-    def _add(self, log_w: Tensor) -> WeightSummary:
-        log_w = log_w.detach()
-        self._absorb(log_w.dtype, len(log_w), _Moments.of(log_w.double()), [log_w.double()])
-        return self
+    def _digest(self, log_w: Tensor) -> tuple[torch.dtype, int, _Moments, list[Tensor]]:
+        """What :meth:`_absorb` takes of some weights; the summary does not change, so several threads may ask."""
+        exact = log_w.double()
+        return log_w.dtype, len(log_w), _Moments.of(exact), [self._candidates(exact)]
+
+    def _candidates(self, log_w: Tensor) -> Tensor:
+        """Those of some log-weights that may be among the largest of all, and perhaps a few more."""
+        count = min(len(log_w), self._tail_size + 1)
+        # Once enough are kept only a larger one can join them. To count those makes a GPU wait.
+        if self._least_kept is not None and log_w.device.type == "cpu":
+            count = min(count, int((log_w > self._least_kept).sum(0).amax()))
+        return log_w if count == len(log_w) else log_w.topk(count, dim=0).values
 
     def _check_finite(self) -> None:
         """The one look at the weights of a stream, which shows NaN and infinity of any of them."""
@@ -292,10 +303,14 @@ class WeightSummary:
                 )
             self._moments = self._moments.merge(self._num_samples, moments, num_samples)
         self._num_samples += num_samples
-        self._tail = [*self._tail, *tail]
+        # Copied to this thread's memory: small things kept between large temporaries of another thread would keep the
+        # allocator from using their room again.
+        self._tail += [part.clone() for part in tail if len(part)]
+        self._num_kept += sum(map(len, tail))
         # Sorting waits until there is as much to drop as to keep, so that small chunks stay cheap.
-        if sum(map(len, self._tail)) > 2 * (self._tail_size + 1):
+        if self._num_kept > 2 * (self._tail_size + 1):
             self._tail = [self._largest()]
+            self._num_kept, self._least_kept = len(self._tail[0]), self._tail[0][-1]
 
     def _largest(self) -> Tensor:
         """The largest log-weights of each x, in falling order, at most ``tail_size + 1``."""
@@ -339,16 +354,16 @@ class _Moments(NamedTuple):
     @classmethod
     def of(cls, log_w: Tensor) -> _Moments:
         maximum = log_w.amax(0)
-        weights = (log_w - torch.where(maximum == -torch.inf, 0.0, maximum)).exp()
+        weights = (log_w - torch.where(maximum == -torch.inf, 0.0, maximum)).exp_()
         mean = weights.mean(0)
+        squares = weights.sub_(mean).square_().sum(0)
+        # The moments of log w are those of the weights above zero; the count says whether they may be used.
         zero = log_w == -torch.inf
         num_zero = zero.sum(0).to(mean)
-        # The moments of log w are those of the weights above zero; the count says whether they may be used.
-        finite = torch.where(zero, 0.0, log_w)
-        num_finite = (len(log_w) - num_zero).clamp(min=1.0)
-        log_mean = finite.sum(0) / num_finite
-        log_squares = torch.where(zero, 0.0, finite - log_mean).square().sum(0)
-        return cls(maximum, mean, (weights - mean).square().sum(0), num_zero, log_mean, log_squares)
+        finite = log_w.masked_fill(zero, 0.0)
+        log_mean = finite.sum(0) / (len(log_w) - num_zero).clamp(min=1.0)
+        log_squares = finite.sub_(log_mean).masked_fill_(zero, 0.0).square_().sum(0)
+        return cls(maximum, mean, squares, num_zero, log_mean, log_squares)
 
     def merge(self, num_samples: int, other: _Moments, other_num_samples: int) -> _Moments:
         maximum = torch.maximum(self.maximum, other.maximum)

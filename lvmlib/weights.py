@@ -13,7 +13,8 @@ from torch import Tensor
 from lvmlib._checks import check_sample_count
 from lvmlib._draws import draw_weighed, rounded_together
 from lvmlib._pareto import ParetoSmoothed, pareto_smoothed
-from lvmlib._streams import block_length, num_blocks, stream_weights
+from lvmlib._streams import block_length, map_blocks, num_blocks
+from lvmlib._threads import in_threads
 from lvmlib._types import Bool, Float
 from lvmlib._weight_summary import WeightSummary
 from lvmlib.density import log_density
@@ -24,6 +25,7 @@ from lvmlib.problem import Problem, bind
 __all__ = [
     "ParetoSmoothed",
     "WeightSummary",
+    "distrusted",
     "log_weights",
     "num_blocks",
     "pareto_smoothed",
@@ -31,8 +33,6 @@ __all__ = [
     "summarize_weights",
 ]
 
-
-_WEIGHTS_AT_ONCE = 2**16
 # How many times the largest weight drawn, in nats, another must be to lie where q never draws.
 _OUT_OF_REACH = 10.0
 
@@ -136,23 +136,25 @@ def summarize_blocks(
         first: The first block, from 0.
         last: The block after the last; by default :func:`num_blocks`.
     """
-    summary, waiting = WeightSummary(), list[Tensor]()
-
-    def absorb() -> None:
-        if waiting:
-            summary._add(torch.cat(waiting))
-            waiting.clear()
-
-    for _, log_w in stream_weights(
-        problem, num_samples, name=name, seed=seed, chunk_size=chunk_size, first=first, last=last
+    summary = WeightSummary()
+    for part in map_blocks(
+        problem,
+        num_samples,
+        lambda _, log_w: summary._digest(log_w),
+        name=name,
+        seed=seed,
+        chunk_size=chunk_size,
+        first=first,
+        last=last,
     ):
-        waiting.append(log_w)
-        # A summary takes two dozen operations, whatever the size: they are worth it for many weights at once.
-        if sum(map(len, waiting)) * max(1, log_w[0].numel()) >= _WEIGHTS_AT_ONCE:
-            absorb()
-    absorb()
+        summary._absorb(*part)
     summary._check_finite()
     return summary._distrust(rounded_together(problem.q))
+
+
+def distrusted(problem: Problem, summary: WeightSummary) -> WeightSummary:
+    """The summary of all weights of a problem, with those x marked for which something else speaks against it."""
+    return summary._distrust(rounded_together(problem.q))._distrust(misses_mass(problem, summary))
 
 
 def misses_mass(problem: Problem, summary: WeightSummary) -> Bool[Tensor, "*batch"]:
@@ -166,13 +168,17 @@ def misses_mass(problem: Problem, summary: WeightSummary) -> Bool[Tensor, "*batc
         return absent
     model, moments = problem.model, summary._read()
     length = block_length(problem)
-    num_probes, found = max(64, min(1000, length)), []
+    num_probes = max(64, min(1000, length))
     with torch.no_grad(), problem.mode():
         prior = model.prior.expand(batch)
-        for index, start in enumerate(range(0, num_probes, length)):
-            z, log_prior = draw_weighed(prior, min(length, num_probes - start), seed=("misses_mass", index))
+
+        def probe(index: int) -> Tensor:
+            size = min(length, num_probes - index * length)
+            z, log_prior = draw_weighed(prior, size, seed=("misses_mass", index))
             log_likelihood = model._log_likelihood(problem.x, z).double()
             out_of_reach = log_likelihood + log_prior - log_density(problem.q, z) > moments.maximum + _OUT_OF_REACH
-            found.append(torch.where(out_of_reach, log_likelihood, -torch.inf).logsumexp(0))
+            return torch.where(out_of_reach, log_likelihood, -torch.inf).logsumexp(0)
+
+        found = list(in_threads(probe, range(-(-num_probes // length)), problem.x.device))
     log_missed = torch.stack(found).logsumexp(0) - math.log(num_probes)
     return log_missed > moments.maximum + moments.mean.log() + math.log(0.1)

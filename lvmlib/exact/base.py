@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
-from lvmlib._checks import describe
+from lvmlib._broadcast import broadcast_shapes
+from lvmlib._checks import check_layout, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
@@ -62,6 +63,8 @@ class ExactModel(LatentVariableModel):
     def _check_form(self, x: Tensor) -> None:
         """All that can be checked of x without reading its numbers."""
         event = self.event_shape
+        if isinstance(x, Tensor):
+            check_layout("x", x)
         has_rows = isinstance(x, Tensor) and x.ndim > len(event) and x.shape[x.ndim - len(event) :] == event
         self.check_observation(x[:0] if has_rows else x)
 
@@ -142,7 +145,7 @@ def log_probabilities(probabilities: Tensor) -> Tensor:
 
 def pick_column(table: Tensor, z: Tensor) -> Tensor:
     """The entry of each row that z names; each x is scored once, however many samples of z there are."""
-    batch = torch.broadcast_shapes(z.shape, table.shape[:-1])
+    batch = broadcast_shapes(z.shape, table.shape[:-1])
     return table.expand(*batch, -1).gather(-1, z.expand(batch)[..., None])[..., 0]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from lvmlib._blocks import map_rows
+from lvmlib._broadcast import broadcast_shapes, broadcasts_into
 from lvmlib._checks import (
     as_float_tensor,
     check_float_tensor,
@@ -17,7 +18,6 @@ from lvmlib._checks import (
     check_sample_count,
     check_shape,
 )
-from lvmlib._coins import broadcasts_into
 from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._linalg import cholesky
 from lvmlib._types import Float
@@ -285,7 +285,7 @@ class LinearGaussian(ExactModel):
         def squared_distance(rows: Tensor, means: Tensor) -> Tensor:
             return _squared_norm((rows - self.bias) * scale - means @ from_mean) + _squared_norm(means)
 
-        batch = torch.broadcast_shapes(x.shape[:-1], gaussian.batch_shape)
+        batch = broadcast_shapes(x.shape[:-1], gaussian.batch_shape)
         rows, means = (
             value.expand(*batch, value.shape[-1]).reshape(-1, value.shape[-1]) for value in (x, gaussian.mean)
         )

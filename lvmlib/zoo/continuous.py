@@ -22,7 +22,7 @@ from lvmlib.exact import BetaBernoulli, LinearGaussian
 from lvmlib.guide import DefensiveMixture
 from lvmlib.laplace import laplace_approximation
 from lvmlib.model import LatentVariableModel
-from lvmlib.zoo.grids import interval, joined, line, polar, product
+from lvmlib.zoo.grids import around_zero, interval, joined, line, polar, product
 from lvmlib.zoo.member import Grid, Member
 
 __all__ = ["RoundedNormal", "continuous"]
@@ -98,7 +98,21 @@ def _edges() -> list[Member]:
     middle, deviation = 0.5, math.sqrt(0.5)
     low, high = middle - deviation, middle + deviation
     beta = BetaBernoulli(_double(0.5), _double(0.5))
+    # E[|z|^-r] of a standard normal z, with r = 0.6, over the normal density's constant.
+    spiked = math.lgamma(0.2) - 0.3 * math.log(2) - 0.5 * math.log(math.pi) - 0.5 * math.log(2 * math.pi)
     return [
+        Member(
+            "spiked-likelihood",
+            "Bounded likelihoods: x has standard deviation |z|^0.6, so the likelihood of x = 0 has no bound at z = 0; "
+            "under the prior it has a mean and no variance.",
+            LatentVariableModel(Normal(_double(0.0), 1.0), lambda z: Normal(0.0 * z, z.abs() ** 0.6)),
+            Normal(_double(0.0), 1.0),
+            _double(0.0),
+            tail_index=0.6,
+            tail_reason="the likelihood is |z|^-0.6 near zero, and |z|^-a has an integral for a < 1",
+            grid=around_zero(),
+            stated={"log_evidence": spiked, "lowest": 0.0, "highest": math.inf, "f_mean": 0.0},
+        ),
         Member(
             "uniform-slice",
             "Calm weights: a uniform q over one standard deviation to each side sees 68 % of the posterior.",
@@ -173,9 +187,7 @@ def _pixels() -> Member:
     """Forty pixels that know one latent: the posterior's tails are the prior's, and Laplace does not see them."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(40, 1, generator=generator, dtype=torch.float64)
-    model = LatentVariableModel(
-        _standard_normal(1), lambda z: Independent(Bernoulli(logits=z @ weight.to(z.device).mT), 1)
-    )
+    model = LatentVariableModel(_standard_normal(1), lambda z: Independent(Bernoulli(logits=z @ weight.mT), 1))
     x = (torch.rand(40, generator=generator, dtype=torch.float64) < 0.5).double()
     q = laplace_approximation(model, x)
     precision = torch.linalg.eigvalsh(q.precision_matrix).max().item()

@@ -110,7 +110,7 @@ def _scalar(name: str, breaks: str, shift: float, ratio: float, *, noise: float 
     posterior = model.posterior(x * one)
     scale = posterior.stddev.item()
     q = MultivariateNormal(posterior.mean + shift * scale, posterior.covariance_matrix * ratio**2)
-    z, log_volume = line(posterior.mean.item(), scale, reach=5.0)
+    z, log_volume = line(posterior.mean.item(), scale, reach=8.0)
     reason = f"1 - t^2/s^2 with t^2 = {ratio**2:.4g} s^2" if ratio < 1 else "q is at least as wide as the posterior"
     return _gaussian(name, breaks, model, x * one, q, Grid(z[:, None], log_volume), reason)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvmlib.zoo.member import Grid
 
-__all__ = ["interval", "joined", "line", "polar", "product", "values"]
+__all__ = ["around_zero", "interval", "joined", "line", "polar", "product", "values"]
 
 _NODES, _MASSES = (torch.from_numpy(array) for array in np.polynomial.legendre.leggauss(16))
 
@@ -24,16 +24,13 @@ def interval(low: float, high: float, num_panels: int = 200) -> Grid:
     """Gauss-Legendre panels of equal width."""
     ends = torch.linspace(low, high, num_panels + 1, dtype=torch.float64)
     half, middle = (ends[1:] - ends[:-1]) / 2, (ends[1:] + ends[:-1]) / 2
-    nodes, masses = _NODES.to(ends.device), _MASSES.to(ends.device)
-    return Grid(
-        (middle[:, None] + half[:, None] * nodes).flatten(), (half[:, None] * masses).log().expand(-1, 16).flatten()
-    )
+    return Grid((middle[:, None] + half[:, None] * _NODES).flatten(), (half[:, None] * _MASSES).log().flatten())
 
 
 def line(center: float = 0.0, scale: float = 1.0, reach: float = 38.0) -> Grid:
     r"""The real line by :math:`z = c + s \sinh t` with :math:`|t|` at most ``reach``.
 
-    Panels are a tenth of ``scale`` wide at the center and grow with the distance, as far as tails of a power need.
+    Panels are a fifth of ``scale`` wide at the center and grow with the distance, as far as tails of a power need.
     """
     t, log_volume = interval(-reach, reach, num_panels=2 * math.ceil(10 * reach / 2))
     return Grid(center + scale * t.sinh(), log_volume + math.log(scale) + t.cosh().log())
@@ -42,6 +39,12 @@ def line(center: float = 0.0, scale: float = 1.0, reach: float = 38.0) -> Grid:
 def joined(*grids: Grid) -> Grid:
     """Intervals side by side."""
     return Grid(torch.cat([grid.z for grid in grids]), torch.cat([grid.log_volume for grid in grids]))
+
+
+def around_zero(reach: float = 80.0) -> Grid:
+    r"""The real line by :math:`z = \pm e^t`, for densities that have no bound at zero."""
+    t, log_volume = interval(-reach, 5.0, num_panels=400)
+    return Grid(torch.cat([t.exp(), -t.exp()]), torch.cat([log_volume + t, log_volume + t]))
 
 
 def product(first: Grid, second: Grid) -> Grid:

@@ -26,7 +26,7 @@ class Grid(NamedTuple):
     """
 
     z: Tensor
-    log_volume: Float[Tensor, G]
+    log_volume: Tensor
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Truth:
     @property
     def chi_square(self) -> float:
         r""":math:`\chi^2(p(z \mid x) \Vert q(z))`; infinite where q misses mass."""
-        return max(0.0, self.second_moment - 1) if self.covers else math.inf
+        return max(self.second_moment - 1, 0.0) if self.covers else math.inf
 
     @property
     def relative_variance(self) -> float:
@@ -132,7 +132,9 @@ class Member:
         return self.model.log_joint(self.x, z) - self.truth.log_evidence
 
     def weights(self) -> tuple[Float[Tensor, G], Float[Tensor, G]]:
-        """The log-weights at the points of the grid that q can draw, and the probabilities that q gives to them.
+        """The log-weights at the points of the grid, and the probabilities that q gives to these points.
+
+        Points whose probability is zero, or below the smallest number, are left out.
 
         Raises:
             ValueError: If the member has no grid.
@@ -167,7 +169,7 @@ def _sums(member: Member) -> dict[str, float]:
     posterior = (log_joint - log_evidence + log_volume).exp()
     mean_log = (mass * torch.where(mass > 0, log_u, 0.0)).sum()
     spread = (mass * torch.where(mass > 0, (log_u - mean_log).square(), 0.0)).sum()
-    squares = mass * (2 * log_u).exp()
+    squares = ((log_q + log_volume)[drawn] + 2 * log_u).exp()
     f = torch.as_tensor(member.f(_grid(member).z))
     f_mean = (posterior * torch.where(posterior > 0, f, 0.0)).sum()
     deviations = torch.where(squares == 0, 0.0, squares * (f[drawn] - f_mean).square())

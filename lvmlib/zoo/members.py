@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import torch
+
 from lvmlib.zoo.continuous import continuous
 from lvmlib.zoo.gaussians import gaussians
 from lvmlib.zoo.member import Member
@@ -14,18 +16,28 @@ __all__ = ["member", "members"]
 
 @lru_cache(maxsize=1)
 def members() -> tuple[Member, ...]:
-    """Every member of the zoo, in float64.
+    """Every member of the zoo, in float64 and on the CPU.
+
+    Returns:
+        Members whose names are unique.
 
     Example:
         >>> from lvmlib.zoo import members
         >>> len(members()) >= 20
         True
     """
-    return (*tables(), *gaussians(), *continuous())
+    with torch.device("cpu"):
+        return (*tables(), *gaussians(), *continuous())
 
 
 def member(name: str) -> Member:
     """The member with this name.
+
+    Args:
+        name: As in ``member("far-modes")``.
+
+    Returns:
+        The member, whose ``truth`` holds the exact answers.
 
     Raises:
         ValueError: If there is none; the message lists the names.

@@ -26,12 +26,17 @@ def hypothesis(key: str) -> Callable[[Predicate], Predicate]:
     return register
 
 
-# Of a member of the zoo
+# Of a member of the zoo, or of anything else with a log-evidence
 
 
 @hypothesis("positive-evidence")
 def _(case: Any) -> bool:
-    return 0 < math.exp(case.truth.log_evidence) < math.inf
+    return 0 < math.exp(getattr(case, "truth", case).log_evidence) < math.inf
+
+
+@hypothesis("finite-evidence")
+def _(case: Any) -> bool:
+    return getattr(case, "truth", case).log_evidence < math.inf
 
 
 @hypothesis("covers")
@@ -49,25 +54,9 @@ def _(case: Any) -> bool:
     return case.truth.highest < math.inf
 
 
-# Of a function of a random number, see jensen.py
-
-
-@hypothesis("concave")
-def _(case: Any) -> bool:
-    return case.is_concave()
-
-
-@hypothesis("values-in-interval")
-def _(case: Any) -> bool:
-    return case.values_are_inside()
-
-
 @hypothesis("finite-mean")
 def _(case: Any) -> bool:
     return math.isfinite(case.mean())
-
-
-# Of the cases of chapters 8 to 10, which compute it themselves: see the modules that make them.
 
 
 @hypothesis("gaussian-posterior")
@@ -75,43 +64,79 @@ def _(case: Any) -> bool:
     return isinstance(case.model, LinearGaussian)
 
 
-for _key in (
-    "maximum-exists",
-    "any-density",
-    "finite-mutual-information",
-    "finite-normaliser",
-    "finite-entropy",
-    "positive-evidence-of-all",
-    "q-is-posterior",
-    "m-step-rises",
-    "q-free-of-theta",
-    "dominated-derivative",
-    "finite-bound",
-    "fixed-support",
-    "dominated-score",
-    "score-mean-zero",
-    "constant-baseline",
-    "finite-second-moments",
-    "score-not-zero",
-    "at-least-two",
-    "independent-draws",
-    "additive-weight",
-    "independent-coordinates",
-    "path-has-density",
-    "lipschitz-path",
-    "finite-terms",
-    "member-of-family",
-    "best-exists",
-    "linear-gaussian",
-    "affine-mean",
-    "gaussian-noise",
-    "gaussian-prior",
-    "affine-in-code",
-    "bias-at-mean",
-    "isotropic-noise",
-    "gaussian-likelihood",
-    "noise-not-learnt",
-    "spectrum-falls",
-    "noise-remains",
-):
-    hypothesis(_key)(methodcaller(_key.replace("-", "_")))
+# Of cases that compute the answer themselves: the key and the method that is asked
+
+ASKED = {
+    # test_joint.py
+    "prior-is-a-density": "prior_is_a_density",
+    "likelihood-is-a-density": "likelihood_is_a_density",
+    "z-from-prior": "z_follows_the_prior",
+    "x-given-that-z": "x_follows_the_likelihood_at_z",
+    "slope-not-zero": "has_a_slope",
+    # test_posterior.py
+    "differentiable-joint": "joint_is_differentiable",
+    "exchangeable": "derivative_and_integral_exchange",
+    "standard-normal-prior": "prior_is_standard_normal",
+    "linear-normal-likelihood": "likelihood_is_linear_and_normal",
+    "positive-definite-noise": "noise_is_positive_definite",
+    # test_prior_monte_carlo.py
+    "draws-from-prior": "each_draw_follows_the_prior",
+    "independent-draws": "draws_are_independent",
+    "prior-factorises": "prior_is_a_product",
+    "likelihood-factorises": "likelihood_is_a_product",
+    "finite-chi-square": "chi_square_is_finite",
+    "finite-mean-log": "mean_log_is_finite",
+    # test_importance_sampling.py
+    "normal-posterior": "posterior_is_normal",
+    "normal-proposal": "proposal_is_normal",
+    # test_tails_of_a_gaussian_proposal.py
+    "falls-at-most-linearly": "likelihood_falls_at_most_linearly",
+    "bounded-likelihood": "likelihood_is_bounded",
+    # test_jensen.py
+    "concave": "is_concave",
+    "values-in-interval": "values_are_inside",
+}
+# Of test_variational_families.py, test_gradients.py and test_amortised_inference.py: the method has the name of the key
+ASKED |= {
+    key: key.replace("-", "_")
+    for key in (
+        "maximum-exists",
+        "any-density",
+        "finite-mutual-information",
+        "finite-normaliser",
+        "finite-entropy",
+        "positive-evidence-of-all",
+        "q-is-posterior",
+        "m-step-rises",
+        "q-free-of-theta",
+        "dominated-derivative",
+        "finite-bound",
+        "fixed-support",
+        "dominated-score",
+        "score-mean-zero",
+        "constant-baseline",
+        "finite-second-moments",
+        "score-not-zero",
+        "at-least-two",
+        "additive-weight",
+        "independent-coordinates",
+        "path-has-density",
+        "lipschitz-path",
+        "finite-terms",
+        "member-of-family",
+        "best-exists",
+        "linear-gaussian",
+        "affine-mean",
+        "gaussian-noise",
+        "gaussian-prior",
+        "affine-in-code",
+        "bias-at-mean",
+        "isotropic-noise",
+        "gaussian-likelihood",
+        "noise-not-learnt",
+        "spectrum-falls",
+        "noise-remains",
+    )
+}
+for key, method in ASKED.items():
+    hypothesis(key)(methodcaller(method))

@@ -529,7 +529,7 @@ class Draws:
     def at_least_two(self) -> bool:
         return self.count >= 2
 
-    def independent_draws(self) -> bool:
+    def draws_are_independent(self) -> bool:
         return not self.copies
 
     def score_mean_zero(self) -> bool:

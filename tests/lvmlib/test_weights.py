@@ -280,6 +280,23 @@ def test_smoothing_lessens_the_error_of_a_proposal_with_light_tails(ratio):
     assert smoothed.mean().sqrt() < 0.9 * raw.mean().sqrt()
 
 
+def test_the_largest_of_many_weights_are_kept_in_whatever_order_they_come():
+    weights = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)).double()
+    for rows in (weights, weights.sort(0).values, weights.sort(0, descending=True).values):
+        summary = WeightSummary(tail_size=50)
+        for chunk in rows.split(300):
+            summary.update(chunk)
+        assert torch.equal(summary._largest(), weights.topk(51, dim=0).values)
+
+
+def test_a_summary_does_not_change_with_the_weights_that_were_added():
+    log_w = torch.linspace(0.0, 3.0, 200, dtype=torch.float64).square()
+    summary = WeightSummary.from_log_weights(log_w)
+    k = summary.pareto_k
+    log_w.zero_()
+    assert torch.equal(summary.pareto_k, k)
+
+
 # Streaming over a model.
 
 

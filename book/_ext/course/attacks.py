@@ -8,10 +8,11 @@ cases meet the hypotheses is found by asking them.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from docutils import nodes
 from sphinx.errors import SphinxError
 
 from course.claims import KINDS, Claim, claims
+from course.freshness import code_hash, hash_files
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -106,10 +108,26 @@ def check(root: Path, done: dict[str, Attacked]) -> Iterator[str]:
 def read_attacks(app: Sphinx, config: Config) -> None:
     """As a configuration value: Sphinx reads every page again when the attacks change."""
     root = Path(app.srcdir)
-    done = attacked(root / "tests" / "claims") if (root / UNFINISHED).exists() else {}
+    if not (root / UNFINISHED).exists():
+        return
+    done = _remembered(root, Path(app.outdir).parent / ".attacks.json")
     config.course_attacks = {label: (len(one.cases), one.needs) for label, one in done.items()}
-    if done and (lines := list(check(root, done))):
+    if lines := list(check(root, done)):
         raise UnattackedError("\n".join(lines))
+
+
+def _remembered(root: Path, cache: Path) -> dict[str, Attacked]:
+    """The attacks as the last build found them, if nothing changed that they depend on: to find them takes seconds."""
+    folders = [folder for folder in ("lvmlib", "tests/claims", "tests/lvmlib") if (root / folder).exists()]
+    state = code_hash(root, folders) + hash_files(root, (root / "book").glob("*.md"))
+    known = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
+    if known.get("state") == state:
+        return {label: Attacked(tuple(one["cases"]), one["needs"]) for label, one in known["attacks"].items()}
+    done = attacked(root / "tests" / "claims")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    content = {"state": state, "attacks": {label: asdict(one) for label, one in done.items()}}
+    cache.write_text(json.dumps(content), encoding="utf-8")
+    return done
 
 
 def show_tests(app: Sphinx, doctree: nodes.document) -> None:
@@ -122,7 +140,7 @@ def show_tests(app: Sphinx, doctree: nodes.document) -> None:
         hypotheses = pages[label].hypotheses if label in pages else ()
         box = nodes.container("", classes=["vouched"])
         reasons = [(hypothesis.words, needs[hypothesis.key]) for hypothesis in hypotheses if hypothesis.key in needs]
-        box += [_sentence(f"{words[:1].upper()}{words[1:]}: needed because {because}.") for words, because in reasons]
+        box += [_reason(words, because) for words, because in reasons]
         if tests:
             box += _folded(_summary(count, len(tests)), tests)
         if box.children:
@@ -147,13 +165,15 @@ def _folded(summary: str, tests: list[tuple[str, str]]) -> list[nodes.Node]:
     return [nodes.raw("", opening, format="html"), paragraph, nodes.raw("", "</details>", format="html")]
 
 
-def _sentence(text: str) -> nodes.paragraph:
-    """A paragraph of plain text with formulas between dollars."""
-    paragraph = nodes.paragraph()
-    for position, part in enumerate(re.split(r"\$([^$]+)\$", text)):
-        if part:
-            paragraph += nodes.math(part, part) if position % 2 else nodes.Text(part)
-    return paragraph
+def _reason(words: str, because: str) -> nodes.paragraph:
+    hypothesis = nodes.emphasis("", "", *_inline(words[:1].upper() + words[1:]))
+    return nodes.paragraph("", "", hypothesis, *_inline(f": needed because {because}."))
+
+
+def _inline(text: str) -> list[nodes.Node]:
+    """Plain text with formulas between dollars."""
+    parts = enumerate(re.split(r"\$([^$]+)\$", text))
+    return [nodes.math(part, part) if position % 2 else nodes.Text(part) for position, part in parts if part]
 
 
 def setup(app: Sphinx) -> None:

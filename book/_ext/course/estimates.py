@@ -32,6 +32,7 @@ DRAWS = {
     "importance_sampling",
     "iwae_bound",
     "jackknife_bound",
+    "loads",  # measurements from a file
     "log_weights",
     "multinomial",
     "prior_monte_carlo",
@@ -118,12 +119,8 @@ def _made(node: ast.AST, names: set[str]) -> set[str]:
     if isinstance(node, (ast.For, ast.comprehension)):
         return set(_targets(node.target)) if _is_random(node.iter, names) else set()
     if isinstance(node, ast.FunctionDef):
-        body = node.body if isinstance(node.body, list) else [node.body]
-        returned = [part for piece in body for part in ast.walk(piece) if isinstance(part, ast.Return) and part.value]
-        named = isinstance(node, ast.FunctionDef) and any(
-            _is_random(part.value, names) for part in returned if part.value
-        )
-        return {node.name} if isinstance(node, ast.FunctionDef) and named else set()
+        returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+        return {node.name} if any(_is_random(value, names) for value in returned) else set()
     if isinstance(node, ast.Call) and _name(node.func) in ("append", "extend", "add"):
         assert isinstance(node.func, ast.Attribute)
         return set(_targets(node.func.value)) if any(_is_random(part, names) for part in node.args) else set()
@@ -143,12 +140,12 @@ def _targets(node: ast.expr) -> Iterator[str]:
 def _is_random(node: ast.AST, names: set[str]) -> bool:
     if isinstance(node, ast.Attribute) and node.attr in CERTAIN:
         return False
-    if isinstance(node, ast.Call) and (
-        _name(node.func) in DRAWS or (_name(node.func) == "kl" and _has(node, "num_samples"))
-    ):
-        return True
-    if isinstance(node, ast.Call) and _name(node.func) in ("len", "type", "isinstance"):
-        return False
+    if isinstance(node, ast.Call):
+        name = _name(node.func)
+        if name in DRAWS or (name in ("kl", "chi_square") and _has(node, "num_samples")):
+            return True
+        if name in ("len", "type", "isinstance"):
+            return False
     if isinstance(node, ast.Name):
         return node.id in names
     return any(_is_random(child, names) for child in ast.iter_child_nodes(node))

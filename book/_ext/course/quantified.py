@@ -31,9 +31,12 @@ VOUCHED = re.compile(r"\{by\}`([^`]+)`")
 NAMED = re.compile(r"\{prf:ref\}`")
 NO_CLAIM = "no claim"
 
-FENCE = re.compile(r"^\s*(?P<fence>`{3,}|:{3,}|~{3,})\{?(?P<name>[\w:-]*)")
+FENCE = re.compile(r"^\s*(?P<fence>`{3,}|:{3,}|~{3,})(?P<directive>\{?)(?P<name>[\w:-]*)")
+# What these directives hold is no prose; of a code cell, the caption is.
+NO_PROSE = {"bibliography", "claim-map", "code-cell", "derivation-table", "derivation-unread", "math", "public-names"}
 CAPTION = re.compile(r"^:?\s*caption:\s*(.*)")
 OPTION = re.compile(r"^\s*:[\w-]+:( |$)")
+ITEM = re.compile(r"\s*([-*+]|\d+\.|\|)\s")
 MATH = re.compile(r"(?<!\\)\$[^$]+\$")
 ROLE = re.compile(r"\{[\w:]+\}`[^`]*`")
 CODE = re.compile(r"`[^`]*`")
@@ -81,39 +84,50 @@ def _words(text: str) -> str:
 
 def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Paragraphs, items of lists, rows of tables and captions, each with the number of its first line."""
-    block: list[str] = []
-    first = 0
-    fences: list[tuple[str, str]] = []
-    display = front = False
+    reader, block, first = _Reader(), list[str](), 0
     for number, line in enumerate(chain(lines, [""]), 1):
-        text = line.strip()
-        if number == 1 and text == "---":
-            front = True
-            continue
-        if front:
-            front = text != "---"
-            continue
-        fence = FENCE.match(line)
-        code = any(name == "code-cell" or (mark[0] != ":" and not name) for mark, name in fences)
-        skipped = any(name.startswith("prf:") or name in ("math", "derivation-table") for _, name in fences)
-        caption = CAPTION.match(text) if code else None
-        is_prose = bool(text) and not (fence or display or text.startswith(("$$", "%", "#", "<")) or OPTION.match(line))
-        starts = bool(re.match(r"([-*+]|\d+\.|\|)\s", text)) or caption is not None
-        if block and (starts or not is_prose or code):
+        prose = reader.prose(line)
+        if block and (prose is None or ITEM.match(prose)):
             yield first, block
             block = []
-        if caption is not None:
-            yield number, [caption[1]]
-        elif is_prose and not code and not skipped:
+        if prose is not None:
             first = first if block else number
-            block.append(line)
-        if not display and fence and not (fences and code and text != fences[-1][0]):
-            if fences and text == fences[-1][0]:
-                fences.pop()
-            else:
-                fences.append((fence["fence"], fence["name"]))
-        elif not code and text.startswith("$$") and not (display is False and text.count("$$") == 2):
-            display = not display
+            block.append(prose)
+
+
+class _Reader:
+    """Reads a page line by line, and knows what is open: the front matter, directives and code, a display."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._front = self._display = False
+        self._fences: list[tuple[str, str]] = []
+
+    def prose(self, line: str) -> str | None:
+        """The prose on the next line; nothing where there is none, which ends a paragraph."""
+        self._lines += 1
+        text, fence = line.strip(), FENCE.match(line)
+        if text == "---" and (self._lines == 1 or self._front):
+            self._front = not self._front
+        elif self._front:
+            pass
+        elif self._fences and text == self._fences[-1][0]:
+            self._fences.pop()
+        elif self._fences and self._fences[-1][1] in NO_PROSE:
+            caption = CAPTION.match(text)
+            return caption[1] if caption else None
+        elif text.startswith("$$"):
+            self._display ^= text.count("$$") == 1
+        elif fence and not self._display:
+            self._fences.append((fence["fence"], fence["name"] if fence["directive"] else "code-cell"))
+        elif not (
+            self._display
+            or any(name.startswith("prf:") for _, name in self._fences)
+            or text.startswith(("%", "#", "<"))
+            or OPTION.match(line)
+        ):
+            return line if text else None
+        return None
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,84 @@
+"""Pieces of work in several threads: results in order, the settings of torch as they were, errors for the caller."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from lvmlib._blocks import map_rows
+from lvmlib._threads import in_threads
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == 3
+
+
+def test_results_come_in_the_order_of_the_pieces_whichever_is_finished_first():
+    def work(piece):
+        time.sleep(0.05 if piece == 0 else 0.0)
+        return piece, threading.get_ident(), torch.get_num_threads()
+
+    made = list(in_threads(work, range(20), CPU))
+    assert [piece for piece, _, _ in made] == list(range(20))
+    assert threading.get_ident() not in {thread for _, thread, _ in made}
+    assert {threads for _, _, threads in made} == {1}
+
+
+def test_only_a_few_more_pieces_are_made_than_were_asked_for():
+    made = []
+    results = in_threads(made.append, range(1000), CPU)
+    next(results)
+    results.close()
+    assert len(made) < 10
+
+
+def test_an_error_of_one_piece_is_the_callers():
+    def work(piece):
+        if piece == 5:
+            raise ZeroDivisionError(piece)
+        return piece
+
+    results = in_threads(work, range(1000), CPU)
+    with pytest.raises(ZeroDivisionError, match="5"):
+        list(results)
+
+
+def test_a_worker_has_the_callers_inference_mode_and_records_no_gradient():
+    for inference in (False, True):
+        with torch.inference_mode(inference):
+            seen = list(
+                in_threads(lambda _: (torch.is_inference_mode_enabled(), torch.is_grad_enabled()), range(4), CPU)
+            )
+        assert seen == [(inference, False)] * 4
+
+
+def test_work_stays_in_the_callers_thread_where_a_worker_would_not_have_its_settings():
+    with torch.autocast("cpu"):
+        assert set(in_threads(lambda _: threading.get_ident(), range(4), CPU)) == {threading.get_ident()}
+
+
+def test_rows_shared_by_threads_give_what_all_rows_at_once_give():
+    rows = torch.arange(100_000.0).reshape(-1, 2)
+    scored = map_rows(lambda block: block.square().sum(-1), rows, numbers_per_row=1000)
+    assert torch.equal(scored, rows.square().sum(-1))
+
+
+def test_an_error_in_a_block_of_rows_is_the_callers():
+    def work(block):
+        if (block == 50_000).any():
+            raise IndexError("there is no such row")
+        return block
+
+    with pytest.raises(IndexError, match="no such row"):
+        map_rows(work, torch.arange(100_000), numbers_per_row=1000)
