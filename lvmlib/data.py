@@ -21,11 +21,13 @@ from torch import Tensor
 from lvmlib._checks import check_sample_count, describe
 from lvmlib._types import Float, Int
 
-__all__ = ["Digits", "banana", "digits", "mnist", "ring"]
+__all__ = ["Digits", "banana", "digit_forms", "digits", "mnist", "ring"]
 
 _SPLITS = ("train", "test", "all")
 _TEST_STRIDE = 6
 _BINARIZE_THRESHOLD = 0.5
+# Where the labels of the digits begin again with 0 1 2 3 4 5 6 7 8 9 0 1 2 ..., as on a form that was copied.
+_FORM_STARTS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1667)
 _BINARIZE = (None, "static", "stochastic")
 # The files of MNIST by part and kind, with the MD5 of their content when unpacked.
 _MNIST_FILES = {
@@ -99,6 +101,32 @@ def digits(
     if binarize:
         images = (images >= _BINARIZE_THRESHOLD).to(dtype)
     return Digits(images, torch.tensor(targets[chosen], dtype=torch.int64, device=device))
+
+
+def digit_forms(*, device: torch.device | str | None = None) -> Int[Tensor, " N"]:
+    """The form, 0 to 13, on which each image of ``digits("all")`` was written: a guess at its writer.
+
+    The file does not name the writers. Its labels repeat one sequence of 130 digits fourteen times, with a few
+    left out, as if people had copied one form. Images of a form are alike, so a model that is to be judged on
+    new people is judged on forms that it has not seen.
+
+    Args:
+        device: Where the tensor goes; torch's default device when omitted.
+
+    Returns:
+        One number for each image, in the order of the file, shape ``(1797,)``, int64.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+
+    Example:
+        >>> images = digits("all").images
+        >>> forms = digit_forms()
+        >>> images[forms < 12].shape, images[forms >= 12].shape
+        (torch.Size([1545, 64]), torch.Size([252, 64]))
+    """
+    starts = torch.tensor(_FORM_STARTS[1:], device=device)
+    return torch.bucketize(torch.arange(len(_load_digits()[1]), device=device), starts, right=True)
 
 
 def mnist(

@@ -184,7 +184,7 @@ def test_a_narrow_student_proposal_has_bounded_weights(case):
 
 @breaks(
     "prop-gaussian-tails",
-    without="linear-normal-model",
+    without="gaussian-posterior",
     case=member("laplace-on-pixels"),
     because="the posterior of a model of pixels has the width of its Laplace approximation and the tails of its prior: "
     "$k$ is 0.90, and the formula would say 0.05",

@@ -1,6 +1,7 @@
 """The data sets: real digits as they are, and synthetic points with the moments they promise."""
 
 import builtins
+import difflib
 import gzip
 import hashlib
 import math
@@ -292,3 +293,17 @@ def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
 def test_wrong_calls_of_mnist_are_told_what_is_expected(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_each_form_of_the_digits_copies_the_first_one():
+    """The labels of a form are those of the first one in order, but for at most seven digits."""
+    labels, forms = data.digits("all").labels, data.digit_forms()
+    assert len(forms) == len(labels)
+    assert forms.unique_consecutive().tolist() == list(range(14))
+    first = labels[forms == 0].tolist()
+    assert len(first) == 130
+    for form in range(1, 14):
+        copied = labels[forms == form].tolist()
+        alike = sum(block.size for block in difflib.SequenceMatcher(None, first, copied).get_matching_blocks())
+        assert alike >= len(copied) - 7
+        assert len(copied) >= 120

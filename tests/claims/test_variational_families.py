@@ -1,0 +1,402 @@
+"""The claims of chapter 8, attacked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import models
+import pytest
+import torch
+from attack import attack, breaks, explained
+from torch import Tensor
+from torch.distributions import Categorical, Distribution, Independent, Normal
+from zoo import member, members
+
+from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, kl, kl_decomposition, m_step
+
+# Two maximisations.
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """Tables to choose theta from, one observation, and the tables q to choose from: all of them, or a few."""
+
+    name: str
+    choices: tuple[FiniteModel, ...]
+    x: Tensor
+    family: tuple[Tensor, ...] | None = None
+
+    def maximum_exists(self) -> bool:
+        return max(model.log_evidence(self.x).item() for model in self.choices) > -math.inf
+
+    def any_density(self) -> bool:
+        return self.family is None
+
+    def tried(self) -> list[Tensor]:
+        """The posteriors, the corners and twenty tables between, or the family."""
+        if self.family is not None:
+            return list(self.family)
+        count = len(self.choices[0].prior_table)
+        possible = [model for model in self.choices if model.log_evidence(self.x) > -math.inf]
+        posteriors = [model.posterior(self.x).probs for model in possible]
+        corners = list(torch.eye(count, dtype=torch.float64))
+        return posteriors + corners + [models.table(count, seed=seed) for seed in range(20)]
+
+    def elbos(self) -> Tensor:
+        """One row for each theta, one column for each q."""
+        bounds = [[_elbo(model, probs, self.x) for probs in self.tried()] for model in self.choices]
+        return torch.tensor(bounds, dtype=torch.float64)
+
+
+def _elbo(model: FiniteModel, probs: Tensor, x: Tensor) -> float:
+    """As the library has it, without the posterior, which an impossible x lacks."""
+    q = Categorical(probs)
+    return (model.expected_log_joint(q, x) + q.entropy()).item()
+
+
+def _other(model: FiniteModel) -> FiniteModel:
+    """Another theta: the prior the other way round."""
+    return FiniteModel(model.prior_table.flip(0), model.likelihood_table)
+
+
+LEARNING = [
+    Learning(one.name, (one.model, _other(one.model)), one.x)
+    for one in members()
+    if isinstance(one.model, FiniteModel) and one.name != "single-draw"
+]
+
+
+@attack("prop-two-maximisations", cases=LEARNING)
+def test_the_best_pair_is_maximum_likelihood_with_its_posterior(case):
+    evidence = torch.stack([model.log_evidence(case.x) for model in case.choices])
+    elbos, tables = case.elbos(), case.tried()
+    assert elbos.max().item() == pytest.approx(evidence.max().item(), abs=1e-12)
+    for theta, q in (elbos > elbos.max() - 1e-13).nonzero().tolist():
+        assert evidence[theta] > evidence.max() - 1e-12
+        torch.testing.assert_close(tables[q], case.choices[theta].posterior(case.x).probs, atol=1e-6, rtol=0)
+
+
+@breaks(
+    "prop-two-maximisations",
+    without="any-density",
+    case=Learning(
+        "two-corners", LEARNING[0].choices, LEARNING[0].x, (torch.eye(3)[0].double(), torch.eye(3)[2].double())
+    ),
+    because="a family that lacks the posterior leaves a gap, which can also favour another $\\theta$",
+)
+def test_a_family_without_the_posterior_has_a_lower_maximum(case):
+    evidence = max(model.log_evidence(case.x).item() for model in case.choices)
+    elbos = case.elbos()
+    assert elbos.max() < evidence - 0.1
+    # What the proposition says of a family: the log-evidence less the smallest divergence in it.
+    for model, row in zip(case.choices, elbos, strict=True):
+        gap = min(model.kl_to_posterior(Categorical(q), case.x).item() for q in case.tried())
+        assert row.max().item() == pytest.approx(model.log_evidence(case.x).item() - gap, abs=1e-12)
+
+
+@breaks(
+    "prop-two-maximisations",
+    without="maximum-exists",
+    case=Learning("impossible", (member("impossible-x").model,), member("impossible-x").x),
+    because=r"where $p_\theta(x) = 0$ for all $\theta$ each $q$ attains the maximum $-\infty$, and no posterior exists",
+)
+def test_for_an_impossible_observation_every_pair_attains_the_maximum(case):
+    corner = torch.eye(3, dtype=torch.float64)[0]
+    assert {_elbo(case.choices[0], probs, case.x) for probs in (corner, models.table(3, seed=0))} == {-math.inf}
+
+
+# Mean field.
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two discrete latents: a joint table p(x, z_1, z_2), and a q_2 to keep."""
+
+    name: str
+    joint: Tensor
+    second: Tensor | None = None
+    model: None = None
+
+    @property
+    def posterior(self) -> Tensor:
+        return self.joint / self.joint.sum()
+
+    @property
+    def kept(self) -> Tensor:
+        return self.posterior.sum(0) if self.second is None else self.second
+
+    def divergence(self, first: Tensor, second: Tensor) -> float:
+        """KL(p(z | x) || q_1 q_2)."""
+        product = torch.outer(first, second)
+        return kl(Categorical(self.posterior.reshape(-1)), Categorical(product.reshape(-1))).item()
+
+    def elbo(self, first: Tensor, second: Tensor) -> float:
+        mass = torch.outer(first, second)
+        seen = mass > 0
+        return (mass[seen] * (self.joint[seen].log() - mass[seen].log())).sum().item()
+
+    def exponential(self) -> Tensor:
+        """exp E_{q_2}[log p(x, z_1, z_2)], for each z_1."""
+        logs = torch.where(self.kept > 0, self.joint.log(), 0.0)
+        return (logs * self.kept).sum(-1).exp()
+
+    def best_first(self) -> Tensor:
+        return self.exponential() / self.exponential().sum()
+
+    def finite_mutual_information(self) -> bool:
+        return math.isfinite(self.divergence(self.posterior.sum(1), self.posterior.sum(0)))
+
+    def finite_normaliser(self) -> bool:
+        return 0 < self.exponential().sum().item() < math.inf
+
+    def entropy_of_q_is_finite(self) -> bool:
+        return math.isfinite(Categorical(self.kept).entropy().item())
+
+
+def _double(rows: list) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+PAIRS = [
+    *(Pair(f"random-{seed}", 0.3 * models.table(12, seed=seed).reshape(3, 4)) for seed in range(5)),
+    Pair("independent", torch.outer(models.table(3, seed=1), models.table(2, seed=2))),
+    Pair("equal", _double([[0.3, 0.0], [0.0, 0.2]])),
+    Pair("zeros", _double([[0.3, 0.1, 0.0], [0.0, 0.2, 0.0]])),
+    Pair("one-value", _double([[0.4]])),
+    Pair("tiny", _double([[1e-200, 1e-150], [0.3, 1e-10]])),
+    Pair("certain", _double([[0.1, 0.3], [0.0, 0.2]]), _double([0.0, 1.0])),
+    Pair("far-from-the-marginal", _double([[0.3, 0.1], [0.1, 0.5]]), _double([0.99, 0.01])),
+]
+GAUSSIAN = [one for one in members() if isinstance(one.model, LinearGaussian)]
+
+
+def _mean_field(model: LinearGaussian, x: Tensor) -> Independent:
+    posterior = model.posterior(x)
+    return Independent(Normal(posterior.mean, posterior.precision_matrix.diagonal().rsqrt()), 1)
+
+
+@attack("thm-mean-field", cases=GAUSSIAN)
+def test_the_best_product_has_the_conditional_variances_and_the_stated_gap(case):
+    posterior, best = case.model.posterior(case.x), _mean_field(case.model, case.x)
+    precision, covariance = posterior.precision_matrix, posterior.covariance_matrix
+    gap = kl_decomposition(case.model, best, case.x).kl.item()
+    assert gap == pytest.approx(0.5 * (precision.diagonal().log().sum() - precision.logdet()).item(), abs=1e-9)
+    for seed in range(10):
+        shift = 0.2 * models.normals(2, len(best.mean), seed=seed)
+        other = Independent(Normal(best.mean + shift[0] * best.stddev, best.stddev * shift[1].exp()), 1)
+        assert kl_decomposition(case.model, other, case.x).kl > gap
+    for d in range(len(best.mean)):
+        correlated = (covariance[d].abs() > 1e-12).sum() > 1
+        assert (best.variance[d] < covariance[d, d] * (1 - 1e-9)) == bool(correlated)
+        assert best.variance[d] <= covariance[d, d] * (1 + 1e-9)
+
+
+@breaks(
+    "thm-mean-field",
+    without="gaussian-posterior",
+    case=PAIRS[6],
+    because="the best product for two modes is one of the modes: its means are wrong, and it has no variance left",
+)
+def test_the_best_product_for_two_far_modes_has_a_wrong_mean(case):
+    tables = [_double([p, 1 - p]) for p in torch.linspace(0, 1, 101).tolist()]
+    bounds = {(i, j): case.elbo(a, b) for i, a in enumerate(tables) for j, b in enumerate(tables)}
+    best = max(bounds, key=bounds.__getitem__)
+    assert best == (100, 100)
+    assert 0.1 < case.posterior.sum(1)[0] < 0.9
+
+
+@attack("prop-matching-marginals", cases=PAIRS)
+def test_of_all_products_the_marginals_are_nearest_in_forward_divergence(case):
+    first, second = case.posterior.sum(1), case.posterior.sum(0)
+    least = case.divergence(first, second)
+    for seed in range(10):
+        a, b = models.table(len(first), seed=seed + 100), models.table(len(second), seed=seed + 150)
+        parts = kl(Categorical(first), Categorical(a)) + kl(Categorical(second), Categorical(b))
+        assert case.divergence(a, b) == pytest.approx(least + parts.item(), rel=1e-9, abs=1e-9)
+        assert case.divergence(a, b) > least or max(len(a), len(b)) == 1
+
+
+@attack("prop-matching-marginals", cases=[Pair("ridge", PAIRS[0].joint)])
+def test_the_library_agrees_on_a_gaussian_ridge(case):
+    ridge = member(case.name)
+    posterior = ridge.model.posterior(ridge.x)
+    nearest = Independent(Normal(posterior.mean, posterior.variance.sqrt()), 1)
+    least = kl(posterior, nearest)
+    for seed in range(10):
+        shift = 0.2 * models.normals(2, 2, seed=seed)
+        other = Independent(Normal(nearest.mean + shift[0], nearest.stddev * shift[1].exp()), 1)
+        torch.testing.assert_close(kl(posterior, other), least + kl(nearest, other), atol=1e-9, rtol=0)
+
+
+explained(
+    "prop-matching-marginals",
+    without="finite-mutual-information",
+    because="where each product is infinitely far away, no product is nearer than the others",
+)
+
+
+# One factor at a time.
+
+
+@attack("prop-best-factor", cases=PAIRS[:6] + PAIRS[8:])
+def test_no_other_factor_has_a_higher_elbo(case):
+    best = case.best_first()
+    top = case.elbo(best, case.kept)
+    entropy = Categorical(case.kept).entropy().item()
+    assert top == pytest.approx(case.exponential().sum().log().item() + entropy, rel=1e-9, abs=1e-9)
+    for seed in range(10):
+        other = models.table(len(best), seed=seed + 100)
+        lost = kl(Categorical(other), Categorical(best)).item()
+        assert case.elbo(other, case.kept) == pytest.approx(top - lost, rel=1e-9, abs=1e-9)
+        assert lost > 0 or len(best) == 1
+
+
+@breaks(
+    "prop-best-factor",
+    without="finite-normaliser",
+    case=Pair("equal", _double([[0.5, 0.0], [0.0, 0.5]]), _double([0.5, 0.5])),
+    because=r"where each $z_1$ is impossible for some $z_2$ that $q_2$ draws, the ELBO is $-\infty$ for each $q_1$",
+)
+def test_with_a_normaliser_of_zero_no_factor_is_best(case):
+    assert {case.elbo(models.table(2, seed=seed), case.kept) for seed in range(5)} == {-math.inf}
+
+
+explained(
+    "prop-best-factor",
+    without="entropy-of-q-is-finite",
+    because=r"a $q_2$ of entropy $-\infty$ makes the ELBO $-\infty$ for each $q_1$",
+)
+
+
+@attack("prop-cavi-rate", cases=GAUSSIAN)
+def test_coordinate_ascent_arrives_and_loses_the_squared_correlation_a_sweep(case):
+    posterior = case.model.posterior(case.x)
+    precision = posterior.precision_matrix
+    error = models.normals(len(posterior.mean), seed=1) + 3.0
+    errors = [error.clone()]
+    for _ in range(400):
+        for d in range(len(error)):
+            error[d] -= precision[d] @ error / precision[d, d]
+        errors.append(error.clone())
+    assert errors[-1].abs().max() < 1e-9
+    if len(error) == 2:
+        correlation = posterior.covariance_matrix[0, 1] / posterior.variance.sqrt().prod()
+        torch.testing.assert_close(errors[2] / errors[1], correlation.square().expand(2), atol=1e-9, rtol=0)
+
+
+@breaks(
+    "prop-cavi-rate",
+    without="gaussian-posterior",
+    case=Pair("soft-equal", _double([[0.49, 0.01], [0.01, 0.49]])),
+    because="two modes have an optimum each, and the start decides which one is reached",
+)
+def test_with_two_modes_the_end_depends_on_the_start(case):
+    ends = []
+    for start in (0.9, 0.1):
+        second = _double([start, 1 - start])
+        for _ in range(200):
+            first = Pair(case.name, case.joint, second).best_first()
+            second = Pair(case.name, case.joint.T, first).best_first()
+        ends.append(first[0].item())
+    assert ends[0] > 0.9
+    assert ends[1] < 0.1
+
+
+# Expectation maximisation.
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One iteration of EM: the model before, a q for each observation, the model after."""
+
+    name: str
+    before: GaussianMixture | BernoulliMixture | LinearGaussian
+    q: Distribution
+    after: GaussianMixture | BernoulliMixture | LinearGaussian
+    x: Tensor
+
+    def positive_evidence_of_all(self) -> bool:
+        return bool(self.before.log_evidence(self.x).isfinite().all())
+
+    def q_is_posterior(self) -> bool:
+        return self.before.kl_to_posterior(self.q, self.x).abs().max().item() < 1e-9
+
+    def m_step_rises(self) -> bool:
+        before, after = (m.expected_log_joint(self.q, self.x).sum().item() for m in (self.before, self.after))
+        return math.isfinite(after) and after >= before
+
+
+def _step(name: str, model, x: Tensor, *, iterations: int = 1) -> Step:
+    """The last of so many iterations."""
+    for _ in range(iterations):
+        before, model = model, m_step(model, model.posterior(x), x)
+    return Step(name, before, before.posterior(x), model, x)
+
+
+def _halfway(step: Step) -> Step:
+    """A partial M-step of a mixture of coins: only the weights."""
+    return Step("weights-only", step.before, step.q, BernoulliMixture(step.after.weights, step.before.probs), step.x)
+
+
+NORMAL_DATA = models.normals(60, 2, seed=4)
+COINS = (models.normals(60, 4, seed=5) > 0.3).double()
+STEPS = [
+    *(_step(f"mixture-{n}", models.mixture(seed=2), NORMAL_DATA, iterations=n) for n in (1, 2, 30)),
+    *(_step(f"coins-{n}", models.bernoulli_mixture(seed=3), COINS, iterations=n) for n in (1, 2, 30)),
+    *(
+        _step(f"factors-{n}", models.linear_gaussian(seed=n), models.normals(80, 4, seed=n), iterations=n)
+        for n in (1, 9)
+    ),
+    _step("one-component", models.mixture(seed=6, components=1), NORMAL_DATA),
+    _step("arrived", models.mixture(seed=6, components=1), NORMAL_DATA, iterations=2),
+    _step("equal-components", BernoulliMixture(torch.ones(2).double() / 2, 0.5 * torch.ones(2, 4).double()), COINS),
+]
+STEPS.append(_halfway(STEPS[3]))
+
+
+@attack("thm-em", cases=STEPS)
+def test_an_iteration_of_em_does_not_lower_the_evidence(case):
+    before, after = (model.log_evidence(case.x).sum() for model in (case.before, case.after))
+    assert after >= before - 1e-10
+    gap = case.after.kl_to_posterior(case.q, case.x)
+    gained = [model.expected_log_joint(case.q, case.x).sum() for model in (case.before, case.after)]
+    torch.testing.assert_close(after - before, gained[1] - gained[0] + gap.sum(), atol=1e-8, rtol=0)
+    if after - before < 1e-12:
+        assert gap.max() < 1e-9
+
+
+def _arbitrary(case: Step) -> Step:
+    q = Categorical(models.table(len(case.x), 3, seed=3))
+    return Step("arbitrary-q", case.before, q, m_step(case.before, q, case.x), case.x)
+
+
+@breaks(
+    "thm-em",
+    without="q-is-posterior",
+    case=_arbitrary(STEPS[2]),
+    because="an M-step for another $q$ raises the ELBO of that $q$, and can lower the evidence",
+)
+def test_an_m_step_for_an_arbitrary_q_lowers_the_evidence_at_the_optimum(case):
+    assert case.after.log_evidence(case.x).sum() < case.before.log_evidence(case.x).sum()
+
+
+def _backwards(case: Step) -> Step:
+    return Step("backwards", case.after, case.after.posterior(case.x), case.before, case.x)
+
+
+@breaks(
+    "thm-em",
+    without="m-step-rises",
+    case=_backwards(STEPS[0]),
+    because="parameters that lower the expected log-joint can lower the evidence",
+)
+def test_a_step_back_lowers_the_evidence(case):
+    assert case.after.log_evidence(case.x).sum() < case.before.log_evidence(case.x).sum()
+
+
+explained(
+    "thm-em",
+    without="positive-evidence-of-all",
+    because="an impossible observation has no posterior, so there is no E-step",
+)
