@@ -46,7 +46,7 @@ bench: $(PEERS)  ## run the benchmarks; results go to benchmarks/results/
 	@set -e; for script in benchmarks/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 gpu:  ## benchmarks and the package's tests on a GPU, with a Python whose torch sees one: make gpu PYTHON=python3
-	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
+	PYTHONPATH=.:$$PYTHONPATH $(PYTHON) benchmarks/gpu.py
 
 lint: $(STAMP)  ## check style, format and types
 	$(BIN)/ruff check .

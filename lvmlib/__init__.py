@@ -34,7 +34,7 @@ from lvmlib.vae import VAE, mlp
 from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_smoothed, summarize_weights
 
 if TYPE_CHECKING:
-    from lvmlib import data, explorers, plots
+    from lvmlib import data, explorers, plots, zoo
     from lvmlib.training import History, NonFiniteLossError, fit, load
     from proofreader import DerivationReport, check_derivation
 
@@ -49,6 +49,7 @@ _LOADED_LATER: dict[str, tuple[str, str | None]] = {
     "fit": ("lvmlib.training", "fit"),
     "load": ("lvmlib.training", "load"),
     "plots": ("lvmlib.plots", None),
+    "zoo": ("lvmlib.zoo", None),
 }
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "self_normalized_expectation",
     "summarize_weights",
     "surrogate",
+    "zoo",
 ]
 
 try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import reprlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +15,11 @@ from lvmlib.density import into_support, is_real, support_of
 
 __all__ = [
     "as_float_tensor",
+    "call_named",
     "check_float_tensor",
+    "check_layout",
     "check_no_nan",
+    "check_number",
     "check_positive",
     "check_probabilities",
     "check_same_kind",
@@ -66,14 +71,53 @@ def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
     return value
 
 
+def check_number(name: str, value: object) -> float:
+    """``value`` as a float, if it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {describe(value)}: expected a number; convert it with float({name}).")
+    return float(value)
+
+
+def call_named(name: str, function: Any, *arguments: Any) -> Any:
+    """What a function of the user's gives; if it cannot be called so, the error names it. Its own errors come through.
+
+    Raises:
+        TypeError: If it does not take so many arguments.
+    """
+    try:
+        return function(*arguments)
+    except TypeError:
+        try:
+            inspect.signature(function).bind(*arguments)
+        except ValueError:  # a builtin does not say what it takes
+            pass
+        except TypeError as error:
+            raise TypeError(
+                f"{name} is {describe(function)} and cannot be called with {len(arguments)} arguments ({error}): "
+                f"expected a function of exactly so many; change what it takes."
+            ) from error
+        raise
+
+
 def check_float_tensor(name: str, value: object) -> Tensor:
     """``value`` as a floating-point tensor without NaN; nothing is converted."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
+    check_layout(name, value)
     if not value.is_floating_point():
         raise TypeError(f"{name} has dtype {value.dtype}: expected float32 or float64; convert it with {name}.float().")
     check_no_nan(name, value)
     return value
+
+
+def check_layout(name: str, value: Tensor) -> None:
+    """``value`` has its numbers in memory, one after the other."""
+    if value.layout != torch.strided:
+        raise TypeError(
+            f"{name} has layout {value.layout}: expected a dense tensor; convert it with {name}.to_dense()."
+        )
+    if value.is_meta:
+        raise ValueError(f"{name} is on the device meta, without numbers: expected a device with numbers; fill it.")
 
 
 def as_float_tensor(name: str, value: object, like: Tensor | None = None) -> Tensor:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.transforms import Transform
 
-__all__ = ["map_tensors", "tensors_in", "with_batch_shape"]
+from lvmlib._broadcast import broadcast_shapes
+from lvmlib._supports import into_constraint, support_of
+
+__all__ = ["LaidOut", "map_tensors", "tensors_in", "with_batch_shape"]
 
 T = TypeVar("T")
 
@@ -56,26 +59,102 @@ def _mapped(value: Any, fn: Callable[[Tensor], Tensor], done: dict[int, Any]) ->
 
 def with_batch_shape(distribution: Distribution, batch_shape: torch.Size) -> Distribution:
     """A Distribution with one batch dimension, laid out as ``batch_shape`` of as many members."""
-    count = batch_shape.numel()
-    # Tensors shared by the whole batch, as a temperature, have no dimension for it.
-    laid_out = map_tensors(
-        distribution,
-        lambda part: part.reshape(batch_shape + part.shape[1:]) if part.ndim and len(part) == count else part,
-    )
-    for part in _distributions(laid_out, {}):
-        if part.batch_shape[:1] == (count,):
-            part._batch_shape = batch_shape + part.batch_shape[1:]
-    return laid_out
+    base, num_dims = distribution, 0
+    while type(base) is Independent:
+        num_dims += base.reinterpreted_batch_ndims
+        base = base.base_dist
+    shape = batch_shape + base.batch_shape[1:]
+    if all(part.shape == base.batch_shape for part in tensors_in(base)) and not base.event_shape:
+        base = map_tensors(base, lambda part: part.reshape(shape))
+        base._batch_shape = shape
+    else:
+        # It holds tensors that are not its members', or of other dimensions: only its answers can be laid out.
+        base = LaidOut(base, shape)
+    return Independent(base, num_dims, validate_args=False) if num_dims else base
 
 
-def _distributions(value: Any, seen: dict[int, Any]) -> Iterator[Distribution]:
-    if id(value) in seen:
-        return
-    seen[id(value)] = value
-    if isinstance(value, Distribution):
-        yield value
-    for item in value if isinstance(value, list | tuple) else _attributes(value).values():
-        yield from _distributions(item, seen)
+class LaidOut(Distribution):
+    """A Distribution whose members are laid out in another batch shape, in the same order."""
+
+    arg_constraints: ClassVar = {}
+
+    def __init__(self, rows: Distribution, batch_shape: torch.Size) -> None:
+        self.rows, self.has_rsample = rows, rows.has_rsample
+        super().__init__(batch_shape, rows.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Where each member has a density."""
+        support = support_of(self.rows)
+        return _LaidOutSupport(self) if any(True for _ in tensors_in(support)) else support
+
+    @property
+    def mean(self) -> Tensor:
+        """The means of the members."""
+        return self.rows.mean.reshape(self.batch_shape + self.event_shape)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variances of the members."""
+        return self.rows.variance.reshape(self.batch_shape + self.event_shape)
+
+    def expand(self, batch_shape: torch.Size | Sequence[int], _instance: object = None) -> LaidOut:
+        """The same members, again and again along new leading dimensions."""
+        shape = torch.Size(batch_shape)
+        new = shape[: len(shape) - len(self.batch_shape)]
+        if shape != new + self.batch_shape:
+            raise NotImplementedError
+        return LaidOut(self.rows.expand(new + self.rows.batch_shape), shape)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        """Draws of shape ``(*sample, *batch, *event)``."""
+        drawn = self.rows.sample(torch.Size(sample_shape))
+        return drawn.reshape(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
+
+    def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        """As :meth:`sample`, with a gradient."""
+        drawn = self.rows.rsample(torch.Size(sample_shape))
+        return drawn.reshape(torch.Size(sample_shape) + self.batch_shape + self.event_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density, in nats, shape ``(*sample, *batch)``."""
+        return self.of_rows(self.rows.log_prob, value)
+
+    def entropy(self) -> Tensor:
+        """The entropies of the members, in nats."""
+        return self.rows.entropy().reshape(self.batch_shape)
+
+    def of_rows(self, function: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+        """A function of values of the members, one number for each."""
+        value = value.expand(broadcast_shapes(value.shape, self.batch_shape + self.event_shape))
+        sample = value.shape[: value.ndim - len(self.batch_shape) - len(self.event_shape)]
+        result = function(value.reshape(sample + self.rows.batch_shape + self.event_shape))
+        return result.reshape(sample + self.batch_shape + result.shape[len(sample) + len(self.rows.batch_shape) :])
+
+
+class _LaidOutSupport(constraints.Constraint):
+    def __init__(self, distribution: LaidOut) -> None:
+        self._distribution = distribution
+        super().__init__()
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        return support_of(self._distribution.rows).is_discrete
+
+    @property
+    def event_dim(self) -> int:  # type: ignore[override]
+        return len(self._distribution.event_shape)
+
+    def into_constraint(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        support = support_of(self._distribution.rows)
+        harmless, inside = (
+            self._distribution.of_rows(lambda rows, part=part: into_constraint(support, rows)[part], value)  # type: ignore[misc]
+            for part in (0, 1)
+        )
+        return harmless, inside
+
+    def check(self, value: Tensor) -> Tensor:
+        return self.into_constraint(value)[1]
 
 
 def _attributes(value: Any) -> dict[str, Any]:

@@ -31,9 +31,17 @@ from torch.distributions import (
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import map_tensors, tensors_in
+from lvmlib._gamma_densities import deviance
+from lvmlib._special import beta_entropy, digamma_less_log, excess, stirling_remainder
 from lvmlib.density import coin_log_probabilities, sum_last, table_log_probabilities, without_independent
 
-__all__ = ["as_multivariate_normal", "before_shared_transforms", "closed_form_kl", "closed_form_log_square"]
+__all__ = [
+    "as_multivariate_normal",
+    "before_shared_transforms",
+    "closed_form_entropy",
+    "closed_form_kl",
+    "closed_form_log_square",
+]
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -58,7 +66,7 @@ def _kl(q: Distribution, p: Distribution) -> Tensor | None:
         gaussian_q, gaussian_p = as_multivariate_normal(q), as_multivariate_normal(p)
         if gaussian_q is None or gaussian_p is None:
             return None
-        value = kl_divergence(gaussian_q, gaussian_p)
+        value = _gaussians(gaussian_q, gaussian_p)
     return sum_last(value, shared + transformed)
 
 
@@ -91,19 +99,55 @@ def _divergence(q: Any, p: Any) -> Tensor:
 
 
 def _normals(q: Normal, p: Normal) -> Tensor:
-    excess = (q.scale - p.scale) * (q.scale + p.scale) / p.scale.square()
-    return 0.5 * (_minus_log1p(excess) + ((q.loc - p.loc) / p.scale).square())
+    ratio = q.scale / p.scale
+    misfit = excess((ratio - 1) * (ratio + 1), 2 * (q.scale.log() - p.scale.log()))
+    return 0.5 * (misfit + ((q.loc - p.loc) / p.scale).square())
 
 
-def _minus_log1p(value: Tensor) -> Tensor:
-    """The value less log(1 + value), by its series where the two would cancel."""
-    small = value.abs() < 0.01
-    near = torch.where(small, value, 0.0)
-    series = torch.zeros_like(near)
-    for power in range(9, 1, -1):
-        series = near * series + (-1) ** power / power
-    far = torch.where(small, 1.0, value)
-    return torch.where(small, near.square() * series, far - far.log1p())
+def _gaussians(q: MultivariateNormal, p: MultivariateNormal) -> Tensor:
+    # In the coordinates in which p is standard, q has a triangular factor too.
+    factor = p._unbroadcasted_scale_tril
+    mapped = torch.linalg.solve_triangular(factor, q._unbroadcasted_scale_tril, upper=False)
+    distance = torch.linalg.solve_triangular(factor, (q.loc - p.loc)[..., None], upper=False)[..., 0]
+    ratio = mapped.diagonal(dim1=-2, dim2=-1)
+    misfit = excess((ratio - 1) * (ratio + 1), 2 * ratio.log()).sum(-1) + mapped.tril(-1).square().sum((-2, -1))
+    return 0.5 * (misfit + distance.square().sum(-1))
+
+
+def _gammas(q: Gamma, p: Gamma) -> Tensor:
+    log_ratio = p.rate.log() - q.rate.log()
+    rates = q.concentration * excess(p.rate / q.rate - 1, log_ratio)
+    shapes = deviance(p.concentration, q.concentration, q.concentration.log())
+    return (
+        shapes
+        + _rest_of_gammas(q.concentration, p.concentration)
+        + rates
+        + (q.concentration - p.concentration) * log_ratio
+    )
+
+
+def _dirichlets(q: Dirichlet, p: Dirichlet) -> Tensor:
+    return _dirichlet_divergence(q.concentration, p.concentration)
+
+
+def _betas(q: Beta, p: Beta) -> Tensor:
+    first, second = (torch.stack([d.concentration1, d.concentration0], -1) for d in (q, p))
+    return _dirichlet_divergence(first, second)
+
+
+def _dirichlet_divergence(a: Tensor, b: Tensor) -> Tensor:
+    total_a, total_b = a.sum(-1), b.sum(-1)
+    # The large terms are those of the means: b's counts against what a's mean expects of as many.
+    expected = a * (total_b / total_a)[..., None]
+    means = deviance(b, expected, expected.log()).sum(-1)
+    return means + _rest_of_gammas(a, b).sum(-1) - _rest_of_gammas(total_a, total_b)
+
+
+def _rest_of_gammas(a: Tensor, b: Tensor) -> Tensor:
+    r"""What :math:`\log\Gamma(b) - \log\Gamma(a) - \psi(a) (b - a)` is beyond the deviance of b from a."""
+    halves = 0.5 * excess((b - a) / a, b.log() - a.log())
+    slope = digamma_less_log(a) + 0.5 / a
+    return halves + stirling_remainder(b) - stirling_remainder(a) - slope * (b - a)
 
 
 def _tables(q: Distribution, p: Distribution) -> Tensor:
@@ -129,14 +173,17 @@ def _geometrics(q: Geometric, p: Geometric) -> Tensor:
 
 
 def _poissons(q: Poisson, p: Poisson) -> Tensor:
-    some = q.rate > 0
-    excess = torch.where(some & (p.rate > 0), p.rate / torch.where(some, q.rate, 1.0) - 1, 0.0)
-    value = torch.where(some, q.rate * _minus_log1p(excess), p.rate)
-    return torch.where(some & (p.rate == 0), torch.inf, value)
+    some = p.rate > 0
+    log_rate = torch.where(some, torch.where(some, p.rate, 1.0).log(), -torch.inf)
+    return deviance(q.rate, p.rate, log_rate)
 
 
 _DIVERGENCES: tuple[tuple[Any, Any], ...] = (
     (Normal, _normals),
+    (MultivariateNormal, _gaussians),
+    (Gamma, _gammas),
+    (Beta, _betas),
+    (Dirichlet, _dirichlets),
     (Categorical, _tables),
     (OneHotCategorical, _tables),
     (Bernoulli, _tables),
@@ -144,6 +191,21 @@ _DIVERGENCES: tuple[tuple[Any, Any], ...] = (
     (Geometric, _geometrics),
     (Poisson, _poissons),
 )
+
+
+def closed_form_entropy(distribution: Distribution) -> Tensor | None:
+    """The entropy in nats, where a formula is known; else ``None``. Its terms, which cancel, are taken in float64."""
+    try:
+        return _entropy(map_tensors(distribution, _double)).to(_dtype_of(distribution, distribution))
+    except NotImplementedError:
+        return None
+
+
+def _entropy(distribution: Any) -> Tensor:
+    base, num_dims = without_independent(distribution)
+    if type(base) is Beta:
+        return sum_last(beta_entropy(base.concentration1, base.concentration0), num_dims)
+    return distribution.entropy()
 
 
 def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:
@@ -251,9 +313,15 @@ def _gaussian_square(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
 
 def _without_shared_independent(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution, int]:
     """Both without the independent coordinates that they share, and how many dimensions of those there are."""
-    (first, dims_of_first), (second, dims_of_second) = without_independent(first), without_independent(second)
+    (first, dims_of_first), (second, dims_of_second) = _coordinates(first), _coordinates(second)
     shared = min(dims_of_first, dims_of_second)
     return _independent(first, dims_of_first - shared), _independent(second, dims_of_second - shared), shared
+
+
+def _coordinates(distribution: Distribution) -> tuple[Distribution, int]:
+    return (
+        (distribution.base_dist, 1) if isinstance(distribution, DiagonalNormal) else without_independent(distribution)
+    )
 
 
 def _independent(distribution: Distribution, num_dims: int) -> Distribution:
@@ -289,4 +357,4 @@ def _broadcast(first: Distribution, second: Distribution) -> tuple[Distribution,
 
 
 def _diagonal(loc: Tensor, scale: Tensor) -> MultivariateNormal:
-    return MultivariateNormal(loc, scale_tril=scale.diag_embed())
+    return MultivariateNormal(loc, scale_tril=scale.diag_embed(), validate_args=False)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Beta, Dirichlet, Distribution, Gamma, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Beta,
+    Dirichlet,
+    Distribution,
+    Gamma,
+    Independent,
+    LKJCholesky,
+    MultivariateNormal,
+    Normal,
+    constraints,
+)
 
 from lvmlib._checks import describe
 from lvmlib._diagonal_normal import DiagonalNormal
@@ -31,13 +42,16 @@ def draw(distribution: Distribution, num_samples: int) -> Tensor:
     """Draws of shape ``(K, *batch, *event)``, reparameterised where the distribution can and gradients are on.
 
     Draws from a Beta, a Dirichlet or a Gamma with a parameter near zero are made by their logarithms, as torch's
-    underflow; they are never at an end of the support, where the density may be infinite.
+    underflow; they are never at an end of the support, where the density may be infinite. Those of an LKJCholesky are
+    drawn from its density, which torch's are not beyond two dimensions.
     """
     shape = torch.Size((num_samples,))
     base, _ = without_independent(distribution)
     if type(base) in (Beta, Dirichlet, Gamma):
         # The dimensions of Independent are batch dimensions of the base, so its draws have the same shape.
         return _draw_gammas(base, shape)
+    if type(base) is LKJCholesky:
+        return _corrected(base).sample(shape)
     if torch.is_grad_enabled() and distribution.has_rsample:
         return distribution.rsample(shape)
     with torch.no_grad():
@@ -119,6 +133,8 @@ def rounded_together(distribution: Distribution) -> Tensor:
     with torch.no_grad():
         z = draw_seeded(distribution, 64, ("rounded_together",))
     share = (z[1:] == z[:-1]).double().mean(0) > 0.05
+    if support_of(base) is constraints.corr_cholesky:
+        share = share.tril(-1)  # the other entries are always the same
     return share.flatten(absent.ndim).any(-1) if distribution.event_shape else share
 
 
@@ -190,6 +206,15 @@ def _draw_gammas(distribution: Any, shape: torch.Size) -> Tensor:
             z = z.to(concentration.dtype)
     limits = torch.finfo(z.dtype)
     return z.clamp(min=limits.tiny, max=1 - limits.eps / 2 if isinstance(distribution, Beta) else None)
+
+
+def _corrected(distribution: LKJCholesky) -> Any:
+    """With the law of Lewandowski, Kurowicka and Joe (2009) for the squared length of row k: a Beta with k/2 first."""
+    right: Any = copy.copy(distribution)
+    second = right._beta.concentration0
+    first = 0.5 * torch.arange(right.dim, dtype=second.dtype, device=second.device).clamp(min=1)
+    right._beta = Beta(first.expand_as(second), second)
+    return right
 
 
 def device_of_draws(distribution: Distribution) -> torch.device:

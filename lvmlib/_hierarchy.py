@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import describe
-from lvmlib.density import is_real, log_density, support_of
+from lvmlib._checks import call_named, describe
+from lvmlib.density import into_support, is_real, log_density, support_of
 
 __all__ = ["Hierarchy", "Level", "Levels", "is_levels"]
 
@@ -62,7 +62,7 @@ class Hierarchy(Distribution):
             probe = self._draw(torch.Size((2, 3)) if not self.levels[0].batch_shape else torch.Size(), name, named)
         parts = [part for _, part in probe]
         self._events = [distribution.event_shape for distribution, _ in probe]
-        self._supports = [support_of(distribution) for distribution, _ in probe]
+        self._is_real = all(is_real(support_of(distribution)) for distribution, _ in probe)
         self.has_rsample = all(distribution.has_rsample for distribution, _ in probe)
         if not all(part.is_floating_point() for part in parts):
             raise TypeError(
@@ -75,15 +75,7 @@ class Hierarchy(Distribution):
     @property
     def support(self) -> constraints.Constraint:
         """The supports of the levels, one after the other."""
-        if all(map(is_real, self._supports)):
-            return constraints.independent(constraints.real, 1)
-        inner = []
-        for support in self._supports:
-            while isinstance(support, constraints.independent):
-                support = support.base_constraint
-            inner.append(support)
-        lengths = [event.numel() for event in self._events]
-        return constraints.independent(constraints.cat(inner, dim=-1, lengths=lengths), 1)
+        return constraints.independent(constraints.real, 1) if self._is_real else _SupportOfLevels(self)
 
     @property
     def mean(self) -> Tensor:
@@ -95,6 +87,18 @@ class Hierarchy(Distribution):
         pieces = z.split([event.numel() for event in self._events], dim=-1)
         parts = [piece.reshape(z.shape[:-1] + event) for piece, event in zip(pieces, self._events, strict=True)]
         return tuple(parts) if self.keys is None else dict(zip(self.keys, parts, strict=True))
+
+    def into_support(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z with what is outside the support of its level replaced, and which z were inside on every level."""
+        split = self.split(z)
+        harmless, possible = list[Tensor](), torch.ones(z.shape[:-1], dtype=torch.bool, device=z.device)
+        for level, part in zip(self.levels, split.values() if isinstance(split, dict) else split, strict=True):
+            # The support of a level may depend on those before it.
+            distribution = level(*harmless) if harmless else level
+            part, inside = into_support(distribution, part)
+            harmless.append(part)
+            possible = possible & inside
+        return self._joined(harmless), possible
 
     def expand(self, batch_shape: torch.Size | Sequence[int], _instance: object = None) -> Hierarchy:
         """The same levels for a larger batch."""
@@ -109,11 +113,7 @@ class Hierarchy(Distribution):
 
     def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
         """As :meth:`sample`, with a gradient where every level has one."""
-        drawn = self._draw(torch.Size(sample_shape))
-        return torch.cat(
-            [part.flatten(part.ndim - len(d.event_shape)) if d.event_shape else part[..., None] for d, part in drawn],
-            dim=-1,
-        )
+        return self._joined([part for _, part in self._draw(torch.Size(sample_shape))])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The sum of the log-densities of the levels, in nats."""
@@ -124,10 +124,21 @@ class Hierarchy(Distribution):
             total = total + log_density(level(*parts[:position]), parts[position])
         return total
 
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        flat = [
+            part.flatten(part.ndim - len(event)) if event else part[..., None]
+            for part, event in zip(parts, self._events, strict=True)
+        ]
+        return torch.cat(flat, dim=-1)
+
     def _draw(self, shape: torch.Size, name: str = "", named: Any = None) -> list[tuple[Distribution, Tensor]]:
         drawn: list[tuple[Distribution, Tensor]] = []
         for position, level in enumerate(self.levels):
-            distribution = level if not position else level(*(part for _, part in drawn))
+            distribution = level
+            if position:
+                distribution = call_named(
+                    f"{name}[{named[position][0]!r}]" if named else "a level", level, *(part for _, part in drawn)
+                )
             if named is not None and not isinstance(distribution, Distribution):
                 raise TypeError(
                     f"{name}[{named[position][0]!r}] made {describe(distribution)}: expected a Distribution."
@@ -143,3 +154,19 @@ class Hierarchy(Distribution):
                 (distribution, (distribution.rsample if distribution.has_rsample else distribution.sample)(own))
             )
         return drawn
+
+
+class _SupportOfLevels(constraints.Constraint):
+    """Where each level is in its support, given the levels before it."""
+
+    event_dim = 1
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+        super().__init__()
+
+    def into_constraint(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        return self._hierarchy.into_support(value)
+
+    def check(self, value: Tensor) -> Tensor:
+        return self._hierarchy.into_support(value)[1]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_no_nan, describe, observation_advice
+from lvmlib._checks import check_layout, check_no_nan, describe, observation_advice
 from lvmlib._distribution_parts import tensors_in
 from lvmlib._draws import draw
 from lvmlib._random import in_turn
@@ -44,7 +44,13 @@ def find_layout(
     # Reading the tensors of the prior, not drawing, tells the device on which to draw.
     device = next((tensor.device for tensor in tensors_in(prior)), torch.device("cpu"))
     with torch.no_grad(), in_turn(0, device):
-        z = draw(prior, 6)
+        try:
+            z = draw(prior, 6)
+        except Exception as error:
+            raise ValueError(
+                f"prior is {describe(prior)}, and drawing from it fails ({type(error).__name__}: {error}): expected a "
+                f"distribution that can be sampled; make it of floating-point tensors, for instance Normal(0.0, 1.0)."
+            ) from error
         one_batch_dimension = False
         likelihood, failure = _probe(make_likelihood, z, (2, 3))
         if failure is None:
@@ -82,9 +88,10 @@ def _probe(
     z = z.reshape(batch + z.shape[1:])
     try:
         likelihood = make_likelihood(z)
-    except RuntimeError as error:
+    except Exception as error:
         failure = ValueError(
-            f"likelihood(z) fails for z of shape {tuple(z.shape)}, batch shape {batch}: {error}; expected a "
+            f"likelihood(z) fails for z of shape {tuple(z.shape)}, batch shape {batch}: "
+            f"{type(error).__name__}: {error}; expected a "
             f"callable that makes one distribution of x for every z, whatever the batch shape of z; check the "
             f"shapes in it, and wrap dimensions of x in torch.distributions.Independent."
         )
@@ -131,6 +138,7 @@ def check_variable(
     """``value`` is a tensor of the event shape, the dtype and the device of a model, without NaN unless with gaps."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
+    check_layout(name, value)
     if value.dtype != dtype:
         raise TypeError(
             f"{name} has dtype {value.dtype}: expected {dtype}, the model's; convert with {name}.to({dtype})"

@@ -9,7 +9,18 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["derived_seed", "forked", "forked_rng", "in_turn", "seeded_generator", "stream", "stream_key"]
+__all__ = [
+    "Numbers",
+    "derived_seed",
+    "forked",
+    "forked_rng",
+    "in_turn",
+    "random_state",
+    "seeded_generator",
+    "set_random_state",
+    "stream",
+    "stream_key",
+]
 
 # All threads draw from one global generator.
 _TURN = threading.RLock()
@@ -46,7 +57,8 @@ def seeded_generator(device: torch.device, *parts: object) -> torch.Generator:
 def stream(name: str, seed: int | None, device: torch.device | None = None) -> Iterator[None]:
     """Draw from the stream of the public function ``name``; the global random state is as before afterwards.
 
-    With ``seed=None`` draws come from the global generator and advance it, as any torch draw does.
+    Other threads that draw from a stream wait, so that each has its own numbers. With ``seed=None`` draws come from the
+    global generator and advance it, as any torch draw does.
 
     Args:
         name: The public function that draws; a seed means other numbers in every function.
@@ -60,8 +72,53 @@ def stream(name: str, seed: int | None, device: torch.device | None = None) -> I
         yield
         return
     _check_seed(seed)
-    with forked(derived_seed(name, seed), device):
+    with in_turn(derived_seed(name, seed), device):
         yield
+
+
+class Numbers:
+    """The random numbers of a long run: it draws from the global generators, which are as before between its turns.
+
+    Args:
+        name: The public function that draws.
+        seed: Any integer, or ``None`` for the global generators themselves.
+        device: The device on which draws are made.
+
+    Raises:
+        TypeError: If ``seed`` is neither an integer nor ``None``.
+    """
+
+    def __init__(self, name: str, seed: int | None, device: torch.device) -> None:
+        self.name, self.seed, self.device = name, seed, device
+        self._state: dict[str, torch.Tensor] | None = None
+        if seed is not None:
+            _check_seed(seed)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Go on where the turn before ended. Other threads that draw from a stream wait."""
+        with stream(self.name, self.seed, self.device):
+            if self.seed is not None and self._state is not None:
+                set_random_state(self._state, self.device)
+            try:
+                yield
+            finally:
+                self._state = random_state(self.device)
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """The states of the global generators, by name."""
+    state = {"random.cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        state["random.device"] = torch.get_device_module(device).get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Set the global generators to states that :func:`random_state` gave, on this or another device."""
+    torch.set_rng_state(state["random.cpu"].cpu())
+    if device.type != "cpu" and "random.device" in state:
+        torch.get_device_module(device).set_rng_state(state["random.device"].cpu(), device)
 
 
 @contextmanager
@@ -71,7 +128,7 @@ def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator
         yield
         return
     _check_seed(seed)
-    with forked(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
+    with in_turn(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
         yield
 
 

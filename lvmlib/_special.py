@@ -1,4 +1,4 @@
-r"""Differences of log-gamma functions that keep their digits, and the Beta density made of them.
+r"""Differences of log-gamma functions that keep their digits, and the entropy of a Beta made of them.
 
 :math:`\log\Gamma(10^6 + 1) - \log\Gamma(10^6)` is 13.8, and each of the two is 1.3e7: float32 subtracts them to within
 1, float64 to within 2e-9. Here what is large in both is removed by algebra, before anything is rounded.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lvmlib._types import Float
 
-__all__ = ["beta_entropy", "beta_log_density", "digamma_less_log", "log_beta", "log_gamma_ratio", "stirling_remainder"]
+__all__ = ["beta_entropy", "digamma_less_log", "excess", "log_beta", "log_gamma_ratio", "stirling_remainder"]
 
 _LARGE = 10.0
 """From here on the asymptotic series below are exact to 1e-15."""
@@ -55,6 +55,8 @@ def digamma_less_log(x: Float[Tensor, ...]) -> Float[Tensor, ...]:
 def log_gamma_ratio(x: Float[Tensor, ...], shift: Float[Tensor, ...]) -> Float[Tensor, ...]:
     r"""The difference :math:`\log\Gamma(x + s) - \log\Gamma(x)`, to the precision of its own size.
 
+    The arithmetic is done in float64: the log-gamma functions of devices differ in their last float32 digits.
+
     Args:
         x: Above zero.
         shift: :math:`s`, zero or more; the shapes broadcast.
@@ -63,11 +65,13 @@ def log_gamma_ratio(x: Float[Tensor, ...], shift: Float[Tensor, ...]) -> Float[T
         >>> log_gamma_ratio(torch.tensor(1e6), torch.tensor(1.0))  # log(1e6)
         tensor(13.8155)
     """
+    dtype = torch.result_type(x, shift)
+    x, shift = x.double(), shift.double()
     near = (x + shift).lgamma() - x.lgamma()
     large = x.clamp(min=_LARGE)
     growth = (large + shift - 0.5) * (shift / large).log1p() + shift * large.log() - shift
     far = growth + stirling_remainder(large + shift) - stirling_remainder(large)
-    return torch.where(x < _LARGE, near, far)
+    return torch.where(x < _LARGE, near, far).to(dtype)
 
 
 def log_beta(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
@@ -97,50 +101,6 @@ def log_beta(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]
         + _remainders(less, more)
     )
     return torch.where(torch.minimum(a, b) < _LARGE, one_large, both_large)
-
-
-def beta_log_density(value: Float[Tensor, ...], a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
-    r"""Log-density of a Beta, :math:`(a - 1) \log z + (b - 1) \log(1 - z) - \log B(a, b)`, in nats.
-
-    Where a and b are large, the three terms are large and their sum is not. With :math:`n = a + b` it is taken as
-
-    .. math:: -n\, \mathrm{KL}\big(\tfrac an \,\Vert\, z\big) - \log z(1 - z)
-        + \tfrac12 \log \tfrac{ab}{2 \pi n} - R(a) - R(b) + R(n),
-
-    the divergence being that of two coins and R Stirling's remainder. The arithmetic is done in float64.
-
-    Args:
-        value: :math:`z` in [0, 1]; on the ends the density may be zero, positive or infinite.
-        a: Above zero.
-        b: Above zero; the shapes broadcast.
-
-    Returns:
-        The broadcast shape, in the dtype of ``value``.
-
-    References:
-        Loader (2000), *Fast and accurate computation of binomial probabilities*.
-    """
-    z, p, q = torch.broadcast_tensors(value.double(), a.double(), b.double())
-    log_normaliser = log_beta(p, q)
-    inside = (z > 0) & (z < 1)
-    exponent = torch.where(z > 0, q, p) - 1
-    at_the_end = torch.where(exponent == 0, -log_normaliser, torch.where(exponent > 0, -torch.inf, torch.inf))
-    z = torch.where(inside, z, 0.5)
-    plain = (p - 1) * z.log() + (q - 1) * (-z).log1p() - log_normaliser
-    p, q = p.clamp(min=_LARGE), q.clamp(min=_LARGE)
-    n = p + q
-    off = q * z - p * (1 - z)  # n z - p, and q - n (1 - z)
-    balanced = (
-        -p * _excess(off / p)
-        - q * _excess(-off / q)
-        - z.log()
-        - (-z).log1p()
-        + 0.5 * (p / n * q).log()
-        - _HALF_LOG_2PI
-        - _remainders(p, q)
-    )
-    log_density = torch.where(torch.minimum(a, b) >= _LARGE, balanced, plain)
-    return torch.where(inside, log_density, at_the_end).to(value.dtype)
 
 
 def beta_entropy(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, ...]:
@@ -173,6 +133,24 @@ def beta_entropy(a: Float[Tensor, ...], b: Float[Tensor, ...]) -> Float[Tensor, 
     return torch.where(torch.minimum(p, q) >= _LARGE, balanced, plain).to(a.dtype)
 
 
+def excess(t: Float[Tensor, ...], log: Float[Tensor, ...] | None = None) -> Float[Tensor, ...]:
+    r"""The difference :math:`t - \log(1 + t)`, with its digits where t is small.
+
+    Args:
+        t: At least -1.
+        log: :math:`\log(1 + t)`, where it is known better than from t.
+    """
+    near = t.abs() < 0.1
+    small = torch.where(near, t, 0.0)
+    v = small / (2 + small)  # log(1 + t) = 2 artanh(v)
+    y = v.square()
+    tail = torch.zeros_like(v)
+    for odd in (17, 15, 13, 11, 9, 7, 5, 3):
+        tail = tail * y + 1 / odd
+    far = torch.where(near, 1.0, t)
+    return torch.where(near, small * v - 2 * v * y * tail, far - (far.log1p() if log is None else log))
+
+
 def _series(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
     """A polynomial in the inverse square of x."""
     y = x.square().reciprocal()
@@ -189,16 +167,3 @@ def _remainders(a: Tensor, b: Tensor) -> Tensor:
 def _digamma_gain(x: Tensor, shift: Tensor) -> Tensor:
     """The difference of the digamma function at x + shift and at x."""
     return (shift / x).log1p() + digamma_less_log(x + shift) - digamma_less_log(x)
-
-
-def _excess(t: Tensor) -> Tensor:
-    """The difference t - log(1 + t), with its digits where t is small."""
-    near = t.abs() < 0.1
-    small = torch.where(near, t, 0.0)
-    v = small / (2 + small)  # log(1 + t) = 2 artanh(v)
-    y = v.square()
-    tail = torch.zeros_like(v)
-    for odd in (17, 15, 13, 11, 9, 7, 5, 3):
-        tail = tail * y + 1 / odd
-    far = torch.where(near, 1.0, t)
-    return torch.where(near, small * v - 2 * v * y * tail, far - far.log1p())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import check_no_nan, check_sample_count, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._draws import device_of_draws, draw
 from lvmlib._random import stream
@@ -18,6 +18,7 @@ from lvmlib._types import Float
 from lvmlib.density import log_density
 from lvmlib.divergence import DivergenceEstimate, check_pair
 from lvmlib.guide import Guide
+from lvmlib.model import evaluating
 
 __all__ = ["AggregatePosteriorSplit", "aggregate_posterior_split"]
 
@@ -109,7 +110,11 @@ def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
         raise ValueError(
             f"x is {describe(x)}: expected N observations, shape (N, *x_event); add a dimension with x[None]."
         )
-    guides = q if isinstance(q, Distribution) or not callable(q) else q(x)
+    if not len(x):
+        raise ValueError(f"x has shape {tuple(x.shape)}: expected at least one observation; give it some.")
+    check_no_nan("x", x)
+    with evaluating(q):
+        guides = q if isinstance(q, Distribution) or not callable(q) else q(x)
     for name, value in (("q", guides), ("prior", prior)):
         if not isinstance(value, Distribution):
             raise TypeError(f"{name} is {describe(value)}: expected a torch Distribution; pass model.prior as prior.")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._divergence_formulas import closed_form_kl
+from lvmlib._divergence_formulas import closed_form_entropy, closed_form_kl
 from lvmlib._log_space import log_mean_exp
 from lvmlib._types import Float
 from lvmlib.guide import Guide
@@ -72,10 +72,9 @@ def _elbo(problem: Problem, num_samples: int, form: Form) -> Float[Tensor, "*bat
         if divergence is None:
             raise _no_closed_form(form, problem.q, "a closed KL to the prior")
         return problem.model._log_likelihood(problem.x, z).mean(0) - divergence
-    try:
-        entropy = problem.q.entropy()
-    except NotImplementedError:
-        raise _no_closed_form(form, problem.q, "a closed entropy") from None
+    entropy = closed_form_entropy(problem.q)
+    if entropy is None:
+        raise _no_closed_form(form, problem.q, "a closed entropy")
     return problem.model._log_joint(problem.x, z).mean(0) + entropy
 
 

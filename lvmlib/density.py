@@ -20,14 +20,22 @@ from torch.distributions import (
     Beta,
     Binomial,
     Categorical,
+    Cauchy,
     Chi2,
+    ComposeTransform,
     Dirichlet,
     Distribution,
+    FisherSnedecor,
     Gamma,
     Geometric,
+    HalfCauchy,
     Independent,
+    InverseGamma,
+    Kumaraswamy,
+    LKJCholesky,
     LogisticNormal,
     LogNormal,
+    LowRankMultivariateNormal,
     MixtureSameFamily,
     Multinomial,
     NegativeBinomial,
@@ -40,14 +48,29 @@ from torch.distributions import (
     StudentT,
     TransformedDistribution,
     Uniform,
-    constraints,
-    transform_to,
+    VonMises,
+    Wishart,
 )
+from torch.distributions.transforms import Transform
 from torch.nn.functional import logsigmoid
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._coins import bernoulli_log_density
-from lvmlib._distribution_parts import map_tensors, tensors_in
+from lvmlib._distribution_parts import LaidOut, map_tensors, tensors_in
+from lvmlib._gamma_densities import (
+    beta_log_density,
+    log_binomial,
+    log_dirichlet,
+    log_fisher,
+    log_gamma_density,
+    log_kumaraswamy,
+    log_multinomial,
+    log_negative_binomial,
+    log_poisson,
+    log_student_t,
+    times,
+)
+from lvmlib._supports import into_constraint, is_real, support_of
 
 __all__ = [
     "bernoulli_log_density",
@@ -90,36 +113,13 @@ def log_density(distribution: Distribution, value: Tensor) -> Tensor:
     return sum_last(formula(base, value), num_dims)
 
 
-def support_of(distribution: Distribution) -> constraints.Constraint:
-    """The support of a distribution; all reals where it names none, as a normalising flow does not."""
-    try:
-        support = distribution.support
-    except NotImplementedError:
-        support = None
-    return constraints.independent(constraints.real, len(distribution.event_shape)) if support is None else support
-
-
-def is_real(support: constraints.Constraint) -> bool:
-    """Whether a support is all reals, in which case every number is inside."""
-    while isinstance(support, constraints.independent):
-        support = support.base_constraint
-    return support is constraints.real or support is constraints.real_vector
-
-
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
     """``value`` with each point outside the support replaced by one inside, and which points were inside.
 
     The formula of a density may be NaN outside; evaluated at a harmless point and masked, it and its gradient are
     finite. The mask has no event dimensions.
     """
-    support = support_of(distribution)
-    if is_real(support):
-        # No number is outside; one that is not a number stays one.
-        return value, torch.ones(value.shape[: value.ndim - support.event_dim], dtype=torch.bool, device=value.device)
-    inside = support.check(value)
-    harmless = torch.zeros_like(value) if support.is_discrete else transform_to(support)(torch.zeros_like(value))
-    mask = inside.reshape(inside.shape + (1,) * support.event_dim)
-    return torch.where(mask, value, harmless), inside
+    return into_constraint(support_of(distribution), value)
 
 
 def without_independent(distribution: Distribution) -> tuple[Distribution, int]:
@@ -187,12 +187,6 @@ def _log_complement(probs: Tensor) -> Tensor:
     return torch.where(possible, torch.where(possible, -probs, 0.0).log1p(), -torch.inf)
 
 
-def _times(count: Tensor, log_probs: Tensor) -> Tensor:
-    """The product, and zero where the count is, whatever the logarithm."""
-    none = count == 0
-    return torch.where(none, 0.0, torch.where(none, 1.0, count) * torch.where(none, 0.0, log_probs))
-
-
 # The formulas by family. Values outside the support are masked, and what they are replaced by is any value inside.
 
 
@@ -235,7 +229,7 @@ def _categorical(distribution: Any, value: Tensor) -> Tensor:
 
 def _one_hot(distribution: Any, value: Tensor) -> Tensor:
     inside = ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
-    return torch.where(inside, _times(value, table_log_probabilities(distribution)).sum(-1), -torch.inf)
+    return torch.where(inside, times(value, table_log_probabilities(distribution)).sum(-1), -torch.inf)
 
 
 def _bernoulli(distribution: Any, value: Tensor) -> Tensor:
@@ -251,68 +245,48 @@ def _in_double(formula: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tenso
         harmless, inside = into_support(distribution, value)
         dtype = next(part.dtype for part in tensors_in(distribution) if part.is_floating_point())
         doubled = map_tensors(distribution, lambda part: part.double() if part.is_floating_point() else part)
+        doubled._validate_args = False  # a float32 is not on the simplex, or on a sphere, to the digits of float64
         return torch.where(inside, formula(doubled, harmless.double()).to(dtype), -torch.inf)
 
     return log_p
 
 
-def _binomial(distribution: Any, value: Tensor) -> Tensor:
-    total = distribution.total_count
-    zero, one = coin_log_probabilities(distribution)
-    ways = (total + 1).lgamma() - (value + 1).lgamma() - (total - value + 1).lgamma()
-    return ways + _times(value, one) + _times(total - value, zero)
-
-
 def _geometric(distribution: Any, value: Tensor) -> Tensor:
     zero, one = coin_log_probabilities(distribution)
-    return one + _times(value, zero)
+    return one + times(value, zero)
 
 
-def _negative_binomial(distribution: Any, value: Tensor) -> Tensor:
-    total = distribution.total_count
-    zero, one = coin_log_probabilities(distribution)
-    some = total > 0
-    at_least = torch.where(some, total, 1.0)
-    ways = (at_least + value).lgamma() - (value + 1).lgamma() - at_least.lgamma()
-    return torch.where(some, ways + total * zero + _times(value, one), torch.where(value == 0, 0.0, -torch.inf))
+def _cauchy(distribution: Any, value: Tensor) -> Tensor:
+    distance = (value - distribution.loc) / distribution.scale
+    return -math.log(math.pi) - distribution.scale.log() - distance.square().log1p()
 
 
-def _multinomial(distribution: Any, value: Tensor) -> Tensor:
-    table = table_log_probabilities(distribution._categorical)
-    ways = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
-    return ways + _times(value, table).sum(-1)
+def _half_cauchy(distribution: Any, value: Tensor) -> Tensor:
+    return math.log(2) + _cauchy(distribution.base_dist, value)
 
 
-def _poisson(distribution: Any, value: Tensor) -> Tensor:
-    rate = distribution.rate
-    return _times(value, _log(rate)) - rate - (value + 1).lgamma()
+def _von_mises(distribution: Any, value: Tensor) -> Tensor:
+    # Where the concentration is large, it is in the cosine and in the Bessel function, and cancels.
+    half_angle = 0.5 * (value - distribution.loc)
+    log_bessel = torch.special.i0e(distribution.concentration).log()
+    return -2 * distribution.concentration * half_angle.sin().square() - _LOG_TWO_PI - log_bessel
 
 
-def _beta(distribution: Any, value: Tensor) -> Tensor:
-    return _dirichlet(distribution._dirichlet, torch.stack([value, 1 - value], -1))
+def _low_rank(distribution: Any, value: Tensor) -> Tensor:
+    # Made anew: a factor of what it holds was taken in the dtype that it was given.
+    parts = (distribution.loc, distribution._unbroadcasted_cov_factor, distribution._unbroadcasted_cov_diag)
+    return LowRankMultivariateNormal(*parts, validate_args=False).log_prob(value)
 
 
-def _dirichlet(distribution: Any, value: Tensor) -> Tensor:
-    concentration = distribution.concentration
-    log_normaliser = concentration.lgamma().sum(-1) - concentration.sum(-1).lgamma()
-    return _powers(concentration - 1, value).sum(-1) - log_normaliser
-
-
-def _gamma(distribution: Any, value: Tensor) -> Tensor:
-    shape, rate = distribution.concentration, distribution.rate
-    return shape * rate.log() + _powers(shape - 1, value) - rate * value - shape.lgamma()
-
-
-def _powers(exponent: Tensor, value: Tensor) -> Tensor:
-    """The exponent times the logarithm, with infinities of the right sign at zero and no NaN gradient there."""
-    return _times(exponent, torch.where(value > 0, torch.where(value > 0, value, 1.0).log(), -torch.inf))
-
-
-def _student_t(distribution: Any, value: Tensor) -> Tensor:
-    df, scale = distribution.df, distribution.scale
-    distance = (value - distribution.loc) / scale
-    log_normaliser = scale.log() + 0.5 * (df * math.pi).log() + (0.5 * df).lgamma() - (0.5 * df + 0.5).lgamma()
-    return -0.5 * (df + 1) * (distance.square() / df).log1p() - log_normaliser
+def _generalized_pareto(distribution: Any, value: Tensor) -> Tensor:
+    shape = distribution.concentration
+    distance = (value - distribution.loc) / distribution.scale
+    plain = shape == 0
+    k = torch.where(plain, 1.0, shape)
+    left = 1 + k * distance
+    inside = (distance >= 0) & (plain | (left > 0))
+    log_survival = torch.where(inside & ~plain, -torch.where(inside, k * distance, 0.0).log1p() / k, -distance)
+    return torch.where(inside, (1 + shape) * log_survival - distribution.scale.log(), -torch.inf)
 
 
 def _mixture(distribution: Any, value: Tensor) -> Tensor:
@@ -325,9 +299,12 @@ def _mixture(distribution: Any, value: Tensor) -> Tensor:
 
 def _transformed(distribution: Any, value: Tensor) -> Tensor:
     value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
-    value, inside = into_support(distribution, value)
     event_dims, total = len(distribution.event_shape), torch.zeros((), dtype=value.dtype, device=value.device)
-    for transform in reversed(distribution.transforms):
+    possible = torch.ones((), dtype=torch.bool, device=value.device)
+    for transform in reversed(_single(distribution.transforms)):
+        # What the last transform can give may be all reals, and yet not all of it what those before can give.
+        value, inside = into_constraint(transform.codomain, value)
+        possible = possible & _all_last(inside, event_dims - transform.codomain.event_dim)
         before = transform.inv(value)
         event_dims += transform.domain.event_dim - transform.codomain.event_dim
         jacobian = transform.log_abs_det_jacobian(before, value)
@@ -335,7 +312,19 @@ def _transformed(distribution: Any, value: Tensor) -> Tensor:
         value = before
     base = distribution.base_dist
     total = total + sum_last(log_density(base, value), event_dims - len(base.event_shape))
-    return torch.where(inside, total, -torch.inf)
+    return torch.where(possible, total, -torch.inf)
+
+
+def _all_last(mask: Tensor, num_dims: int) -> Tensor:
+    return mask.flatten(-num_dims).all(-1) if num_dims else mask
+
+
+def _single(transforms: list[Transform]) -> list[Transform]:
+    """The transforms one by one, composed ones taken apart."""
+    single = list[Transform]()
+    for transform in transforms:
+        single += _single(transform.parts) if isinstance(transform, ComposeTransform) else [transform]
+    return single
 
 
 # By exact type: a class of somebody else's that derives from one of these has a density of its own.
@@ -346,20 +335,32 @@ _FORMULAS: dict[type[Distribution], Callable[[Any, Tensor], Tensor]] = {
     OneHotCategorical: _one_hot,
     OneHotCategoricalStraightThrough: _one_hot,
     Bernoulli: _bernoulli,
-    Binomial: _in_double(_binomial),
+    Binomial: _in_double(lambda d, v: log_binomial(v, d.total_count, *coin_log_probabilities(d))),
     Geometric: _in_double(_geometric),
-    NegativeBinomial: _in_double(_negative_binomial),
-    Multinomial: _in_double(_multinomial),
-    Poisson: _in_double(_poisson),
-    Beta: _in_double(_beta),
-    Dirichlet: _in_double(_dirichlet),
-    Gamma: _in_double(_gamma),
-    Chi2: _in_double(_gamma),
-    StudentT: _in_double(_student_t),
+    NegativeBinomial: _in_double(lambda d, v: log_negative_binomial(v, d.total_count, *coin_log_probabilities(d))),
+    Multinomial: _in_double(lambda d, v: log_multinomial(v, table_log_probabilities(d._categorical).log_softmax(-1))),
+    Poisson: _in_double(lambda d, v: log_poisson(v, d.rate, _log(d.rate))),
+    Beta: _in_double(lambda d, v: beta_log_density(v, d.concentration1, d.concentration0)),
+    Dirichlet: _in_double(lambda d, v: log_dirichlet(v, d.concentration)),
+    Gamma: _in_double(lambda d, v: log_gamma_density(v, d.concentration, d.rate)),
+    Chi2: _in_double(lambda d, v: log_gamma_density(v, d.concentration, d.rate)),
+    FisherSnedecor: _in_double(lambda d, v: log_fisher(v, d.df1, d.df2)),
+    StudentT: _in_double(lambda d, v: log_student_t((v - d.loc) / d.scale, d.df) - d.scale.log()),
+    Cauchy: _in_double(_cauchy),
+    HalfCauchy: _in_double(_half_cauchy),
+    VonMises: _in_double(_von_mises),
+    Kumaraswamy: _in_double(lambda d, v: log_kumaraswamy(v, d.concentration1, d.concentration0)),
+    InverseGamma: _in_double(_transformed),
+    LKJCholesky: _in_double(lambda d, v: d.log_prob(v)),
+    LowRankMultivariateNormal: _in_double(_low_rank),
+    Wishart: _in_double(lambda d, v: d.log_prob(v)),
     MixtureSameFamily: _mixture,
+    LaidOut: lambda d, v: d.of_rows(lambda rows: log_density(d.rows, rows), v),
     TransformedDistribution: _transformed,
     LogNormal: _transformed,
     LogisticNormal: _transformed,
     RelaxedBernoulli: _transformed,
     RelaxedOneHotCategorical: _transformed,
 }
+if hasattr(torch.distributions, "GeneralizedPareto"):  # from torch 2.12 on
+    _FORMULAS[torch.distributions.GeneralizedPareto] = _in_double(_generalized_pareto)

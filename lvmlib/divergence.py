@@ -12,14 +12,20 @@ from torch.distributions import Distribution
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._divergence_formulas import before_shared_transforms, closed_form_kl, closed_form_log_square
-from lvmlib._draws import check_draws, device_of_draws, draw_weighed, rounded_together
+from lvmlib._divergence_formulas import (
+    before_shared_transforms,
+    closed_form_entropy,
+    closed_form_kl,
+    closed_form_log_square,
+)
+from lvmlib._draws import check_draws, device_of_draws, draw_seeded, draw_weighed, rounded_together
 from lvmlib._random import stream_key
 from lvmlib._streams import chunk_length
 from lvmlib._types import Float
-from lvmlib.density import log_density, sum_last
+from lvmlib.density import log_density, sum_last, support_of
 from lvmlib.exact import ExactModel
 from lvmlib.guide import Guide
+from lvmlib.model import evaluating
 from lvmlib.problem import bind
 from lvmlib.weights import WeightSummary
 
@@ -172,11 +178,12 @@ def chi_square(
     """
     check_pair(q, p)
     if num_samples is not None:
-        squares = WeightSummary()
+        squares, missed = WeightSummary(), _is_missed(p, q)
         for log_ratio in _log_ratios(p, q, num_samples, "chi_square", seed):
             squares.update(2 * log_ratio)
         mean = squares.log_evidence.exp()
-        return DivergenceEstimate(mean - 1, mean * squares.std_error, num_samples)
+        value, std_error = (torch.where(missed, torch.inf, part) for part in (mean - 1, mean * squares.std_error))
+        return DivergenceEstimate(value, std_error, num_samples)
     log_square = closed_form_log_square(p, q)
     if log_square is None:
         raise ValueError(
@@ -218,8 +225,15 @@ def kl_decomposition(model: ExactModel, q: Guide, x: Tensor) -> Decomposition:
             f"model is of type {type(model).__name__}: expected an ExactModel, whose evidence and posterior are "
             f"known; estimate the terms with importance_sampling and elbo."
         )
-    distribution = bind(model, q, x).q
-    bound = model.expected_log_joint(distribution, x) + distribution.entropy()
+    with evaluating(model, q):
+        distribution = bind(model, q, x).q
+    entropy = closed_form_entropy(distribution)
+    if entropy is None:
+        raise TypeError(
+            f"q is {describe(distribution)}, whose entropy has no closed formula: expected a q that has one; estimate "
+            f"the ELBO with elbo(model, q, x, num_samples)."
+        )
+    bound = model.expected_log_joint(distribution, x) + entropy
     return Decomposition(model.log_evidence(x), bound, model.kl_to_posterior(distribution, x))
 
 
@@ -228,11 +242,26 @@ def check_pair(q: Distribution, p: Distribution) -> None:
     for name, value in (("q", q), ("p", p)):
         if not isinstance(value, Distribution):
             raise TypeError(f"{name} is {describe(value)}: expected a torch Distribution; call the guide with x first.")
+    if support_of(q).is_discrete != support_of(p).is_discrete:
+        raise TypeError(
+            f"q is {describe(q)} and p is {describe(p)}: expected both discrete or both continuous, as a probability "
+            f"and a density cannot be compared; choose two distributions over the same z."
+        )
     if q.event_shape != p.event_shape:
         raise ValueError(
             f"q has event shape {tuple(q.event_shape)} and p has {tuple(p.event_shape)}: expected one z; wrap the "
             f"factorised one in torch.distributions.Independent."
         )
+
+
+def _is_missed(p: Distribution, q: Distribution, num_probes: int = 1000) -> Tensor:
+    """Whether some draw of p has density zero under q, so that the chi-square divergence is infinite."""
+    q, p, _ = before_shared_transforms(q, p)
+    with torch.no_grad():
+        z = draw_seeded(p, num_probes, ("chi_square, support",))
+        z = z.reshape(num_probes, *(1,) * (len(q.batch_shape) - len(p.batch_shape)), *z.shape[1:])
+        missed = (log_density(q, z) == -torch.inf) & (log_density(p, z) > -torch.inf)
+    return missed.any(0)
 
 
 def _log_ratios(

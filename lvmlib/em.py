@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
-from lvmlib._checks import check_sample_count, check_shape, describe
+from lvmlib._checks import check_number, check_sample_count, check_shape, describe
 from lvmlib._divergence_formulas import as_multivariate_normal
 from lvmlib._types import Float
 from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
@@ -92,6 +92,8 @@ def expectation_maximization(
         justifies incremental, sparse, and other variants*; Bishop (2006), section 9.4.
     """
     check_sample_count("max_iterations", max_iterations)
+    if not check_number("tolerance", tolerance) >= 0:
+        raise ValueError(f"tolerance is {tolerance}: expected a number of at least 0; 1e-6 is usual.")
     _check_model(model)
     _check_data(model, x)
     dtype = x.dtype
@@ -146,7 +148,7 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
     _check_model(model)
     _check_data(model, x)
     bounds_probabilities = isinstance(model, BernoulliMixture)
-    if not 0 <= regularization < (0.5 if bounds_probabilities else math.inf):
+    if not 0 <= check_number("regularization", regularization) < (0.5 if bounds_probabilities else math.inf):
         wanted = "a number from 0 to below 0.5" if bounds_probabilities else "a finite number of at least 0"
         raise ValueError(f"regularization is {regularization}: expected {wanted}; try 1e-3.")
     if tuple(q.batch_shape) != (len(x),):

@@ -30,11 +30,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lvmlib._checks import describe
+from lvmlib.evidence import check_covers
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.problem import bind
 from lvmlib.training import load
-from lvmlib.weights import num_blocks, summarize_blocks
+from lvmlib.weights import bind_without_gradient, misses_mass, num_blocks, summarize_blocks
 
 __all__ = ["evaluate", "main"]
 
@@ -85,7 +85,8 @@ def evaluate(
     waiting = [index for index in range(len(groups)) if index not in results]
     by_data = split == "data" or (split == "auto" and len(waiting) >= world)
     for index in waiting[rank::world] if by_data else waiting:
-        problem = bind(model, q, groups[index])
+        problem = bind_without_gradient(model, q, groups[index])
+        check_covers(problem)
         blocks = num_blocks(problem, num_samples)
         first, last = (0, blocks) if by_data else (rank * blocks // world, (rank + 1) * blocks // world)
         if not by_data and blocks < world:
@@ -97,6 +98,7 @@ def evaluate(
         summary = summarize_blocks(problem, num_samples, name=name, seed=seed, first=first, last=last)
         if not by_data:
             summary.all_reduce()
+        summary._distrust(misses_mass(problem, summary))
         results[index] = {name: getattr(summary, name).double().tolist() for name in _NUMBERS}
         if finished is not None and (by_data or rank == 0):
             finished(index, results[index])
@@ -114,14 +116,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     output = options.output or options.checkpoint.with_suffix(".evaluation.json")
-    device = _join(options.device)
-    rank, world = _place()
     start = time.perf_counter()
+    rank = world = 0
     try:
+        device = _join(options.device)
+        rank, world = _place()
         model, q = load(options.checkpoint, factory=None if options.factory is None else _function(options.factory))
         x = _observations(options.data, model)[: options.limit]
         key = _key(options, x)
+        if output.is_dir():
+            raise ValueError(f"--output is {str(output)!r}, which is a directory: expected the name of a file.")
         partial = Path(f"{output}.{key}.{rank}.partial")
+        partial.touch()
         done = _everybodys(_read_partials(output, key))
     except (OSError, TypeError, ValueError, ImportError) as error:
         print(f"evaluate: {error}" if rank == 0 else "", file=sys.stderr)
@@ -144,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seed=options.seed, done=done, finished=keep,
             )  # fmt: skip
             results = _everybodys(made)
-        except (StoppedError, KeyboardInterrupt, RuntimeError, dist.DistBackendError) as error:
+        except (StoppedError, KeyboardInterrupt, RuntimeError, TypeError, ValueError) as error:
             kept = len(_read_partials(output, key))
             why = "it was stopped" if isinstance(error, StoppedError | KeyboardInterrupt) else _short(error)
             print(
@@ -199,6 +205,14 @@ def _place() -> tuple[int, int]:
 def _join(device: str | None) -> torch.device:
     """Meet the other processes, if torchrun started any; the device of this one."""
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(name).type
+    except RuntimeError as error:
+        raise ValueError(
+            f"--device is {name!r}, which torch does not know: expected cpu or cuda; correct it."
+        ) from error
+    if found == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device is {name!r} and torch sees no GPU here: expected one; leave --device out.")
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(name)
@@ -212,7 +226,10 @@ def _function(path: str) -> Callable[[], Any]:
     if not name:
         raise ValueError(f"--factory is {path!r}: expected module:function, as my_models:make; correct it.")
     sys.path.insert(0, os.getcwd())
-    return getattr(importlib.import_module(module), name)
+    found: Callable[[], Any] | None = getattr(importlib.import_module(module), name, None)
+    if found is None:
+        raise ValueError(f"--factory is {path!r} and {module} has no {name!r}: expected a function in it; correct it.")
+    return found
 
 
 def _observations(name: str | None, model: LatentVariableModel) -> Tensor:
@@ -233,17 +250,28 @@ def _observations(name: str | None, model: LatentVariableModel) -> Tensor:
         x = data.mnist("test", binarize="static").images
     else:
         x = _read_tensor(Path(name))
-    return x.reshape(-1, *layout.x_event).to(layout.x_dtype)
+    if not len(x) or x[0].numel() != layout.x_event.numel():
+        raise ValueError(
+            f"--data is {name!r} of shape {tuple(x.shape)}: expected one observation a row, each of shape "
+            f"{tuple(layout.x_event)}; take the data that the model was trained for."
+        )
+    return model.check_observation(x.reshape(-1, *layout.x_event).to(layout.x_dtype))
 
 
 def _read_tensor(path: Path) -> Tensor:
-    if path.suffix == ".npy":
-        import numpy as np
+    try:
+        if path.suffix == ".npy":
+            import numpy as np
 
-        return torch.as_tensor(np.load(path, allow_pickle=False))
-    from safetensors.torch import load_file
+            return torch.atleast_1d(torch.as_tensor(np.load(path, allow_pickle=False)))
+        from safetensors.torch import load_file
 
-    tensors = load_file(path)
+        tensors = load_file(path)
+    except Exception as error:
+        raise ValueError(
+            f"--data is {str(path)!r}, which cannot be read ({_short(error)}): expected digits, mnist, or a file .npy "
+            f"or .safetensors with one array of numbers; correct the name."
+        ) from error
     if len(tensors) != 1:
         raise ValueError(f"--data is {str(path)!r} with {sorted(tensors)}: expected one tensor; keep the observations.")
     return next(iter(tensors.values()))

@@ -88,7 +88,8 @@ def prior_monte_carlo(
     .. math:: p(x) = \E_{p(z)}[p(x \mid z)] \approx \frac1K \sum_{k=1}^K p(x \mid z_k), \qquad z_k \sim p(z)
 
     This is importance sampling with the prior as proposal. The average is unbiased for :math:`p(x)`; its
-    logarithm is too low on average, by about :math:`\chi^2(p(z \mid x) \Vert p(z)) / 2K` nats.
+    logarithm is too low on average. If :math:`\chi^2(p(z \mid x) \Vert p(z))` and the mean of :math:`\log p(x \mid z)`
+    under the prior are finite, it is too low by about :math:`\chi^2(p(z \mid x) \Vert p(z)) / 2K` nats for large K.
 
     Proved in the book: thm-prior-monte-carlo, thm-relative-variance, thm-curse, prop-log-is-low.
 

@@ -18,7 +18,7 @@ from lvmlib._weight_summary import WeightSummary
 from lvmlib.evidence import check_covers
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.weights import bind_without_gradient, misses_mass
+from lvmlib.weights import bind_without_gradient, distrusted
 
 __all__ = ["ExpectationEstimate", "PosteriorSample", "sample_posterior", "self_normalized_expectation"]
 
@@ -133,6 +133,7 @@ def self_normalized_expectation(
             here = _Ratio.of(log_v, _evaluate(f, part, log_v))
             ratio = here if ratio is None else ratio.merge(here)
     assert ratio is not None  # there is at least one draw
+    distrusted(problem, summary)
     dtype = summary.log_evidence.dtype
     return ExpectationEstimate(ratio.value().to(dtype), ratio.std_error(num_samples).to(dtype), summary)
 
@@ -249,8 +250,11 @@ class PosteriorSample:
             import arviz
         except ImportError as error:
             raise ImportError("to_arviz needs ArviZ, which is not installed: run `pip install arviz`") from error
-        constants = {name: value.cpu().numpy() for name, value in (("pareto_k", self.pareto_k), ("ess", self.ess))}
-        return arviz.from_dict(posterior={"z": self.z.cpu().numpy()[None]}, constant_data=constants)
+        constants = {
+            name: value.double().cpu().numpy() for name, value in (("pareto_k", self.pareto_k), ("ess", self.ess))
+        }
+        z = self.z.float() if self.z.dtype == torch.bfloat16 else self.z  # NumPy has no bfloat16
+        return arviz.from_dict(posterior={"z": z.cpu().numpy()[None]}, constant_data=constants)
 
     def __repr__(self) -> str:
         return f"PosteriorSample(z of shape {tuple(self.z.shape)}, {described(self.summary)})"
@@ -299,8 +303,7 @@ def sample_posterior(
     check_covers(problem)
     chunks = list(stream_weights(problem, num_samples, name="sample_posterior", seed=seed))
     z, log_w = torch.cat([part for part, _ in chunks]), torch.cat([part for _, part in chunks])
-    summary = WeightSummary.from_log_weights(log_w)
-    summary._distrust(misses_mass(problem, summary))
+    summary = distrusted(problem, WeightSummary.from_log_weights(log_w))
     impossible = summary.log_evidence == -torch.inf
     if impossible.any():
         first = tuple(impossible.nonzero()[0].tolist())

@@ -16,7 +16,7 @@ from lvmlib._checks import check_sample_count, describe
 from lvmlib._draws import draw
 from lvmlib._log_space import log_mean_exp, self_normalized
 from lvmlib._types import Float
-from lvmlib.density import log_density
+from lvmlib.density import log_density, sum_last
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
 from lvmlib.problem import Problem, bind
@@ -166,7 +166,9 @@ def surrogate(
         Gu and Maddison (2019), *Doubly reparameterized gradient estimators*; Mnih and Rezende (2016), VIMCO.
     """
     check_surrogate(num_samples, estimator, baseline)
-    return surrogate_of(bind(model, q, x), num_samples, estimator=estimator, baseline=baseline)
+    problem = bind(model, q, x)
+    with problem.mode():
+        return surrogate_of(problem, num_samples, estimator=estimator, baseline=baseline)
 
 
 def surrogate_of(
@@ -278,7 +280,7 @@ def _density_at_fixed_parameters(q: Distribution, z: Tensor) -> tuple[Tensor, Te
 
 
 def _inner(slope: Tensor, z: Tensor, batch_dims: int) -> Tensor:
-    return (slope * z).reshape(*z.shape[:batch_dims], -1).sum(-1)
+    return sum_last(slope * z, z.ndim - batch_dims)
 
 
 def _loss(bound: Tensor, ascent: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from lvmlib._checks import (
     describe,
 )
 from lvmlib._diagonal_normal import DiagonalNormal
+from lvmlib._draws import draw
 from lvmlib.density import log_density, support_of
 from lvmlib.model import LatentVariableModel
 
@@ -59,6 +60,10 @@ class MeanFieldGuide(nn.Module):
     def __init__(self, latent_dim: int, batch_shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         check_sample_count("latent_dim", latent_dim)
+        if not isinstance(batch_shape, tuple | list):
+            raise TypeError(f"batch_shape is {describe(batch_shape)}: expected a tuple of sizes; write (N,) or ().")
+        for size in batch_shape:
+            check_sample_count("batch_shape", size, least=0)
         self.loc = nn.Parameter(torch.zeros(*batch_shape, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(*batch_shape, latent_dim))
 
@@ -240,8 +245,10 @@ class DefensiveMixture(Distribution):
         """Draws of shape ``(*sample_shape, *batch, *event)``, each from q or, by chance, from the other part."""
         sample_shape = torch.Size(sample_shape)
         with torch.no_grad():
-            by_q, by_safe = self.q.sample(sample_shape), self.safe.sample(sample_shape)
             shape = sample_shape + self.batch_shape
+            by_q, by_safe = (
+                draw(part, sample_shape.numel()).reshape(shape + self.event_shape) for part in (self.q, self.safe)
+            )
             chance = torch.rand(shape, device=by_q.device).reshape(shape + (1,) * len(self.event_shape))
             return torch.where(chance < self.weight, by_safe, by_q)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal
+from torch.distributions import Distribution, MultivariateNormal
 
 from lvmlib._checks import check_float_tensor, check_sample_count, check_shape, describe
 from lvmlib._types import Float
-from lvmlib.density import support_of
-from lvmlib.model import LatentVariableModel
+from lvmlib.density import is_real, support_of
+from lvmlib.model import LatentVariableModel, evaluating
+from lvmlib.problem import check_model
 
 __all__ = ["laplace_approximation"]
 
@@ -30,6 +31,12 @@ def laplace_approximation(
     The mode is found for all x at once by Newton's method, each Hessian shifted until positive definite and
     each step halved until it climbs. With several modes, the one reached from ``initial`` is returned.
 
+    As a proposal it can have tails that are too light: under a standard normal prior and a log-likelihood that falls
+    at most linearly, such as that of coins, the weights have infinite variance if an eigenvalue of :math:`\Lambda` is
+    above 2.
+
+    Proved in the book: prop-laplace-tails.
+
     Args:
         model: With z a real vector, shape ``(D,)``, and a twice differentiable log-joint.
         x: Observations, shape ``(*batch, *x_event)``.
@@ -46,23 +53,53 @@ def laplace_approximation(
     References:
         MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapter 27.
     """
+    check_model(model)
     model.check_observation(x)
     check_sample_count("max_iterations", max_iterations)
     prior, batch = model.prior, model.batch_shape(x)
     if support_of(prior).is_discrete:
         raise TypeError(f"prior is {describe(prior)}, discrete: expected a continuous z, which has a curvature.")
-    if len(prior.event_shape) != 1 or not support_of(prior).check(torch.full_like(prior.mean, -1e6)).all():
+    if len(prior.event_shape) != 1 or not is_real(support_of(prior)):
         raise ValueError(
-            f"prior is {describe(prior)} with support {prior.support}: expected a real vector z; make the latent "
+            f"prior is {describe(prior)} with support {support_of(prior)}: expected a real vector z; make the latent "
             f"variable a vector with Independent(prior, 1), or map it to all reals first."
         )
-    if initial is not None:
-        check_shape("initial", check_float_tensor("initial", initial), (*batch, *prior.event_shape))
+    if x.dtype not in (torch.float32, torch.float64) and x.is_floating_point():
+        raise TypeError(f"x has dtype {x.dtype}: expected float32 or float64, in which a Hessian can be factored.")
+    if initial is None:
+        initial = _centre(prior).expand(*batch, *prior.event_shape)
+    check_shape("initial", check_float_tensor("initial", initial), (*batch, *prior.event_shape))
+    if initial.dtype != model._layout().z_dtype:
+        raise TypeError(
+            f"initial has dtype {initial.dtype}: expected {model._layout().z_dtype}, that of z; convert it with "
+            f"initial.to({model._layout().z_dtype})."
+        )
     # In inference mode no tensor has a gradient, so the search is made outside it, with tensors of its own.
-    with torch.inference_mode(False):
-        z = (prior.mean.expand(*batch, -1) if initial is None else initial).detach().clone()
+    with torch.inference_mode(False), evaluating(model):
+        z = initial.detach().clone()
         z, curvature = _climb_to_mode(model, x.clone() if x.is_inference() else x, z, max_iterations)
-        return MultivariateNormal(z, precision_matrix=(curvature + curvature.mT) / 2)
+        # An empty batch has nothing to validate, and torch cannot.
+        precision, checked = (curvature + curvature.mT) / 2, None if z.numel() else False
+        return MultivariateNormal(z, precision_matrix=precision, validate_args=checked)
+
+
+def _centre(prior: Distribution) -> Tensor:
+    """The mean of a prior, or its mode.
+
+    Raises:
+        ValueError: If it has neither, as a Cauchy has no mean, or they are not known.
+    """
+    for name in ("mean", "mode"):
+        try:
+            centre: Tensor = getattr(prior, name)
+        except NotImplementedError:
+            continue
+        if centre.isfinite().all():
+            return centre
+    raise ValueError(
+        f"prior is {describe(prior)}, which has no finite mean or mode: expected a place to start from; pass initial, "
+        f"shape (*batch, D)."
+    )
 
 
 # The mode is found to a hundredth of a posterior standard deviation; a Newton decrement is a squared distance in these.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
 from lvmlib._broadcast import broadcast_shapes
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._distribution_parts import map_tensors, tensors_in, with_batch_shape
 from lvmlib._draws import draw
 from lvmlib._hierarchy import Hierarchy, Levels, is_levels
@@ -21,7 +23,12 @@ from lvmlib._random import in_turn, stream
 from lvmlib._types import Float
 from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
-__all__ = ["LatentVariableModel", "evaluating"]
+__all__ = ["LatentVariableModel", "evaluating", "unless_learning"]
+
+
+# Modules that somebody evaluates just now, perhaps in several threads, and by how many; all were in training mode.
+_EVALUATED: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
+_TURN = threading.Lock()
 
 
 @contextmanager
@@ -31,14 +38,26 @@ def evaluating(*parts: Any) -> Iterator[None]:
     Args:
         parts: Modules, methods of modules, and anything else, which is left alone.
     """
-    training = [module for part in parts for module in _modules_behind(part) if module.training]
-    try:
-        for module in training:
+    modules = list(dict.fromkeys(module for part in parts for module in _modules_behind(part)))
+    with _TURN:
+        held = [module for module in modules if module.training or module in _EVALUATED]
+        for module in held:
+            _EVALUATED[module] = _EVALUATED.get(module, 0) + 1
             module.training = False
+    try:
         yield
     finally:
-        for module in training:
-            module.training = True
+        with _TURN:
+            for module in held:
+                _EVALUATED[module] -= 1
+                if not _EVALUATED[module]:
+                    del _EVALUATED[module]
+                    module.training = True
+
+
+def unless_learning(*parts: Any) -> AbstractContextManager[None]:
+    """As :func:`evaluating` where no gradient is recorded, as nothing is being learnt then; otherwise nothing."""
+    return nullcontext() if torch.is_grad_enabled() else evaluating(*parts)
 
 
 def _modules_behind(part: Any) -> Iterator[nn.Module]:
@@ -125,7 +144,7 @@ class LatentVariableModel(nn.Module):
     @property
     def prior(self) -> Distribution:
         """The prior :math:`p(z)`, with batch shape ``()``."""
-        return self._prior if isinstance(self._prior, Distribution) else self._prior()
+        return self._prior if isinstance(self._prior, Distribution) else call_named("prior", self._prior)
 
     def likelihood(self, z: Tensor) -> Distribution:
         r"""The distribution :math:`p(x \mid z)` of x for each z, with the batch shape of z."""
@@ -150,7 +169,8 @@ class LatentVariableModel(nn.Module):
             Shape ``(*batch)``.
         """
         self._check_latent(z)
-        return log_density(self.prior, z)
+        with unless_learning(self):
+            return log_density(self.prior, z)
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Float[Tensor, "*batch"]:
         r"""Log-likelihood :math:`\log p(x \mid z)`, in nats.
@@ -166,7 +186,8 @@ class LatentVariableModel(nn.Module):
             The broadcast batch shape.
         """
         self._check_pair(x, z)
-        return self._log_likelihood(x, z)
+        with unless_learning(self):
+            return self._log_likelihood(x, z)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Float[Tensor, "*batch"]:
         r"""Log-density of the joint, :math:`\log p(x, z) = \log p(x \mid z) + \log p(z)`, in nats.
@@ -175,7 +196,8 @@ class LatentVariableModel(nn.Module):
         whatever the likelihood would say of it: the result is ``-inf`` and its gradient is finite.
         """
         self._check_pair(x, z)
-        return self._log_joint(x, z)
+        with unless_learning(self):
+            return self._log_joint(x, z)
 
     def sample(self, n: int, *, seed: int | None = None) -> tuple[Tensor, Tensor]:
         """Ancestral sampling: z from the prior, then x from the likelihood given that z.

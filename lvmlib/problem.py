@@ -2,14 +2,14 @@ r"""A model, a q and observations that fit together: everything is checked once,
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
 from lvmlib._draws import check_draws, draw_weighed, noise_is_exact
@@ -17,9 +17,9 @@ from lvmlib._hierarchy import Hierarchy, is_levels
 from lvmlib._types import Float
 from lvmlib.density import support_of
 from lvmlib.guide import Guide
-from lvmlib.model import LatentVariableModel, evaluating
+from lvmlib.model import LatentVariableModel, unless_learning
 
-__all__ = ["Problem", "bind"]
+__all__ = ["Problem", "bind", "bind_to_prior", "check_model"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +74,7 @@ class Problem:
 
     def mode(self) -> AbstractContextManager[None]:
         """Without gradients nothing is being learnt: dropout off, batch statistics frozen. Otherwise as modules are."""
-        return nullcontext() if torch.is_grad_enabled() else evaluating(self.model, self.guide)
+        return unless_learning(self.model, self.guide)
 
     def __repr__(self) -> str:
         return f"Problem({type(self.model).__name__}, q={describe(self.q)}, x={describe(self.x)})"
@@ -108,14 +108,11 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
         >>> bind(model, Normal(0.0, 1.0), torch.zeros(5)).q.batch_shape
         torch.Size([5])
     """
-    if not isinstance(model, LatentVariableModel):
-        raise TypeError(
-            f"model is {describe(model)}: expected a LatentVariableModel; make one of a prior and a likelihood."
-        )
+    check_model(model)
     model.check_observation(x)
     if not isinstance(q, Distribution) and not callable(q) and not is_levels(q):
         raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
-    with nullcontext() if torch.is_grad_enabled() else evaluating(model, q):
+    with unless_learning(model, q):
         given = _evaluate(model, q, x)
         _check_fits(model, given, x)
         exact = noise_is_exact(given)
@@ -124,13 +121,18 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
 
 def bind_to_prior(model: LatentVariableModel, x: Tensor) -> Problem:
     """The problem whose q is the prior, so that the weights are likelihoods."""
+    check_model(model)
+    model.check_observation(x)
+    prior = model.prior
+    return Problem(model, prior, _one_for_each(prior, model.batch_shape(x)), x, q_is_prior=True)
+
+
+def check_model(model: object) -> None:
+    """``model`` is a LatentVariableModel."""
     if not isinstance(model, LatentVariableModel):
         raise TypeError(
             f"model is {describe(model)}: expected a LatentVariableModel; make one of a prior and a likelihood."
         )
-    model.check_observation(x)
-    prior = model.prior
-    return Problem(model, prior, _one_for_each(prior, model.batch_shape(x)), x, q_is_prior=True)
 
 
 def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
@@ -147,12 +149,20 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
         if isinstance(rows, Distribution) and rows.batch_shape == (batch.numel(),):
             return with_batch_shape(rows, batch)
         return rows
-    made = q(seen)
-    return Hierarchy(made, name="q(x)") if is_levels(made) else made  # type: ignore[arg-type]
+    made = call_named("q", q, seen)
+    return Hierarchy(made, name="q(x)") if is_levels(made) else made
 
 
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:
-    return q if q.batch_shape == batch else q.expand(batch)
+    if q.batch_shape == batch:
+        return q
+    try:
+        return q.expand(batch)
+    except NotImplementedError as error:
+        raise TypeError(
+            f"q is {describe(q)} and has no method expand: expected one, as every x has its own draws; give "
+            f"{type(q).__name__} an expand(batch_shape) that returns it with a larger batch shape."
+        ) from error
 
 
 def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:

@@ -25,6 +25,7 @@ from lvmlib.problem import Problem, bind
 __all__ = [
     "ParetoSmoothed",
     "WeightSummary",
+    "distrusted",
     "log_weights",
     "num_blocks",
     "pareto_smoothed",
@@ -149,6 +150,11 @@ def summarize_blocks(
         summary._absorb(*part)
     summary._check_finite()
     return summary._distrust(rounded_together(problem.q))
+
+
+def distrusted(problem: Problem, summary: WeightSummary) -> WeightSummary:
+    """The summary of all weights of a problem, with those x marked for which something else speaks against it."""
+    return summary._distrust(rounded_together(problem.q))._distrust(misses_mass(problem, summary))
 
 
 def misses_mass(problem: Problem, summary: WeightSummary) -> Bool[Tensor, "*batch"]:

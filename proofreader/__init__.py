@@ -41,7 +41,8 @@ from proofreader.report import Counterexample, DerivationLine, DerivationReport
 from proofreader.source import Macro, macros_of
 
 if TYPE_CHECKING:
-    from proofreader.documents import CheckedDisplay, Display, check_file, displays_in
+    from proofreader.displays import Display, displays_in
+    from proofreader.documents import CheckedDisplay, check_file
 
 __all__ = [
     "CheckedDisplay",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from proofreader.names import law_key, names_in, renamed, variant_key
-from proofreader.syntax import Name, Node
+from proofreader.syntax import Name, Node, Others
 
-__all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of"]
+__all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
 
 _STATES_NOTHING = {
     "~": "a declaration of how a variable is drawn",
@@ -25,8 +25,9 @@ def kind_of_relation(relation: str) -> str:
 
 
 def letters_of(node: Node) -> set[str]:
-    """The letters of the densities in a tree, without their index."""
-    return {n.data[0].base + n.data[0].mark for n in node.walk() if n.kind == "density"}
+    """The letters of the densities in a tree, without their index; the other factors of a q are not its own."""
+    letters = [n.data[0] for n in node.walk() if n.kind == "density"]
+    return {n.base + n.mark for n in letters if not any(isinstance(part, Others) for part in n.index)}
 
 
 def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -> str:
@@ -66,6 +67,15 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
     return ""
 
 
+def unsigned(pattern: Node, body: Node) -> tuple[Node, Node]:
+    """``-L = body`` as ``L = -body``, and ``\\log Z = body`` as ``Z = \\exp(body)``."""
+    if pattern.kind == "log" and pattern.parts[0].kind == "name" and pattern.parts[0].data[0].base.isupper():
+        return pattern.parts[0], Node("exp", (body,))
+    if pattern.kind == "negative" and pattern.parts[0].kind == "name":
+        return pattern.parts[0], Node("negative", (body,))
+    return pattern, body
+
+
 def _defines_name(pattern: Node, body: Node, known: Collection[str]) -> str:
     name = pattern.data[0]
     used: set[Name] = set(names_in(body))
@@ -88,9 +98,23 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
         and "number" in (left.kind, right.kind)
     ):
         return "a condition, not a claim"
+    moment = left.kind in ("expect", "variance") and left.parts[-1].kind == "name" and not left.parts[-1].parts
+    if relation == "=" and moment and right.kind == "number":
+        return "a condition on a moment, not a claim"
+    if relation == "=" and _renames(left, right):
+        return "another name of a density, as in a change of variables"
     if relation == "=" and simplex_of(left, right):
         return "a constraint, not a claim"
     return ""
+
+
+def _renames(left: Node, right: Node) -> bool:
+    """Whether both sides are densities by different letters, of variables that have nothing in common."""
+    one, other = (tree.parts[0] if tree.kind == "log" else tree for tree in (left, right))
+    if one.kind != "density" or other.kind != "density" or one.data[2] or other.data[2]:
+        return False
+    bases = [{name.base for name in tree.data[1]} for tree in (one, other)]
+    return one.data[0] != other.data[0] and all(bases) and not bases[0] & bases[1]
 
 
 def simplex_of(left: Node, right: Node) -> str:
@@ -105,6 +129,14 @@ def simplex_of(left: Node, right: Node) -> str:
         name: Name = left.parts[0].data[0]
         return name.base
     return ""
+
+
+def introduces(tree: Node) -> bool:
+    """Whether a side consists of functions that it names, as in ``Q(a, b) + H(a, b)``, or is the gradient of one."""
+    terms = tree.parts if tree.kind == "sum" else (tree,)
+    inner = [term.parts[0] if term.kind in ("negative", "gradient") else term for term in terms]
+    named = [term for term in inner if term.kind == "name" and term.parts]
+    return bool(named) and all(term in named or term.kind == "constant" for term in inner)
 
 
 def is_stationarity(left: Node, right: Node) -> bool:

@@ -9,544 +9,31 @@ from __future__ import annotations
 
 import math
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from proofreader.errors import DerivationSyntaxError, TooSlowError
-
-__all__ = ["Deadline", "Dual", "Setting", "Step", "Tensor", "World"]
-
-MAX_CELLS = 60_000
-Cell = Any
-Cells = list[Cell]
-
-
-class Dual:
-    """A number that carries its derivative; ``level`` tells nested derivatives apart."""
-
-    __slots__ = ("level", "slope", "value")
-
-    def __init__(self, value: Cell, slope: Cell, level: int) -> None:
-        self.value = value
-        self.slope = slope
-        self.level = level
-
-    def _split(self, other: Cell) -> tuple[Cell, Cell, Cell, Cell, int]:
-        """Both numbers as value and slope at the higher level of the two."""
-        if isinstance(other, Dual):
-            if other.level == self.level:
-                return self.value, self.slope, other.value, other.slope, self.level
-            if other.level > self.level:
-                return self, 0.0, other.value, other.slope, other.level
-        return self.value, self.slope, other, 0.0, self.level
-
-    def __add__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a + b, da + db, level)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a - b, da - db, level)
-
-    def __rsub__(self, other: Cell) -> Dual:
-        return (-self) + other
-
-    def __neg__(self) -> Dual:
-        return Dual(-self.value, -self.slope, self.level)
-
-    def __mul__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(a * b, da * b + a * db, level)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Cell) -> Dual:
-        a, da, b, db, level = self._split(other)
-        return Dual(divided(a, b), divided(da * b - a * db, b * b), level)
-
-    def __rtruediv__(self, other: Cell) -> Dual:
-        return Dual(divided(other, self.value), divided(-self.slope * other, self.value * self.value), self.level)
-
-
-def plain(cell: Cell) -> float:
-    """The number without its derivatives."""
-    while isinstance(cell, Dual):
-        cell = cell.value
-    return cell
-
-
-def slope(cell: Cell, level: int) -> Cell:
-    """The derivative that was taken at a level."""
-    return cell.slope if isinstance(cell, Dual) and cell.level == level else 0.0
-
-
-def multiplied(a: Cell, b: Cell) -> Cell:
-    """A product in which zero times infinity is zero, as in 0 log 0."""
-    value = a * b
-    return 0.0 if value != value and (a == 0 or b == 0) else value
-
-
-def divided(a: Cell, b: Cell) -> Cell:
-    """A quotient that is infinite or undefined where the denominator is zero."""
-    try:
-        return a / b
-    except ZeroDivisionError:
-        return math.nan if plain(a) == 0 else math.copysign(math.inf, plain(a))
-
-
-def logarithm(a: Cell) -> Cell:
-    """The natural logarithm; undefined below zero."""
-    if isinstance(a, Dual):
-        return Dual(logarithm(a.value), divided(a.slope, a.value), a.level)
-    return math.log(a) if a > 0 else (-math.inf if a == 0 else math.nan)
-
-
-def exponential(a: Cell) -> Cell:
-    """The exponential function, infinite where it overflows."""
-    if isinstance(a, Dual):
-        value = exponential(a.value)
-        return Dual(value, value * a.slope, a.level)
-    return math.exp(a) if a < 700 else math.inf
-
-
-def powered(a: Cell, b: Cell) -> Cell:
-    """A power; undefined where it is not a real number."""
-    if isinstance(b, Dual):
-        return exponential(multiplied(b, logarithm(a)))
-    if isinstance(a, Dual):
-        return Dual(powered(a.value, b), b * powered(a.value, b - 1.0) * a.slope, a.level)
-    try:
-        value = a**b
-    except (OverflowError, ZeroDivisionError):
-        return math.inf
-    return value if isinstance(value, float) else math.nan
-
-
-def magnitude(a: Cell) -> Cell:
-    """The absolute value."""
-    return -a if plain(a) < 0 else a
-
-
-def log_gamma(a: Cell) -> Cell:
-    """The logarithm of the gamma function, where no derivative is asked."""
-    if isinstance(a, Dual):
-        raise DerivationSyntaxError("a derivative of the gamma function is not read")
-    return math.lgamma(a) if a > 0 else math.nan
-
-
-class Tensor(NamedTuple):
-    """Numbers on some axes: all cells of the first model, then of the second, and so on."""
-
-    axes: tuple[str, ...]
-    cells: Cells
-
-
-class Step(NamedTuple):
-    """One step of a plan: what is done, to the values of which steps, and with what else."""
-
-    kind: str
-    arguments: tuple[int, ...] = ()
-    data: tuple[Any, ...] = ()
-
-
-@dataclass(slots=True)
-class Deadline:
-    """Time that is left, in seconds of this thread."""
-
-    seconds: float
-    end: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.end = time.thread_time() + self.seconds
-
-    def check(self) -> None:
-        """Raises an error when the time is over."""
-        if time.thread_time() > self.end:
-            raise TooSlowError
-
-    def left(self) -> float:
-        """How much is left of it, as a share."""
-        return (self.end - time.thread_time()) / self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A kind of world: how many models, the sizes of the variables, whether densities may exceed 1, and more.
-
-    ``near`` puts q next to the posterior, where a bound is tight; ``simple`` draws small whole numbers for
-    counterexamples; ``holes`` gives q zeros.
-    """
-
-    models: int = 10
-    cards: tuple[int, int] = (2, 3)
-    continuous: bool = False
-    near: bool = False
-    simple: bool = False
-    holes: bool = False
-    stream: int = 0
-
-
-@dataclass(slots=True)
-class Law:
-    """What is known of a density when a world is made."""
-
-    roles: list[str] = field(default_factory=list)
-    parameters: list[str] = field(default_factory=list)
-    fixed: frozenset[str] = frozenset()
-    near: str = ""
-
-
-class World:
-    """A batch of random finite models.
-
-    Args:
-        steps: The plan.
-        laws: The densities that it speaks of.
-        setting: What kind of models.
-        seed: Where their numbers come from.
-        deadline: The time allowed.
-        assumptions: What is assumed of the models, as (name, …) entries that :mod:`proofreader.assumptions` makes.
-    """
-
-    def __init__(
-        self,
-        steps: Sequence[Step],
-        laws: Mapping[str, Law],
-        role: Callable[[str], str],
-        setting: Setting,
-        seed: int,
-        deadline: Deadline,
-        assumptions: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.steps = steps
-        self.laws = laws
-        self.role = role
-        self.setting = setting
-        self.models = setting.models
-        self.seed = f"{seed}/{setting.stream}/{int(setting.simple)}"
-        self.deadline = deadline
-        self.assumptions = assumptions or {}
-        self.cards: dict[str, int] = {}
-        roles = sorted({r for law in laws.values() for r in law.roles}, reverse=True)
-        self.order = {r: at for at, r in enumerate(roles)}
-        self.cards.update({p: 2 for law in laws.values() for p in law.parameters})
-        self.cards.update((assumptions or {}).get("cards", {}))
-        self.cache: dict[tuple[Any, ...], Tensor] = {}
-        self.maps: dict[tuple[Any, ...], Any] = {}
-        self.drawn: dict[str, Cells] = {}
-        self.overrides: dict[str, Tensor] = {}
-        self.version = 0
-        self.levels = 0
-        self.values: dict[str, Tensor] = {}
-
-    # Axes
-
-    def card(self, axis: str) -> int:
-        """How many values a variable has."""
-        role = self.role(axis)
-        if role not in self.cards:
-            given = self.assumptions.get("cards", {})
-            like = self.assumptions.get("like", {}).get(role)
-            if like:
-                self.cards[role] = self.card(like)
-            elif role in given:
-                self.cards[role] = given[role]
-            else:
-                self.cards[role] = self.setting.cards[self.order.get(role, 0) % 2] if len(self.order) < 5 else 2
-        return self.cards[role]
-
-    def indices(self, source: tuple[str, ...], target: tuple[str, ...]) -> list[int]:
-        """For each cell of the target's axes, the cell of the source."""
-        key = (source, target)
-        found = self.maps.get(key)
-        if found is None:
-            size = self.models * math.prod(self.card(axis) for axis in target)
-            if size > MAX_CELLS:
-                raise DerivationSyntaxError("too many variables at once for a table of all their values")
-            strides: dict[str, int] = {}
-            step = 1
-            for axis in reversed(source):
-                strides[axis] = step
-                step *= self.card(axis)
-            offsets = [0]
-            for axis in target:
-                stride = strides.get(axis, 0)
-                offsets = [o + stride * k for o in offsets for k in range(self.card(axis))]
-            found = [model * step + offset for model in range(self.models) for offset in offsets]
-            self.maps[key] = found
-        return found
-
-    def spread(self, tensor: Tensor, axes: tuple[str, ...]) -> Cells:
-        """The cells of a tensor, repeated along further axes."""
-        if tensor.axes == axes:
-            return tensor.cells
-        cells = tensor.cells
-        return [cells[k] for k in self.indices(tensor.axes, axes)]
-
-    def together(self, first: Tensor, second: Tensor) -> tuple[tuple[str, ...], Cells, Cells]:
-        """Two tensors on the same axes."""
-        if first.axes == second.axes:
-            return first.axes, first.cells, second.cells
-        axes = first.axes + tuple(axis for axis in second.axes if axis not in first.axes)
-        return axes, self.spread(first, axes), self.spread(second, axes)
-
-    def added(self, first: Tensor, second: Tensor) -> Tensor:
-        """The sum of two tensors."""
-        axes, a, b = self.together(first, second)
-        return Tensor(axes, [x + y for x, y in zip(a, b, strict=True)])
-
-    def times(self, first: Tensor, second: Tensor) -> Tensor:
-        """The product of two tensors."""
-        axes, a, b = self.together(first, second)
-        if self.setting.holes:
-            return Tensor(axes, [multiplied(x, y) for x, y in zip(a, b, strict=True)])
-        return Tensor(axes, [x * y for x, y in zip(a, b, strict=True)])
-
-    def over(self, first: Tensor, second: Tensor) -> Tensor:
-        """The quotient of two tensors."""
-        axes, a, b = self.together(first, second)
-        return Tensor(axes, [divided(x, y) for x, y in zip(a, b, strict=True)])
-
-    def reduced(self, tensor: Tensor, axes: Sequence[str], how: Callable[[list[Cell]], Cell]) -> Tensor:
-        """A tensor with some axes taken together."""
-        gone = [axis for axis in axes if axis in tensor.axes]
-        kept = tuple(axis for axis in tensor.axes if axis not in gone)
-        if not gone:
-            return tensor
-        size = math.prod(self.card(axis) for axis in gone)
-        cells = self.spread(tensor, (*kept, *gone))
-        return Tensor(kept, [how(cells[k : k + size]) for k in range(0, len(cells), size)])
-
-    def constant(self, value: Cell) -> Tensor:
-        """One number in all models."""
-        return Tensor((), [value] * self.models)
-
-    # Random numbers
-
-    def draw(self, label: str, axes: tuple[str, ...], number: Callable[[random.Random], float]) -> Tensor:
-        """Random numbers on roles, the same wherever the same label asks for them."""
-        found = self.drawn.get(label)
-        if found is None:
-            count = self.models * math.prod(self.card(axis) for axis in axes)
-            if count > MAX_CELLS:
-                raise DerivationSyntaxError("too many variables at once for a table of all their values")
-            source = random.Random(f"{self.seed}/{label}")
-            found = [number(source) for _ in range(count)]
-            self.drawn[label] = found
-        return Tensor(axes, found)
-
-    def weight(self, source: random.Random) -> float:
-        """An unnormalised probability: mostly moderate, sometimes small."""
-        if self.setting.simple:
-            return float(source.choice((1, 1, 2, 3)))
-        value = source.random()
-        return 0.02 + 2.0 * value * value * value
-
-    def size(self, atom: str) -> Tensor:
-        """The sizes of the cells of a variable."""
-        role = self.role(atom)
-        discrete = self.assumptions.get("discrete", frozenset())
-        if not self.setting.continuous or role in discrete or "all" in discrete:
-            return self.constant(1.0)
-        like = self.assumptions.get("like", {}).get(role, role)
-        if "like" in self.assumptions and (like != role or role in self.assumptions["like"].values()):
-            return self.constant(1.0)
-        return Tensor((atom,), self.draw(f"size {role}", (role,), lambda s: math.exp(s.uniform(-1.6, 1.0))).cells)
-
-    # Densities
-
-    def joint(self, name: str, seeds: tuple[tuple[str, int], ...]) -> Tensor:
-        """The joint table of a density over its variables, for each value of its parameters; axes are roles."""
-        key = ("joint", name, seeds, self.version)
-        found = self.cache.get(key)
-        if found is None:
-            law = self.laws[name]
-            found = self.constant(1.0)
-            for children, parents in self.factors(name):
-                found = self.times(found, self.factor(name, law, children, parents, seeds))
-            self.cache[key] = found
-        return found
-
-    def factors(self, name: str) -> Sequence[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """How a joint table is put together: each group of variables given others."""
-        law = self.laws[name]
-        assumed = self.assumptions.get("factors", {}).get(name)
-        if assumed is not None:
-            return assumed
-        shared = self.assumptions.get("shared", {}).get(name)
-        if shared is not None:
-            return [(shared[0], ()), (tuple(role for role in law.roles if role not in shared[0]), shared[0])]
-        still = self.still(name)
-        fixed = tuple(role for role in law.roles if role in still)
-        rest = tuple(role for role in law.roles if role not in still)
-        return [part for part in ((fixed, ()), (rest, fixed)) if part[0]]
-
-    def still(self, name: str) -> frozenset[str]:
-        """The variables of a density that do not move with its parameters."""
-        found: frozenset[str] = self.assumptions.get("still", {}).get(name, self.laws[name].fixed)
-        return found
-
-    def factor(
-        self,
-        name: str,
-        law: Law,
-        children: tuple[str, ...],
-        parents: tuple[str, ...],
-        seeds: tuple[tuple[str, int], ...],
-    ) -> Tensor:
-        """A random conditional table, normalised over its children."""
-        optimal = self.assumptions.get("optimal", {}).get(name)
-        if optimal is not None and set(children) == set(optimal[0]):
-            return self.mean_field(name, optimal)
-        shared = self.assumptions.get("shared", {}).get(name)
-        if shared is not None and children == shared[0]:
-            return self.marginal(shared[1], children, (), ())
-        moving = () if self.still(name) and set(children) <= self.still(name) else tuple(law.parameters)
-        axes = (*children, *parents, *moving)
-        again = self.assumptions.get("again", {}).get(name, "")
-        label = f"law{again} {name} {children} {parents}"
-        weights = self.draw(label, axes, self.weight)
-        if self.setting.near and law.near in self.laws and not self.assumptions.get("far"):
-            weights = self.near(law, axes, label)
-        if self.setting.holes and law.near and children:
-            weights = Tensor(
-                axes,
-                [
-                    w if self.indices((children[0],), axes)[k] % self.card(children[0]) else 0.0
-                    for k, w in enumerate(weights.cells)
-                ],
-            )
-        total = self.reduced(
-            self.moved(weights, label, axes, [s for s in seeds if s[0] not in children]), children, sum
-        )
-        return self.over(self.moved(weights, label, axes, seeds), total)
-
-    def moved(self, weights: Tensor, label: str, axes: tuple[str, ...], seeds: Sequence[tuple[str, int]]) -> Tensor:
-        """Weights that move with parameters and with the values of variables."""
-        for axis, level in seeds:
-            if axis in axes:
-                steps = self.draw(f"{label} along {axis}", axes, lambda s: s.uniform(-1.0, 1.0))
-                weights = Tensor(
-                    axes,
-                    [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)],
-                )
-        return weights
-
-    def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:
-        """Weights next to those of another density: its conditional given the rest, and in every fourth model its
-        marginals."""
-        other = self.joint(law.near, ())
-        extra = tuple(axis for axis in other.axes if axis not in axes)
-        kept = tuple(axis for axis in other.axes if axis not in extra)
-        size = math.prod(self.card(axis) for axis in extra)
-        cells = self.spread(other, (*kept, *extra))
-        joint = Tensor(kept, cells[::size])
-        marginals = self.constant(1.0)
-        for axis in kept:
-            marginals = self.times(marginals, self.reduced(other, [a for a in other.axes if a != axis], sum))
-        share = max(1, len(joint.cells) // self.models)
-        rows = zip(joint.cells, self.spread(marginals, kept), strict=True)
-        base = Tensor(kept, [m if (k // share) % 4 == 3 else j for k, (j, m) in enumerate(rows)])
-        noise = self.draw(
-            f"{label} near",
-            axes,
-            lambda s: math.exp(s.uniform(-0.06, 0.06) if s.random() < 0.5 else s.uniform(-0.3, 0.3)),
-        )
-        return self.times(noise, base)
-
-    def mean_field(self, name: str, optimal: tuple[tuple[str, ...], tuple[str, ...], str, tuple[str, ...]]) -> Tensor:
-        """The factor of a mean-field q that is best given the other: proportional to exp E[log p]."""
-        own, rest, target, given = optimal
-        others = self.constant(1.0)
-        for children, parents in self.factors(name):
-            if set(children) != set(own):
-                others = self.times(others, self.factor(name, self.laws[name], children, parents, ()))
-        others = self.reduced(others, tuple(a for a in others.axes if a not in rest), sum)
-        density = self.marginal(target, (*own, *rest), given, ())
-        energy = self.reduced(
-            self.times(others, Tensor(density.axes, [logarithm(c) for c in density.cells])), rest, sum
-        )
-        weights = Tensor(energy.axes, [exponential(c) for c in energy.cells])
-        return self.over(weights, self.reduced(weights, own, sum))
-
-    def marginal(
-        self, name: str, left: tuple[str, ...], right: tuple[str, ...], seeds: tuple[tuple[str, int], ...]
-    ) -> Tensor:
-        """Probabilities of some roles given others."""
-        kept = {*left, *right}
-        law = self.laws[name]
-        known = {*law.parameters, *kept}
-        cut = self.summed(name, kept, tuple(seed for seed in seeds if seed[0] in known))
-        if not right:
-            return cut
-        behind = tuple(seed for seed in seeds if seed[0] in known and seed[0] not in left)
-        return self.over(cut, self.summed(name, set(right), behind))
-
-    def summed(self, name: str, kept: set[str], seeds: tuple[tuple[str, int], ...]) -> Tensor:
-        """The joint summed over all other roles; what is summed over does not move."""
-        return self.reduced(self.joint(name, seeds), [r for r in self.laws[name].roles if r not in kept], sum)
-
-    def table(self, data: tuple[Any, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
-        """The density of some atoms given others."""
-        name, left, right, parameters = data
-        name, left, right = self.substituted(name, left, right)
-        noise = self.assumptions.get("posterior_of_noise", {}).get(name)
-        if noise is not None and {self.role(a) for a in left} == {noise[1]}:
-            own = self.marginal(noise[0], (noise[2],), (), ())
-            return Tensor(tuple(left[0] if axis == noise[2] else axis for axis in own.axes), own.cells)
-        both = set(left) & set(right)
-        left = tuple(atom for atom in left if atom not in both)
-        if not left:
-            return self.constant(1.0)
-        override = self.overrides.get(name)
-        if override is not None:
-            return self.overridden(override, left, right)
-        mine = {self.role(atom): atom for atom in (*left, *right)}
-        law = self.laws[name]
-        axes_of = {**mine, **dict(zip(law.parameters, parameters, strict=False))}
-        inner = tuple((role, level) for role, axis in axes_of.items() for seed, level in seeds if seed == axis)
-        key = ("marginal", name, tuple(self.role(a) for a in left), tuple(self.role(a) for a in right), inner)
-        found = self.cache.get(key)
-        if found is None:
-            found = self.marginal(name, key[2], key[3], inner)
-            self.cache[key] = found
-        renamed = Tensor(tuple(axes_of.get(axis, axis) for axis in found.axes), found.cells)
-        return self.per_size(renamed, left)
-
-    def substituted(
-        self, name: str, left: tuple[str, ...], right: tuple[str, ...]
-    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """The density that stands for another one under the assumption that q is a posterior."""
-        target = self.assumptions.get("posterior", {}).get(name)
-        if target is None:
-            return name, left, right
-        other, given = target
-        known = {self.role(atom) for atom in (*left, *right)}
-        return other, left, (*right, *(role for role in given if role not in known))
-
-    def overridden(self, table: Tensor, left: tuple[str, ...], right: tuple[str, ...]) -> Tensor:
-        """Marginals and conditionals of a table that replaces a density for a while."""
-        masses = table
-        drop = [axis for axis in table.axes if axis not in left and axis not in right and axis in self.assumed_axes]
-        masses = self.reduced(masses, drop, sum)
-        inside = [axis for axis in left if axis in masses.axes]
-        return self.per_size(self.over(masses, self.reduced(masses, inside, sum)), left)
-
-    assumed_axes: tuple[str, ...] = ()
-
-    def per_size(self, tensor: Tensor, left: tuple[str, ...]) -> Tensor:
-        """Probabilities as densities."""
-        if not self.setting.continuous:
-            return tensor
-        for atom in left:
-            tensor = self.over(tensor, self.size(atom))
-        return tensor
-
-    # Evaluation
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from proofreader.duals import (
+    ELEMENTARY,
+    Cell,
+    Dual,
+    exponential,
+    plain,
+    powered,
+    slope,
+)
+from proofreader.errors import DerivationSyntaxError
+from proofreader.models import Cells, Step, Tensor
+from proofreader.tables import Tables
+
+__all__ = ["World"]
+
+
+UNIT = (0.02, 0.98)
+EXTREMA = dict.fromkeys(("max", "min", "argmax", "argmin"), "extremum")
+
+
+class World(Tables):
+    """Values of a plan on a batch of models."""
 
     def evaluate(self, place: int, seeds: tuple[tuple[str, int], ...] = ()) -> Tensor:
         """The value of one step of the plan."""
@@ -555,7 +42,10 @@ class World:
         if found is None:
             self.deadline.check()
             step = self.steps[place]
-            found = getattr(self, f"do_{step.kind}")(step, seeds)
+            if step.kind in ELEMENTARY:
+                found = self.each(step, seeds, ELEMENTARY[step.kind])
+            else:
+                found = getattr(self, f"do_{EXTREMA.get(step.kind, step.kind)}")(step, seeds)
             self.cache[key] = found
         return found
 
@@ -595,22 +85,6 @@ class World:
         inner = self.evaluate(step.arguments[0], seeds)
         return Tensor(inner.axes, [change(cell) for cell in inner.cells])
 
-    def do_log(self, step: Step, seeds: Any) -> Tensor:
-        """A logarithm."""
-        return self.each(step, seeds, logarithm)
-
-    def do_exp(self, step: Step, seeds: Any) -> Tensor:
-        """An exponential."""
-        return self.each(step, seeds, exponential)
-
-    def do_absolute(self, step: Step, seeds: Any) -> Tensor:
-        """An absolute value."""
-        return self.each(step, seeds, magnitude)
-
-    def do_log_gamma(self, step: Step, seeds: Any) -> Tensor:
-        """The logarithm of the gamma function."""
-        return self.each(step, seeds, log_gamma)
-
     def do_stop(self, step: Step, seeds: Any) -> Tensor:
         """A value through which no derivative is taken."""
         return self.evaluate(step.arguments[0], ())
@@ -636,7 +110,7 @@ class World:
             drawn = [self.draw(f"scalar {member}", (), self.weight).cells for member in members]
             own = self.draw(f"scalar {label}", (), self.weight).cells
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
-        known = self.assumptions.get("ranges", {}).get(label)
+        known = self.assumptions.get("ranges", {}).get(label, UNIT if family in self.unit() else None)
         if known is not None:
 
             def numbers(s: random.Random) -> float:
@@ -646,6 +120,11 @@ class World:
         else:
             numbers = lambda s: _away_from_one(s.uniform(0.15, 2.5))  # noqa: E731
         return self.seeded(self.draw(f"scalar {label}", (), numbers), label, seeds)
+
+    def unit(self) -> frozenset[str]:
+        """The names of probabilities."""
+        found: frozenset[str] = self.assumptions.get("unit", frozenset())
+        return found
 
     def seeded(self, tensor: Tensor, name: str, seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """A number that moves by itself if a derivative with respect to it is taken."""
@@ -665,7 +144,9 @@ class World:
             place, source = pushed
             value = self.evaluate(place, seeds)
             return Tensor(tuple(atom if axis == source else axis for axis in value.axes), value.cells)
-        numbers = (lambda s: float(s.choice((1, 2, 3)))) if self.setting.simple else (lambda s: s.uniform(0.2, 2.4))
+        low, high = UNIT if role.partition("#")[0] in self.unit() else (0.2, 2.4)
+        whole = self.setting.simple and high > 1
+        numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: s.uniform(low, high))
         return self.seeded(Tensor((atom,), self.draw(f"value {role}", (role,), numbers).cells), atom, seeds)
 
     def do_function(self, step: Step, seeds: Any) -> Tensor:
@@ -708,29 +189,16 @@ class World:
         self.cache = {key: found for key, found in self.cache.items() if len(key) != 4 or not isinstance(key[0], int)}
         return inner
 
-    def do_max(self, step: Step, seeds: Any) -> Tensor:
-        """The largest value along some axes."""
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: max(cells, key=plain))
+    def do_extremum(self, step: Step, seeds: Any) -> Tensor:
+        """The largest or smallest value along some axes, or where it is."""
+        choose = max if step.kind.endswith("max") else min
 
-    def do_min(self, step: Step, seeds: Any) -> Tensor:
-        """The smallest value along some axes."""
-        return self.reduced(self.evaluate(step.arguments[0], seeds), step.data, lambda cells: min(cells, key=plain))
+        def where(cells: list[Cell]) -> float:
+            return float(choose(range(len(cells)), key=lambda k: plain(cells[k])))
 
-    def do_argmax(self, step: Step, seeds: Any) -> Tensor:
-        """Where the largest value is."""
-        return self.reduced(
-            self.evaluate(step.arguments[0], seeds),
-            step.data,
-            lambda c: float(max(range(len(c)), key=lambda k: plain(c[k]))),
-        )
-
-    def do_argmin(self, step: Step, seeds: Any) -> Tensor:
-        """Where the smallest value is."""
-        return self.reduced(
-            self.evaluate(step.arguments[0], seeds),
-            step.data,
-            lambda c: float(min(range(len(c)), key=lambda k: plain(c[k]))),
-        )
+        inner = self.evaluate(step.arguments[0], seeds)
+        how = where if step.kind.startswith("arg") else lambda cells: choose(cells, key=plain)
+        return self.reduced(inner, step.data, how)
 
     def do_optimum(self, step: Step, seeds: Any) -> Tensor:
         """The extremum over all densities of some atoms given others, by multiplicative steps that end at once for

@@ -8,16 +8,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from proofreader.assumptions import shown, tables_of
 from proofreader.classify import has_any
+from proofreader.duals import plain
 from proofreader.edits import edits
 from proofreader.errors import DerivationSyntaxError, TooSlowError
-from proofreader.evaluate import Setting, Tensor, World, plain
-from proofreader.judge import TURNED, Attempt, Finding, Judge, agrees
+from proofreader.evaluate import World
+from proofreader.judge import TURNED, Finding, Judge
+from proofreader.models import Setting, Tensor
 from proofreader.names import Sizes
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
+from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
+from proofreader.trial import Attempt, agrees
 
 __all__ = ["explained"]
 
@@ -50,7 +53,7 @@ def _tried(experiment: Callable[[], Any], otherwise: Any) -> Any:
     """What an experiment finds; what stands for it if it fails, or if the time is over."""
     try:
         return experiment()
-    except (DerivationSyntaxError, TooSlowError, RecursionError, IndexError, ValueError):
+    except (DerivationSyntaxError, TooSlowError, RecursionError):
         return otherwise
 
 

@@ -50,6 +50,15 @@ def names_in(node: Node) -> Iterator[Name]:
             yield from found.data[1]
 
 
+# Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
+BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
+
+
+def is_bound(node: Node) -> bool:
+    """Whether a name usually stands for the evidence lower bound or its negative."""
+    return node.kind == "name" and node.data[0].base in BOUNDS
+
+
 @dataclass(frozen=True)
 class _Renaming:
     """Other variables, indices and letters of densities, and what they make of each kind of node."""
@@ -163,6 +172,7 @@ class Names:
     weights: list[Node] = field(default_factory=list)
     calls: dict[str, tuple[Node, ...]] = field(default_factory=dict)
     subscripts: set[str] = field(default_factory=set)
+    implicit: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -174,6 +184,7 @@ class Names:
             self.note_positive(tree, False)
         self.settle()
         self.averaged()
+        self.moved()
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -200,6 +211,7 @@ class Names:
             self.variables |= {name.base for names in node.data[0] for name in names}
         elif node.kind in ("kl", "chi2", "renyi", "tv", "js") and node.parts[0].kind == "density":
             self.measures.append(node.parts[0])
+            self.note_divergence(*node.parts[:2])
         elif node.kind == "at":
             self.variables.add(node.data[0].base)
         elif node.kind == "named":
@@ -209,6 +221,11 @@ class Names:
             self.variables |= {name.base for name in names}
             self.lefts |= {name.base for name in names}
             self.together(names)
+
+    def note_divergence(self, first: Node, second: Node) -> None:
+        """A letter alone in front of a double bar is a density of what stands in front of the bar behind it."""
+        if not first.data[1] and second.kind == "density" and second.data[1]:
+            self.laws.setdefault(law_key(first.data[0]), []).append(Signature(second.data[1], (), first.data[3]))
 
     def note_density(self, node: Node) -> None:
         """Takes what a density says about names."""
@@ -285,19 +302,26 @@ class Names:
         }
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
 
+    def moved(self) -> None:
+        """A parameter of which a gradient is taken, and that nothing names otherwise, is one of every density."""
+        nodes = (node for tree in self.trees for node in tree.walk() if node.kind != "gradient")
+        bounds = [n for tree in self.trees for node in tree.walk() if is_bound(node) for n in node.walk()]
+        mentioned = {n.base for node in nodes if node not in bounds for n in names_in(replace(node, parts=()))}
+        self.implicit = self.gradients - mentioned
+        for known in self.parameters.values():
+            known += sorted(self.implicit) if not known else []
+
     def averaged(self) -> None:
         """What an expectation without a law averages is a variable, although no density speaks of it."""
         for tree in self.trees:
             for node in tree.walk():
                 bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
-                if (
-                    node.kind in ("expect", "variance", "covariance")
-                    and len(node.parts) == len(bodies)
-                    and not any(node.data[0])
-                ):
+                alone = all(law.kind == "density" and not law.data[1] for law in node.parts[: -len(bodies)])
+                if node.kind in ("expect", "variance", "covariance") and alone and not any(node.data[0]):
                     inside = {
                         n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
                     }
+                    inside -= {letter.base for letter in self.letters.values()} | {"p", "q"}
                     capitals = {base for base in inside if base.isupper()}
                     inside = capitals or inside
                     if not inside & self.variables and not any(
@@ -312,6 +336,10 @@ class Names:
     def about(self, key: str) -> set[str]:
         """The variables of which a letter is a density."""
         return {name.base for signature in self.laws.get(key, []) for name in signature.left}
+
+    def all_of(self, key: str) -> set[str]:
+        """The variables of a letter on both sides of its bars."""
+        return {name.base for s in self.laws.get(key, []) for name in (*s.left, *s.right)}
 
     def models(self, key: str, other: str) -> bool:
         """Whether a letter is that of a model of which another one is a q: it is about more, or it is the usual

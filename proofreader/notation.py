@@ -3,7 +3,7 @@ r"""The one table of notation: a row an operator, and the small lists of spellin
 
 A spelling is a command (``\log``), a word in upright type (``@log``), a letter with its style (``bb:E``, ``cal:H``) or a
 plain letter (``E``). ``form`` says how an operator finds its arguments (see :mod:`proofreader.parse`), ``latex`` how it
-is written again, and ``kind`` names the case of :mod:`proofreader.elaborate` that says what it means. A new operator is
+is written again, and ``kind`` names the case of :mod:`proofreader.meanings` that says what it means. A new operator is
 one row here and one case there.
 """
 
@@ -21,7 +21,13 @@ __all__ = [
     "SHORTHANDS",
     "Operator",
     "operator_named",
+    "words",
 ]
+
+
+def words(text: str) -> list[str]:
+    """The words of a table."""
+    return text.split()
 
 
 class Operator(NamedTuple):
@@ -36,6 +42,7 @@ class Operator(NamedTuple):
 OPERATORS = (
     Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
     Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
+    Operator("gamma_function", r"\Gamma", "function", r"\Gamma({0})"),
     Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
     Operator(
         "expect",
@@ -79,25 +86,11 @@ OPERATORS = (
 )
 _BY_SPELLING = {spelling: row for row in OPERATORS for spelling in row.spellings.split()}
 # Letters that stand for an operator only where their arguments look like it.
-SHY = frozenset(["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I"])
-# Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = (
-    "argmax",
-    "argmin",
-    "stopgrad",
-    "softmax",
-    "const",
-    "log",
-    "exp",
-    "Log",
-    "max",
-    "min",
-    "KL",
-    "Var",
-    "ln",
-    "sg",
-    "Pr",
+SHY = frozenset(
+    ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
 )
+# Words typed as letters in italics: the reader is told of the command that was meant.
+TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min KL JS Var ln sg Pr")
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -108,19 +101,7 @@ RELATIONS = {
     **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
     **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
     **dict.fromkeys(
-        [
-            r"\triangleq",
-            r"\equiv",
-            r"\coloneqq",
-            r"\coloneq",
-            r"\colonequals",
-            r"\doteq",
-            "≡",
-            "≜",
-            ":=",
-            r"\defeq",
-            r"\eqdef",
-        ],
+        words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"),
         ":=",
     ),
     **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
@@ -129,35 +110,15 @@ RELATIONS = {
     **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
     **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
     **dict.fromkeys(
-        [
-            r"\to",
-            r"\rightarrow",
-            r"\longrightarrow",
-            r"\mapsto",
-            r"\xrightarrow",
-            "→",
-            r"\perp",
-            r"\indep",
-            r"\rightsquigarrow",
-        ],
+        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"),
         "->",
     ),
 }
 IMPLIES = frozenset(
-    [
-        r"\Rightarrow",
-        r"\implies",
-        r"\Longrightarrow",
-        r"\Leftrightarrow",
-        r"\iff",
-        r"\Longleftrightarrow",
-        r"\therefore",
-        r"\because",
-        r"\impliedby",
-        r"\Longleftarrow",
-        "⇒",
-        "⇔",
-    ]
+    words(
+        r"\Rightarrow \implies \Longrightarrow \Leftrightarrow \iff \Longleftrightarrow \therefore \because "
+        r"\impliedby \Longleftarrow ⇒ ⇔"
+    )
 )
 SHOWN = {
     "=": "=",
@@ -194,6 +155,50 @@ ACCENTS = {
     **dict.fromkeys([r"\bar", r"\overline"], "bar"),
     **dict.fromkeys([r"\dot", r"\ddot", r"\check", r"\breve", r"\underline", r"\mathring"], "dot"),
 }
+# What only moves ink about, and what stands in front of an argument of its own.
+DROPPED = {
+    "~", "\\ ", " ", "\\", r"\left", r"\right", r"\middle",
+    *words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
+    *words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
+    *words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),
+    *words(r"\bf \rm \it \cal \sf \tt \small \footnotesize \large \Large \normalsize \scriptsize \centering \qed \square \qedhere \blacksquare"),
+    *words(r"\mathord \mathopen \mathclose \mathinner \protect \bm@ \mathpunct \null \unskip \ignorespaces \hline \smallskip \medskip \bigskip"),
+}  # fmt: skip
+DROPPED_WITH_ARGUMENT = set(
+    words(
+        r"\tag \label \phantom \hphantom \vphantom \hspace \vspace \color \eqref \ref \cref \Cref \cite \citep \citet \footnote \mspace \kern \require \eqnum \index \textcolor@"
+    )
+)
+STYLES = {
+    **dict.fromkeys(
+        words(r"\mathbf \boldsymbol \bm \pmb \mathit \vec \symbf \mathnormal \bold \mathbfit \mbox@ \vb \vv"), ""
+    ),
+    **dict.fromkeys(words(r"\mathcal \mathscr \mathfrak \euscr"), "cal"),
+    **dict.fromkeys(words(r"\mathbb \mathds \mathbbm"), "bb"),
+}
+TEXT = set(
+    words(
+        r"\text \textrm \textit \textbf \mbox \textsf \emph \textup \textnormal \intertext \shortintertext \hbox \textsl"
+    )
+)
+UPRIGHT = set(words(r"\mathrm \operatorname \mathsf \mathtt \operatornamewithlimits \texttt \rmop \textsc"))
+TRANSPARENT = set(
+    words(
+        r"\underbrace \overbrace \boxed \mathclap \mathllap \mathrlap \smash \cancel \bcancel \xcancel \fbox \ensuremath \vcenter \underbracket \overbracket \framebox \colorbox@"
+    )
+)
+SECOND = set(words(r"\textcolor \colorbox \colorlet"))
+ARGUMENTS = {
+    **dict.fromkeys(words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
+    **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
+}
+MARKED = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
+EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
+JOINING = frozenset(
+    words(
+        "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
+    )
+)
 # Macros of packages and of many authors, as TeX; what a document defines itself comes first.
 PREAMBLE = r"""
 \newcommand{\ELBO}{\operatorname{ELBO}} \newcommand{\EUBO}{\operatorname{EUBO}} \newcommand{\CUBO}{\operatorname{CUBO}}

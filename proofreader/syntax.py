@@ -192,6 +192,8 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "log": lambda n: rf"\log {to_latex(n.parts[0], 2)}",
     "gradient": lambda n: rf"\nabla_{{{_names(n.data[0])}}} {to_latex(n.parts[0], 1)}",
     "entropy": lambda n: rf"\mathrm{{H}}({', '.join(to_latex(part) for part in n.parts)})",
+    "factorial": lambda n: f"{to_latex(n.parts[0], 3)}!",
+    "log_gamma": lambda n: rf"\log \Gamma({to_latex(n.parts[0])})",
     "constant": lambda n: r"\text{const}",
     "transposed": lambda n: rf"{to_latex(n.parts[0], 3)}^\top",
     "opaque": lambda n: str(n.data[0]),

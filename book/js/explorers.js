@@ -140,6 +140,10 @@
       svg.setAttribute("role", "img");
       svg.setAttribute("aria-label", this.spec.description);
       svg.removeAttribute("aria-roledescription");
+      // Its parts are marks of one picture, which the label describes and the values below tell in numbers.
+      for (const part of svg.querySelectorAll("[role], [aria-label], [aria-roledescription]")) {
+        for (const attribute of ["role", "aria-label", "aria-roledescription"]) part.removeAttribute(attribute);
+      }
       this.chart.replaceChildren(target);
       await this.apply();
     }
@@ -148,7 +152,8 @@
       await this.draw();
       if (!this.view) return;
       this.root.querySelector(".explorer-static").replaceWith(this.controls, this.chart, this.values);
-      this.root.setAttribute("aria-label", "Explorer");
+      const caption = this.root.closest("figure")?.querySelector(".caption-text")?.textContent;
+      this.root.setAttribute("aria-label", caption ? `Explorer: ${caption}` : "Explorer");
       this.root.dataset.live = "";
     }
   }

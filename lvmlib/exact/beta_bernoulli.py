@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Beta, Distribution
 
 from lvmlib._checks import as_float_tensor, check_positive, check_same_kind, check_shape
-from lvmlib._special import beta_entropy, beta_log_density, log_beta
+from lvmlib._gamma_densities import beta_log_density
+from lvmlib._special import beta_entropy, log_beta
 from lvmlib._types import Float
 from lvmlib.exact.base import ExactModel
 
@@ -43,6 +44,8 @@ class BetaBernoulli(ExactModel):
         check_shape("a", a, ())
         check_shape("b", b, ())
         check_same_kind(a=a, b=b)
+        if a.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"a has dtype {a.dtype}: expected float32 or float64, in which gammas can be drawn.")
         check_positive("a", a)
         check_positive("b", b)
         self._register("a", a)

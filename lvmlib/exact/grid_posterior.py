@@ -11,6 +11,7 @@ from torch.distributions import Categorical, Distribution, constraints
 from lvmlib._types import Float
 from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import Grid
+from lvmlib.model import evaluating
 
 if TYPE_CHECKING:
     from lvmlib.exact.quadrature import QuadratureModel
@@ -48,7 +49,8 @@ class GridPosterior(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Log-density :math:`\log p(x, z) - \log p(x)`, in nats."""
-        return self.model.log_joint(self.x, value) - self._log_evidence
+        with evaluating(self.model):
+            return self.model.log_joint(self.x, value) - self._log_evidence
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = torch.Size()) -> Tensor:  # noqa: B008
         """Draws of shape ``(*sample_shape, *batch, *z_event)``."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import check_number, check_sample_count, describe
 from lvmlib._types import Float, Int
 from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import (
@@ -24,7 +24,7 @@ from lvmlib.exact.adaptive_grid import (
 )
 from lvmlib.exact.base import ExactModel
 from lvmlib.exact.grid_posterior import GridPosterior
-from lvmlib.model import LatentVariableModel
+from lvmlib.model import LatentVariableModel, evaluating
 
 __all__ = ["QuadratureModel"]
 
@@ -91,6 +91,9 @@ class QuadratureModel(ExactModel):
             )
         num_points = (1000 if dim == 1 else 200) if num_points is None else num_points
         self._num_points = check_sample_count("num_points", num_points)
+        for name, end in (("lower", lower), ("upper", upper)):
+            if end is not None and not math.isfinite(check_number(name, end)):
+                raise ValueError(f"{name} is {end}: expected a finite number; leave it out for a box that grows.")
         self._lower, self._upper = lower, upper
         self._check_prior_mass()
 
@@ -224,7 +227,8 @@ class QuadratureModel(ExactModel):
 
     def _log_joint_at(self, x: Tensor, nodes: Float[Tensor, "G _ D"]) -> Float[Tensor, "G B"]:
         rows = x.reshape(-1, *self._layout().x_event)
-        return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
+        with evaluating(self):
+            return self.log_joint(rows, nodes.reshape(*nodes.shape[:2], *self._layout().z_event))
 
     def _log_density_at(
         self, q: Distribution, nodes: Float[Tensor, "G _ D"], index: Int[Tensor, B] | None = None
@@ -321,8 +325,14 @@ def _location_and_scale(prior: Distribution, dim: int) -> tuple[list[float], lis
 
 def _ends_of(support: constraints.Constraint, dim: int) -> tuple[list[float], list[float]]:
     """The ends in each dimension of the smallest box that is known to hold a support."""
-    while isinstance(support, constraints.independent):
+    while hasattr(support, "base_constraint"):
         support = support.base_constraint
     ends = (getattr(support, "lower_bound", -math.inf), getattr(support, "upper_bound", math.inf))
-    starts, stops = (torch.as_tensor(end, dtype=torch.float64).reshape(-1).expand(dim).tolist() for end in ends)
-    return starts, stops
+    # Each component of a mixture may have ends of its own.
+    starts, stops = (
+        torch.as_tensor(end).detach().double().expand(1, dim)
+        if torch.as_tensor(end).numel() == 1
+        else torch.as_tensor(end).detach().double().reshape(-1, dim)
+        for end in ends
+    )
+    return starts.amin(0).tolist(), stops.amax(0).tolist()

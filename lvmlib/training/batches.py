@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lvmlib._checks import describe
+from lvmlib._checks import check_layout, describe
 from lvmlib._random import forked_rng
 from lvmlib.model import LatentVariableModel
 
@@ -64,11 +64,14 @@ class Batches:
                 f"{name} is {describe(data)}: expected a torch.Tensor or a torch.utils.data.DataLoader; convert it "
                 f"with torch.as_tensor({name})."
             )
+        check_layout(name, data)
         if data.ndim == 0 or not len(data):
             raise ValueError(
                 f"{name} has shape {tuple(data.shape)}: expected at least 1 observation, one a row; give it some."
             )
-        self.rows = data.to(self.device)
+        self.rows = data.to(self.device).detach()
+        if self.rows.is_inference():  # nothing can be learnt from what is computed with it
+            self.rows = self.rows.clone()
         checked = self.rows
         if transform is not None:
             with forked_rng(0, self.device):
@@ -82,10 +85,14 @@ class Batches:
         with forked_rng(0, self.device):
             if self.rows is not None:
                 return self._prepared(self.rows[: self.batch_size])
-            for _, x in self._from_loader():
-                self._check(x)
+            if before is not None:
+                self.loader.generator.manual_seed(0)  # type: ignore[union-attr]
+            try:
+                for _, x in self._from_loader():
+                    self._check(x)
+                    return x
+            finally:
                 self.restore_loader(before)
-                return x
         raise ValueError(f"{self.name} is a DataLoader that gives no batch: expected at least one; give it some data.")
 
     def all_rows(self) -> Tensor:
@@ -125,14 +132,19 @@ class Batches:
     def fingerprint(self) -> str:
         """What tells these observations from others: all bytes of a tensor, the size and batches of a loader."""
         if self.rows is not None:
-            content = self.rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
             kind = f"{tuple(self.rows.shape)} {self.rows.dtype}"
-            return f"{kind} {hashlib.sha256(content.data).hexdigest()[:32]}"
+            return f"{kind} {hashlib.sha256(_bytes(self.rows)).hexdigest()[:32]}"
         try:
             size: object = len(self.loader.dataset)  # type: ignore[union-attr, arg-type]
         except TypeError:
             size = "unknown"
-        return f"DataLoader size {size} batches {self.loader.batch_size}"  # type: ignore[union-attr]
+        return f"DataLoader size {size} batches {self.loader.batch_size} first {self.first_bytes()}"  # type: ignore[union-attr]
+
+    def first_bytes(self) -> str:
+        """A hash of the first batch as the model sees it, with random numbers that are always the same; where it
+        differs from look to look, only that."""
+        looks = {hashlib.sha256(_bytes(self.first())).hexdigest()[:32] for _ in range(2)}
+        return looks.pop() if len(looks) == 1 else "that varies"
 
     def loader_state(self) -> Tensor | None:
         """The state of the generator that a loader was given for its own, if it was."""
@@ -151,26 +163,30 @@ class Batches:
 
     def _from_loader(self) -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
-        for batch in self.loader:  # type: ignore[union-attr]
-            x = batch[0] if isinstance(batch, list | tuple) and batch else batch
-            if not isinstance(x, Tensor):
-                raise TypeError(
-                    f"{self.name} is a DataLoader that gives {describe(batch)}: expected tensors of observations, or "
-                    f"tuples that begin with one; give it a collate_fn that returns the observations."
-                )
+        for x in _last_one_joined(map(self._observations, self.loader)):  # type: ignore[arg-type]
             x = self._prepared(x.to(self.device, non_blocking=True))
             self._check_shape(x)
             yield torch.arange(start, start + len(x)), x
             start += len(x)
 
+    def _observations(self, batch: Any) -> Tensor:
+        x = batch[0] if isinstance(batch, list | tuple) and batch else batch
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{self.name} is a DataLoader that gives {describe(batch)}: expected tensors of observations, or "
+                f"tuples that begin with one; give it a collate_fn that returns the observations."
+            )
+        return x
+
     def _prepared(self, x: Tensor) -> Tensor:
         return x if self.transform is None else self.transform(x)
 
     def _check(self, x: Tensor) -> None:
+        name = self.name if self.transform is None else f"transform({self.name})"
         try:
             self.model.check_observation(x)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name} does not fit: {error}") from error
+            raise type(error)(f"{name} does not fit: {error}") from error
         self._check_shape(x)
 
     def _check_shape(self, x: Tensor) -> None:
@@ -182,3 +198,23 @@ class Batches:
                 f"{self.name} has shape {tuple(x.shape)}: expected (N, {', '.join(map(str, event))}) with N at least "
                 f"1, one observation a row; flatten its batch dimensions."
             )
+
+
+def _bytes(rows: Tensor) -> memoryview:
+    return rows.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _last_one_joined(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The batches; the last one joins the one before it if it is a single row."""
+    held = next(batches, None)
+    while held is not None:
+        after = next(batches, None)
+        if after is not None and after.shape[:1] == (1,) and held.ndim and len(held) > 1:
+            beyond = next(batches, None)
+            if beyond is None:
+                held, after = torch.cat([held, after]), None
+            else:
+                yield held
+                held, after = after, beyond
+        yield held
+        held = after

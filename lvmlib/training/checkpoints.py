@@ -24,13 +24,30 @@ from torch import Tensor
 
 from lvmlib._checks import describe
 
-__all__ = ["Checkpoint", "State", "pack", "read", "unpack"]
+__all__ = ["Checkpoint", "State", "as_path", "pack", "read", "unpack"]
 
 FORMAT = 2
 _HEADER, _CHECKSUM = "lvmlib", "checksum"
 _UNFINISHED = ".unfinished"
 # Room for the JSON, the random states and the names.
 _OVERHEAD_BYTES = 2**16
+
+
+def as_path(checkpoint: object) -> Path:
+    """A place for a checkpoint, given as a text or a path."""
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(
+            f"checkpoint is {describe(checkpoint)}: expected the name of a file, a str or a Path; give one."
+        )
+    try:
+        os.stat(checkpoint)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint is {describe(checkpoint)}, which is no name of a file ({error}): expected one; correct it."
+        ) from error
+    return Path(checkpoint)
 
 
 @dataclass(frozen=True)

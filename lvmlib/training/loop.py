@@ -6,36 +6,41 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from lvmlib._checks import check_sample_count, describe
-from lvmlib._random import forked_rng, stream
+from lvmlib._checks import describe
+from lvmlib._random import Numbers, forked_rng
 from lvmlib.gradients import Baseline, Estimator, RunningMean, check_surrogate
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
-from lvmlib.problem import Problem, bind
+from lvmlib.problem import Problem, bind, check_model
 from lvmlib.training.batches import Batches, Transform
-from lvmlib.training.checkpoints import Checkpoint, read
+from lvmlib.training.checkpoints import Checkpoint, as_path, read
 from lvmlib.training.diagnosis import History, check_nothing_is_missed, refuses_other_rows
+from lvmlib.training.options import (
+    Every,
+    Objective,
+    check_callables,
+    check_choices,
+    check_counts,
+    checked_estimator,
+    make_optimizer,
+    make_schedule,
+    shown,
+)
 from lvmlib.training.recipes import fingerprint, owner_of
 from lvmlib.training.run import KLWeight, Run
 
 __all__ = ["fit"]
 
-Objective: TypeAlias = Literal["elbo", "iwae"]
-Every: TypeAlias = Literal["epoch", "step"]
 
-_ESTIMATORS: dict[str, tuple[Estimator, ...]] = {
-    "elbo": ("reparameterized", "score", "stl"),
-    "iwae": ("iwae", "dreg", "vimco"),
-}
-
-
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     model: LatentVariableModel,
     q: Guide,
@@ -144,13 +149,10 @@ def fit(
         al. (2017), *beta-VAE*, and Bowman et al. (2016), for the weight of the KL.
     """
     model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, LatentVariableModel):
-        raise TypeError(
-            f"model is {describe(model)}: expected a LatentVariableModel; make one of a prior and a likelihood."
-        )
-    estimator = _checked_estimator(objective, estimator)
+    check_model(model)
+    estimator = checked_estimator(objective, estimator)
     check_surrogate(num_samples, estimator, baseline)
-    _check_numbers(
+    check_counts(
         epochs=epochs,
         num_samples=num_samples,
         batch_size=batch_size,
@@ -158,7 +160,8 @@ def fit(
         patience=patience,
         checkpoint_every=checkpoint_every,
     )
-    _check_choices(learning_rate, clip_norm, kl_weight, objective, scheduler_every, patience, validation)
+    check_choices(learning_rate, clip_norm, kl_weight, objective, scheduler_every, patience, validation)
+    check_callables(optimizer=optimizer, scheduler=scheduler, transform=transform, callback=callback)
     if resume and checkpoint is None:
         raise ValueError("checkpoint is None with resume=True: expected the file to resume from; pass checkpoint=...")
     device = model._layout().device
@@ -168,14 +171,16 @@ def fit(
         seen = Batches("validation", validation, model, batch_size, transform, shuffle=False)
     if isinstance(baseline, RunningMean):
         baseline.to(device)
-    place = None if checkpoint is None else Checkpoint(Path(checkpoint))
-    with stream("fit", seed, device):
+    place = None if checkpoint is None else Checkpoint(as_path(checkpoint))
+    numbers = Numbers("fit", seed, device)
+    with numbers.turn():
         problem = _bound(model, q, batches, seen)
         parameters = _parameters(problem, device)
-        made = _optimizer(optimizer, parameters, learning_rate, device)
+        made = make_optimizer(optimizer, parameters, learning_rate, device)
         settings = {
             "objective": objective,
             "estimator": estimator,
+            "baseline": shown(baseline),
             "num_samples": num_samples,
             "batch_size": batch_size,
             "kl_weight": "a function" if callable(kl_weight) else kl_weight,
@@ -186,11 +191,12 @@ def fit(
             "optimizer": fingerprint(made),
             "scheduler_every": scheduler_every,
         }
-        schedule = None if scheduler is None else scheduler(made)
+        schedule = None if scheduler is None else make_schedule(scheduler, made, scheduler_every)
         settings["scheduler"] = fingerprint(schedule)
         run = Run(
             problem=problem,
             batches=batches,
+            numbers=numbers,
             validation=seen,
             validation_samples=validation_samples,
             history=History(objective, num_samples),
@@ -205,6 +211,7 @@ def fit(
             settings=settings,
         )
         if place is not None:
+            settings["transform"] = None if transform is None else batches.first_bytes()
             settings["data"] = batches.fingerprint()
             settings["validation"] = None if seen is None else seen.fingerprint()
             if resume and place.path.exists():
@@ -213,55 +220,10 @@ def fit(
                 place.check_replaceable()
             run.state()  # a part that no checkpoint can hold is found here
             place.check_room(run.num_bytes())
-        steps = batches.steps
-        with _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar:
-            run.climb(epochs, patience, place, checkpoint_every, callback, bar)
+    steps = batches.steps
+    with _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar:
+        run.climb(epochs, patience, place, checkpoint_every, callback, bar)
     return run.history
-
-
-def _checked_estimator(objective: str, estimator: Estimator | None) -> Estimator:
-    if objective not in _ESTIMATORS:
-        raise ValueError(f"objective is {objective!r}: expected one of {get_args(Objective)}; correct the name.")
-    estimator = _ESTIMATORS[objective][0] if estimator is None else estimator
-    if estimator not in _ESTIMATORS[objective]:
-        others = [name for name, known in _ESTIMATORS.items() if estimator in known]
-        mend = f"write objective={others[0]!r}" if others else "correct the name"
-        raise ValueError(
-            f"estimator is {estimator!r} for objective {objective!r}: expected one of {_ESTIMATORS[objective]}; {mend}."
-        )
-    return estimator
-
-
-def _check_numbers(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None:
-            check_sample_count(name, count, least=1)
-
-
-def _check_choices(
-    learning_rate: float,
-    clip_norm: float | None,
-    kl_weight: KLWeight,
-    objective: str,
-    scheduler_every: str,
-    patience: int | None,
-    validation: object,
-) -> None:
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate}: expected a number above 0; try 1e-3.")
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm is {clip_norm}: expected a number above 0; leave it out for no clipping.")
-    if not callable(kl_weight) and not 0 <= kl_weight < float("inf"):
-        raise ValueError(f"kl_weight is {kl_weight}: expected a finite number of at least 0; 1 gives the ELBO.")
-    if objective != "elbo" and kl_weight != 1:
-        raise ValueError(
-            f"kl_weight is {kl_weight!r} for objective {objective!r}: expected 1, as only the ELBO has a KL to weigh; "
-            f"leave it out, or write objective='elbo'."
-        )
-    if scheduler_every not in get_args(Every):
-        raise ValueError(f"scheduler_every is {scheduler_every!r}: expected one of {get_args(Every)}.")
-    if patience is not None and validation is None:
-        raise ValueError(f"patience is {patience} without validation data: expected both; pass validation=...")
 
 
 def _bound(model: LatentVariableModel, q: Guide, batches: Batches, validation: Batches | None) -> Problem:
@@ -315,6 +277,11 @@ def _parameters(problem: Problem, device: torch.device) -> list[nn.Parameter]:
         for name, value in () if owner is None else owner.named_parameters():
             if value.requires_grad:
                 found[id(value)] = value
+            if value.is_inference():
+                raise ValueError(
+                    f"{name} was made inside torch.inference_mode: expected a parameter that can be learnt; build the "
+                    f"model and q outside of it."
+                )
             if value.device != device:
                 raise ValueError(
                     f"q has {name} on {value.device} and the model is on {device}: expected one device; "
@@ -328,24 +295,6 @@ def _parameters(problem: Problem, device: torch.device) -> list[nn.Parameter]:
             f"{type(model).__name__} an nn.Parameter, or use a guide such as AmortizedGuide."
         )
     return list(found.values())
-
-
-def _optimizer(
-    make: Callable[[list[nn.Parameter]], Optimizer] | None,
-    parameters: list[nn.Parameter],
-    learning_rate: float,
-    device: torch.device,
-) -> Optimizer:
-    if make is None:
-        return torch.optim.Adam(parameters, lr=learning_rate, fused=device.type in ("cpu", "cuda"))
-    made = make(parameters)
-    if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
-        raise TypeError(
-            f"optimizer made an object of type {type(made).__name__}: expected a torch.optim.Optimizer that steps "
-            f"without a closure; pass a function of the parameters, as "
-            f"lambda parameters: torch.optim.SGD(parameters, lr=0.1)."
-        )
-    return made
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from lvmlib.exact import LinearGaussian
 from lvmlib.guide import AmortizedGuide, Guide, MeanFieldGuide
 from lvmlib.model import LatentVariableModel
-from lvmlib.training.checkpoints import pack, read
+from lvmlib.training.checkpoints import as_path, pack, read
 from lvmlib.vae import VAE
 
 __all__ = [
@@ -92,7 +92,7 @@ def load(
         >>> torch.equal(again.encoder(x).mean, vae.encoder(x).mean)
         True
     """
-    path = Path(checkpoint)
+    path = as_path(checkpoint)
     state = read(path)
     if factory is None:
         recipe = state.rest["recipe"]
@@ -205,7 +205,7 @@ def structure_of(model: Any, q: Any) -> dict[str, str]:
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Where two dicts of JSON differ: the name, and both values."""
-    for name in sorted(there.keys() | here.keys(), key=lambda name: (name != "class", name)):
+    for name in dict.fromkeys([*here, *there]):
         one, two = there.get(name), here.get(name)
         if isinstance(one, dict) and isinstance(two, dict):
             yield from ((f"{name}'s {key}", a, b) for key, a, b in differences(one, two))
@@ -224,7 +224,13 @@ def _model_recipe(model: LatentVariableModel) -> dict[str, Any] | None:
         encoder, decoder = _network_recipe(model.encoder.encoder), _network_recipe(likelihood.network)
         if encoder is None or decoder is None:
             return None
-        return {"type": "VAE", "encoder": encoder, "decoder": decoder, "latent_dim": model.prior.event_shape[0]}
+        return {
+            "type": "VAE",
+            "encoder": encoder,
+            "decoder": decoder,
+            "latent_dim": model.prior.event_shape[0],
+            "missing": "marginalize" if model.marginalizes_gaps else "refuse",
+        }
     if type(model) is LinearGaussian:
         tensors = {name: list(value.shape) for name, value in model.state_dict().items()}
         return {"type": "LinearGaussian", "shapes": tensors, "learnt": [name for name, _ in model.named_parameters()]}
@@ -238,7 +244,7 @@ def _guide_recipe(q: Guide, model: LatentVariableModel) -> dict[str, Any] | None
         return {"type": "posterior of the model"}
     if type(q) is AmortizedGuide:
         encoder = _network_recipe(q.encoder)
-        return None if encoder is None else {"type": "AmortizedGuide", "encoder": encoder}
+        return None if encoder is None else {"type": "AmortizedGuide", "encoder": encoder, "event_dims": q.event_dims}
     if type(q) is MeanFieldGuide:
         *batch, latent_dim = q.loc.shape
         return {"type": "MeanFieldGuide", "latent_dim": latent_dim, "batch_shape": batch}
@@ -263,7 +269,8 @@ def _network_recipe(network: nn.Module) -> dict[str, Any] | None:
 
 def _build_model(recipe: dict[str, Any]) -> LatentVariableModel:
     if recipe["type"] == "VAE":
-        return VAE(_build_network(recipe["encoder"]), _build_network(recipe["decoder"]), recipe["latent_dim"])
+        encoder, decoder = _build_network(recipe["encoder"]), _build_network(recipe["decoder"])
+        return VAE(encoder, decoder, recipe["latent_dim"], missing=recipe.get("missing", "refuse"))
     tensors = {name: torch.ones(shape) for name, shape in recipe["shapes"].items()}
     learnt = {name: nn.Parameter(value) if name in recipe["learnt"] else value for name, value in tensors.items()}
     return LinearGaussian(learnt["weight"], learnt["bias"], learnt["noise_variance"])
@@ -276,7 +283,7 @@ def _build_guide(recipe: dict[str, Any], model: Any) -> Guide:
         return model.posterior
     if recipe["type"] == "MeanFieldGuide":
         return MeanFieldGuide(recipe["latent_dim"], tuple(recipe["batch_shape"]))
-    return AmortizedGuide(_build_network(recipe["encoder"]))
+    return AmortizedGuide(_build_network(recipe["encoder"]), event_dims=recipe.get("event_dims"))
 
 
 def _build_network(recipe: dict[str, Any]) -> nn.Module:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lvmlib._checks import check_number
 from lvmlib._log_space import log_mean_exp
-from lvmlib._random import forked_rng
+from lvmlib._random import Numbers, forked_rng, random_state, set_random_state
 from lvmlib.density import log_density
 from lvmlib.gradients import Baseline, Estimator, surrogate_of
 from lvmlib.model import LatentVariableModel, evaluating
@@ -24,7 +25,7 @@ from lvmlib.training.checkpoints import Checkpoint, State, pack, unpack
 from lvmlib.training.diagnosis import History, NonFiniteLossError, bad_gradient, bad_rows, bad_term
 from lvmlib.training.recipes import differences, fill, named_tensors, owner_of, recipe_of, structure_of
 
-__all__ = ["KLWeight", "Run"]
+__all__ = ["KLWeight", "Run", "check_kl_weight"]
 
 KLWeight = float | Callable[[int], float]
 # The ELBO with weight b is b times that of the likelihood to the power 1/b; a weight of zero counts as this.
@@ -37,6 +38,7 @@ class Run:
 
     problem: Problem
     batches: Batches
+    numbers: Numbers
     validation: Batches | None
     validation_samples: int
     history: History
@@ -67,20 +69,22 @@ class Run:
         """Epoch after epoch, until there are enough, patience is at its end, or the callback says so."""
         history, stopped = self.history, False
         while len(history.train) < epochs and not self._out_of_patience(patience) and not stopped:
-            self._epoch(bar)
-            if patience is not None and self._is_best():
-                self.best = {name: value.clone() for name, value in self._learnt().items()}
-                history.best_epoch = len(history.train)
-            done = len(history.train) == epochs or self._out_of_patience(patience)
-            written = checkpoint is not None and (done or len(history.train) % every == 0)
-            if checkpoint is not None and written:
-                checkpoint.write(self.state())
-            if callback is not None:
-                before = _random_state(self.device)
-                stopped = callback(history) is True
-                _set_random_state(before, self.device)
-                if checkpoint is not None and stopped and not written:
+            with self.numbers.turn():
+                self._epoch(bar)
+                if patience is not None and self._is_best():
+                    self.best = {name: value.clone() for name, value in self._learnt().items()}
+                    history.best_epoch = len(history.train)
+                done = len(history.train) == epochs or self._out_of_patience(patience)
+                written = checkpoint is not None and (done or len(history.train) % every == 0)
+                if checkpoint is not None and written:
                     checkpoint.write(self.state())
+            if callback is not None:
+                before = random_state(self.device)
+                stopped = callback(history) is True
+                set_random_state(before, self.device)
+                if checkpoint is not None and stopped and not written:
+                    with self.numbers.turn():
+                        checkpoint.write(self.state())
             if bar is not None:
                 bar.set_postfix_str(self._summary())
         if self.best:
@@ -159,7 +163,7 @@ class Run:
             # What zero_grad does, without its entry in a profile, which takes longer.
             parameter.grad = None
         problem = self.problem.at(x)
-        weight = self.kl_weight(step) if callable(self.kl_weight) else self.kl_weight
+        weight = self._weight(step)
         try:
             loss = self._loss(problem, weight)
             loss.backward()
@@ -169,6 +173,16 @@ class Run:
                 raise
             raise _BadProposalError(problem, bad) from error
         return problem, loss.detach()
+
+    def _weight(self, step: int) -> float:
+        """The weight of the KL in a step, counted from 0."""
+        return (
+            check_kl_weight(f"kl_weight({step})", self.kl_weight(step)) if callable(self.kl_weight) else self.kl_weight
+        )
+
+    def _weights(self, steps: int) -> list[float]:
+        """The weights in a few of the steps that were taken: what tells a weight that is a function from another."""
+        return [self._weight(step) for step in sorted({0, steps // 2, max(0, steps - 1)})]
 
     def _loss(self, problem: Problem, weight: float) -> Tensor:
         """The mean loss of a batch."""
@@ -236,13 +250,14 @@ class Run:
             "recipe": recipe_of(model, q),
             "names": {"model": type(model).__name__, "q": type(q).__name__},
             "structure": structure_of(model, q),
+            "weights": self._weights(self.history.steps),
         }
         return State(moving.tensors, {**moving.rest, **fixed})
 
     def _moving(self) -> State:
         """What changes from step to step."""
         tensors = {**self._learnt(), **{f"best.{name}": value for name, value in self.best.items()}}
-        tensors |= _random_state(self.device)
+        tensors |= random_state(self.device)
         for name, batches in (("data", self.batches), ("validation", self.validation)):
             state = None if batches is None else batches.loader_state()
             if state is not None:
@@ -287,7 +302,7 @@ class Run:
         saved = state.rest["history"]
         # In place: a callback, or an error, may hold it.
         vars(self.history).update({**saved, "train": [*saved["train"]], "validation": [*saved["validation"]]})
-        _set_random_state(state.tensors, self.device)
+        set_random_state(state.tensors, self.device)
         for name, batches in (("data", self.batches), ("validation", self.validation)):
             if batches is not None:
                 batches.restore_loader(state.tensors.get(f"random.{name}"))
@@ -309,6 +324,13 @@ class Run:
                 f"{name} is {here} and the checkpoint {str(path)!r} was written with {there}: expected the same; "
                 f"resume with that, or write to another file. To train the same model in another way, take it from "
                 f"lvmlib.load and start a new run."
+            )
+        here, there = self._weights(state.rest["step"]), state.rest["weights"]
+        if here != there:
+            raise ValueError(
+                f"kl_weight gives {here} in some of the steps that were taken and the checkpoint {str(path)!r} was "
+                f"written with {there}: expected the same function of the step; resume with that, or write to another "
+                f"file."
             )
         self.restore(state, path)
         if patience is None:
@@ -333,8 +355,15 @@ class Run:
             parameter.grad = None
         if term is None:
             term, bad = bad_term(problem, self.history.num_samples)
-            _set_random_state(before.tensors, self.device)
+            set_random_state(before.tensors, self.device)
         raise NonFiniteLossError.at(loss, rows, term, bad, self.history, steps)
+
+
+def check_kl_weight(name: str, weight: object) -> float:
+    """``weight`` as a float, if it is finite and at least zero."""
+    if not 0 <= check_number(name, weight) < math.inf:
+        raise ValueError(f"{name} is {weight}: expected a finite number of at least 0; 1 gives the ELBO.")
+    return weight  # type: ignore[return-value]
 
 
 class _BadProposalError(Exception):
@@ -357,16 +386,3 @@ class _Tempered:
         return torch.where(
             log_prior > -torch.inf, log_prior + self.power * self.model._log_likelihood(x, z), -torch.inf
         )
-
-
-def _random_state(device: torch.device) -> dict[str, Tensor]:
-    state = {"random.cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        state["random.device"] = torch.get_device_module(device).get_rng_state(device)
-    return state
-
-
-def _set_random_state(tensors: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(tensors["random.cpu"].cpu())
-    if device.type != "cpu" and "random.device" in tensors:
-        torch.get_device_module(device).set_rng_state(tensors["random.device"].cpu(), device)

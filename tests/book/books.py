@@ -54,7 +54,8 @@ class SmallBook:
         settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
         settings["bibtex_bibfiles"] = [str(ROOT / "book" / "references.bib")]
         settings["sphinx"]["local_extensions"] = {"course": str(ROOT / "book" / "_ext")}
-        settings["sphinx"]["config"] |= {"course_inputs": ["toy"], "html_static_path": [], "html_css_files": []}
+        settings["sphinx"]["config"] |= {"course_inputs": ["toy"], "html_static_path": []}
+        settings["sphinx"]["config"] |= {"html_css_files": [], "html_js_files": []}
         settings["sphinx"]["config"]["extensions"].remove("sphinx-mathjax-offline")  # 24 MB a book
         settings["sphinx"]["config"] |= config
         toc = {

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from books import ROOT, SmallBook
 from bs4 import BeautifulSoup
-from course.claims import KINDS, Claim, Voucher, claims, vouchers
+from course.claims import KINDS, Claim, Hypothesis, Voucher, claims, vouchers
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 CLAIMS = [claim for page in PAGES for claim in claims(page)]
@@ -56,8 +56,11 @@ All is well.
 :class: small
 :label: lem-second
 
-So is this.
+Let a sum be {hyp}`finite,
+$s < \\infty$ <finite>` or {hyp}`positive <positive>`. Then so is this.
 ````
+
+Another {hyp}`sentence <of-no-claim>`.
 
 :::{prf:corollary} Third
 No label.
@@ -70,6 +73,7 @@ A definition claims nothing.
 """
 
 TESTS = """import pytest
+from attack import attack, breaks
 
 @pytest.mark.vouches("thm-first", "lem-second")
 @pytest.mark.parametrize("seed", range(3))
@@ -78,6 +82,12 @@ def test_both(seed): ...
 class TestMore:
     @pytest.mark.vouches("thm-first")
     def test_again(self): ...
+
+@attack("lem-second", cases=CASES)
+def test_attacked(case): ...
+
+@breaks("lem-second", without="finite", case=CASE, because="of that")
+def test_needed(case): ...
 
 raise RuntimeError("the tests are read, and not run")
 """
@@ -93,15 +103,25 @@ def test_claims_are_read_from_the_source_of_a_page(tmp_path: Path) -> None:
     page = written(tmp_path, "page.md", PAGE) / "page.md"
     assert claims(page) == [
         Claim("theorem", "First", "thm-first", "page.md:3"),
-        Claim("lemma", "", "lem-second", "page.md:8"),
-        Claim("corollary", "Third", "", "page.md:15"),
+        Claim(
+            "lemma",
+            "",
+            "lem-second",
+            "page.md:8",
+            (Hypothesis("finite", r"finite, $s < \infty$"), Hypothesis("positive", "positive")),
+        ),
+        Claim("corollary", "Third", "", "page.md:18"),
     ]
 
 
 def test_marks_are_read_from_the_source_of_the_tests(tmp_path: Path) -> None:
     tests = written(tmp_path / "tests", "test_one.py", TESTS)
     assert vouchers(tests) == {
-        "lem-second": [Voucher("tests/test_one.py", "test_both")],
+        "lem-second": [
+            Voucher("tests/test_one.py", "test_attacked"),
+            Voucher("tests/test_one.py", "test_both"),
+            Voucher("tests/test_one.py", "test_needed"),
+        ],
         "thm-first": [Voucher("tests/test_one.py", "test_again"), Voucher("tests/test_one.py", "test_both")],
     }
 
@@ -115,6 +135,8 @@ def test_marks_are_read_from_the_source_of_the_tests(tmp_path: Path) -> None:
         ("test_one.py", "@pytest.mark.vouches(LABEL)\ndef test_it(): ...\n"),
         ("test_one.py", "@pytest.mark.vouches()\ndef test_it(): ...\n"),
         ("test_one.py", "@pytest.mark.vouches\ndef test_it(): ...\n"),
+        ("test_one.py", "@attack(LABEL)\ndef test_it(case): ...\n"),
+        ("helpers.py", "@breaks('thm-first', without='finite', case=1, because='')\ndef test_it(case): ...\n"),
     ],
 )
 def test_a_mark_that_pytest_would_not_run_or_that_names_nothing_is_an_error(
@@ -167,12 +189,15 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
 
 
 def test_a_page_and_its_notebook_name_the_tests_under_the_claim(book: SmallBook) -> None:
-    line = "Checked by test_again and test_both in tests/test_one.py."
-    box = BeautifulSoup(book.page("01_first"), "html.parser").select_one("#thm-first .vouched")
+    box = BeautifulSoup(book.page("01_first"), "html.parser").select_one("#thm-first .vouched details")
     assert box is not None
-    assert box.get_text().strip() == line
+    assert box.summary is not None
+    assert box.summary.get_text() == "✓ checked by 2 tests"
+    assert box.p is not None
+    assert box.p.get_text() == "test_again and test_both in tests/test_one.py."
     (cell,) = [cell for cell in nbformat.read(book.notebook("01_first"), as_version=4).cells if "First" in cell.source]
-    assert "> Checked by `test_again` and `test_both` in `tests/test_one.py`." in cell.source
+    assert "> <details><summary>✓ checked by 2 tests</summary>" in cell.source
+    assert "> `test_again` and `test_both` in `tests/test_one.py`." in cell.source
 
 
 def test_the_page_of_derivations_counts_lines_and_links_to_what_is_not_read(book: SmallBook) -> None:

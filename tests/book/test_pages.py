@@ -134,6 +134,11 @@ def test_no_page_names_another_machine(build: Path) -> None:
         assert "@import url(http" not in path.read_text(encoding="utf-8")
 
 
+def test_what_all_pages_share_is_small(build: Path) -> None:
+    shared = sum(path.stat().st_size for path in (build / "html" / "_static").rglob("*") if path.is_file())
+    assert shared < 15_000_000
+
+
 def test_no_page_names_the_folder_in_which_it_was_built(build: Path) -> None:
     for path in (build / "html" / "book").glob("*.html"):
         assert str(ROOT) not in path.read_text(encoding="utf-8"), path.name

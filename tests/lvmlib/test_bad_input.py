@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 import re
+from typing import ClassVar
 
 import models
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Beta, Categorical, Independent, MultivariateNormal, Normal, StudentT, Uniform
+from torch.distributions import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    StudentT,
+    Uniform,
+    constraints,
+)
 
 from lvmlib import (
     VAE,
@@ -796,3 +808,77 @@ def test_no_wrong_call_touches_the_global_random_state():
         importance_sampling(scalar(), Uniform(torch.zeros(()), 1.0), torch.zeros(2), 5, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
     assert models.generator(0) is not None
+
+
+def standard_model():
+    return LatentVariableModel(Independent(Normal(torch.zeros(2), 1.0), 1), lambda z: Independent(Normal(z, 1.0), 1))
+
+
+class WithoutExpand(Distribution):
+    arg_constraints: ClassVar = {}
+    support = constraints.real_vector
+
+    def __init__(self):
+        super().__init__(event_shape=torch.Size((2,)), validate_args=False)
+
+    def sample(self, sample_shape=()):
+        return torch.randn(*sample_shape, 2)
+
+    def log_prob(self, value):
+        return -value.square().sum(-1)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: elbo(standard_model(), WithoutExpand(), torch.zeros(3, 2)), "q is WithoutExpand.*no method expand"),
+        (lambda: elbo(standard_model(), lambda: None, torch.zeros(3, 2)), "q is .*cannot be called with 1 arguments"),
+        (lambda: LatentVariableModel(lambda x: x, lambda z: Normal(z, 1.0)), "prior is .*cannot be called with 0"),
+        (
+            lambda: LatentVariableModel({"a": Normal(0.0, 1.0), "b": lambda: None}, lambda z: Normal(z["a"], 1.0)),
+            r"prior\['b'\] is .*cannot be called",
+        ),
+        (lambda: MeanFieldGuide(2, 3), "batch_shape is 3"),
+        (lambda: MeanFieldGuide(2, (-1,)), "batch_shape is -1"),
+        (lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), lower="a"), "lower is 'a'"),
+        (lambda: QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0), upper=math.inf), "upper is inf"),
+        (lambda: standard_model().log_prior(torch.zeros(3, 2).to_sparse()), "z has layout torch.sparse_coo.*to_dense"),
+        (lambda: LinearGaussian.fit(torch.zeros(3, 2).to_sparse(), 1), "x has layout"),
+        (lambda: LinearGaussian.fit(torch.zeros(3, 2, device="meta"), 1), "x is on the device meta"),
+        (lambda: LatentVariableModel(Normal(torch.tensor(0), torch.tensor(1)), lambda z: z), "prior is Normal.*fails"),
+        (lambda: laplace_approximation(3, torch.zeros(2)), "model is 3"),
+        (
+            lambda: laplace_approximation(standard_model(), torch.zeros(2), initial=torch.zeros(2).double()),
+            "initial has dtype torch.float64",
+        ),
+        (
+            lambda: laplace_approximation(
+                LatentVariableModel(
+                    (Normal(0.0, 1.0), lambda a: Normal(a, 1.0)), lambda z: Independent(Normal(z[1][..., None], 1.0), 1)
+                ),
+                torch.zeros(1),
+            ),
+            "prior is Hierarchy.*no finite mean or mode.*pass initial",
+        ),
+        (lambda: laplace_approximation(standard_model().half(), torch.zeros(2).half()), "x has dtype torch.float16"),
+        (lambda: BetaBernoulli(torch.ones(()).half(), torch.ones(()).half()), "a has dtype torch.float16"),
+        (lambda: aggregate_posterior_split(Normal(0.0, 1.0), Normal(0.0, 1.0), torch.zeros(0), 5), "x has shape"),
+        (lambda: aggregate_posterior_split(Normal(0.0, 1.0), Normal(0.0, 1.0), torch.full((2,), math.nan), 5), "x has"),
+        (
+            lambda: expectation_maximization(
+                BernoulliMixture(torch.ones(1), torch.full((1, 2), 0.5)), torch.ones(3, 2), tolerance=math.nan
+            ),
+            "tolerance is nan",
+        ),
+        (
+            lambda: expectation_maximization(
+                BernoulliMixture(torch.ones(1), torch.full((1, 2), 0.5)), torch.ones(3, 2), regularization="a"
+            ),
+            "regularization is 'a'",
+        ),
+    ],
+)
+def test_what_torch_would_refuse_in_its_own_words_is_refused_in_ours(call, words):
+    with pytest.raises((TypeError, ValueError), match=words) as caught:
+        call()
+    assert "expected" in str(caught.value)

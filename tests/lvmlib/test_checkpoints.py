@@ -378,19 +378,16 @@ def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint_and_no_litter(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a limit on the size of files is set in a forked process")
 def test_a_limit_on_the_size_of_files_is_found_before_the_first_step(tmp_path, written):
     resource = pytest.importorskip("resource")
     content = written.read_bytes()
-    child = os.fork()
-    if not child:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, len(content) // 2))
-        try:
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, hard))
+    try:
+        with pytest.raises(ValueError, match="cannot be written"):
             resumed(tmp_path)
-        except ValueError as error:
-            os._exit(0 if "cannot be written" in str(error) else 2)
-        os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
     assert written.read_bytes() == content
 
 
@@ -515,3 +512,61 @@ def test_a_compiled_run_and_one_that_is_not_share_their_checkpoints(tmp_path):
     other = small_vae()
     fit(other, other.encoder, binary_digits(20), epochs=2, checkpoint=file, resume=True, **QUIET)
     assert same(parameters(other), parameters(load(file)[0]))
+
+
+def test_a_loaded_model_takes_gaps_and_images_as_the_one_that_was_learnt(tmp_path):
+    x = binary_digits(20).clone()
+    x[0, 0] = math.nan
+    vae = VAE(mlp(64, 4), mlp(2, 64), latent_dim=2, missing="marginalize")
+    fit(vae, vae.encoder, x, epochs=1, checkpoint=tmp_path / "gaps", **QUIET)
+    assert load(tmp_path / "gaps")[0].marginalizes_gaps
+    _, model, _ = learnable()
+    fit(
+        model,
+        AmortizedGuide(nn.Linear(3, 2), event_dims=1),
+        torch.zeros(9, 3),
+        epochs=1,
+        checkpoint=tmp_path / "q",
+        **QUIET,
+    )
+    assert load(tmp_path / "q")[1].event_dims == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({}, {"objective": "iwae"}, "objective is iwae"),
+        (
+            {"estimator": "score", "num_samples": 2},
+            {"estimator": "score", "num_samples": 2, "baseline": "leave_one_out"},
+            "baseline is leave_one_out",
+        ),
+        ({"kl_weight": lambda step: 0.5}, {"kl_weight": lambda step: 0.1}, "kl_weight gives"),
+        ({"transform": lambda x: x}, {"transform": lambda x: 1 - x}, "transform is"),
+        (
+            {"data": DataLoader(binary_digits(), batch_size=100)},
+            {"data": DataLoader(1 - binary_digits(), batch_size=100)},
+            "data is DataLoader",
+        ),
+    ],
+)
+def test_a_run_goes_on_only_as_it_began(tmp_path, before, after, words):
+    for options, epochs in ((before, 1), (before, 2), (after, 3)):
+        vae = small_vae()
+        merged = {"data": binary_digits(), **options}
+        data, rest = merged.pop("data"), QUIET | merged | {"checkpoint": tmp_path / "run", "resume": True}
+        if epochs == 3:
+            with pytest.raises(ValueError, match=f"{words}.*expected"):
+                fit(vae, vae.encoder, data, epochs=epochs, **rest)
+        else:
+            fit(vae, vae.encoder, data, epochs=epochs, **rest)
+
+
+@pytest.mark.parametrize("place", [3, None, True, "a\0b", "/tmp/" + "x" * 300])
+def test_what_is_no_place_for_a_file_gets_a_sentence(place):
+    vae = small_vae()
+    if place is not None:
+        with pytest.raises((TypeError, ValueError), match=r"checkpoint is .*expected"):
+            fit(vae, vae.encoder, binary_digits(), epochs=1, checkpoint=place, **QUIET)
+    with pytest.raises((TypeError, ValueError), match=r"checkpoint is .*expected"):
+        load(place)

@@ -139,7 +139,7 @@ def test_the_gap_of_two_values_depends_on_their_ratio_vanishes_for_equal_ones_an
     for direction in (1, -1):
         # Ever larger, by the share of the nats that the average of the logarithms loses.
         far = [log_gap(exactly([1.0, 10.0 ** (direction * power)]), chances) for power in (50, 100, 200)]
-        assert far[2] - far[1] == pytest.approx(2 * (far[1] - far[0]).item(), rel=1e-6)
+        assert (far[2] - far[1]).item() == pytest.approx(2 * (far[1] - far[0]).item(), rel=1e-6)
         assert far[1] > far[0]
 
 

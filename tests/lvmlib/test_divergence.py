@@ -41,12 +41,14 @@ from torch.distributions import (
 )
 
 from lvmlib import (
+    LinearGaussian,
     MeanFieldGuide,
     aggregate_posterior_split,
     chi_square,
     importance_sampling,
     kl,
     kl_decomposition,
+    laplace_approximation,
     summarize_weights,
 )
 from lvmlib._divergence_formulas import closed_form_kl
@@ -562,3 +564,17 @@ def test_the_standard_error_of_the_split_is_that_of_repetitions():
     torch.testing.assert_close(observed, claimed, rtol=0.2, atol=0)
     alone = aggregate_posterior_split(guides, prior, torch.zeros(6), 1, seed=0)
     assert alone.mutual_information.std_error == torch.inf
+
+
+def test_a_divergence_of_gaussians_is_never_negative_and_works_without_observations():
+    torch.manual_seed(0)
+    factor = torch.randn(50, 6, 6).tril(-1) + torch.eye(6)
+    one = MultivariateNormal(torch.randn(50, 6), scale_tril=factor)
+    near = MultivariateNormal(one.loc * (1 + 1e-7), scale_tril=factor * (1 + 1e-7))
+    assert torch.equal(kl(one, one), torch.zeros(50))
+    assert (kl(near, one) >= 0).all()
+    wide = MultivariateNormal(torch.zeros(6), 2 * torch.eye(6))
+    assert torch.allclose(kl(one, wide), torch.distributions.kl_divergence(one, wide), rtol=1e-4)
+    model = LinearGaussian(torch.ones(3, 2), torch.zeros(3), 1.0)
+    assert model.kl_to_posterior(model.prior, torch.zeros(0, 3)).shape == (0,)
+    assert laplace_approximation(model, torch.zeros(0, 3)).batch_shape == (0,)

@@ -31,7 +31,7 @@ def double_digits(**options):
 
 def mixture_start(x, components):
     """Round components of one size around some of the images."""
-    chosen = torch.randperm(len(x), generator=models.generator(0))[:components]
+    chosen = torch.randperm(len(x), generator=torch.Generator("cpu").manual_seed(0), device="cpu")[:components]
     covariances = 0.1 * torch.eye(x.shape[1], dtype=x.dtype).repeat(components, 1, 1)
     return GaussianMixture(torch.full((components,), 1 / components, dtype=x.dtype), x[chosen], covariances)
 

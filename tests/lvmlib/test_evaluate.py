@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 from runs import QUIET, binary_digits, small_vae
+from torch import nn
 
 from lvmlib import data, fit, importance_sampling, mlp
-from lvmlib.evaluate import main
+from lvmlib.evaluate import evaluate, main
 from lvmlib.training import load
 from lvmlib.vae import VAE
 
@@ -164,10 +165,17 @@ def test_other_models_and_data_come_by_name(tmp_path, monkeypatch):
         (["nothing.safetensors"], "checkpoint is .*not there"),
         (["CHECKPOINT", "--data", "nothing.npy"], "nothing.npy"),
         (["CHECKPOINT", "--factory", "nonsense"], "--factory is 'nonsense'.*module:function"),
+        (["CHECKPOINT", "--factory", "math:nothing"], "math has no 'nothing'"),
+        (["CHECKPOINT", "--device", "abacus"], "--device is 'abacus'"),
+        (["CHECKPOINT", "--data", "wide.npy"], r"--data is 'wide.npy' of shape \(32, 65\).*expected"),
+        (["CHECKPOINT", "--data", "gaps.npy"], "x has .* NaN"),
+        (["CHECKPOINT", "--data", "digits", "--output", "."], "--output is '.*directory"),
     ],
 )
 def test_wrong_words_get_a_sentence(checkpoint, words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    np.save("wide.npy", np.zeros((32, 65), dtype=np.float32))
+    np.save("gaps.npy", np.full((2, 64), np.nan, dtype=np.float32))
     assert main([str(checkpoint) if word == "CHECKPOINT" else word for word in words]) == 2
     error = capsys.readouterr().err
     assert "Traceback" not in error
@@ -182,3 +190,18 @@ def test_a_model_whose_data_are_unknown_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(file), "--samples", "0"])
     assert "expected at least 1" in capsys.readouterr().err
+
+
+def test_batch_statistics_are_those_of_the_training(tmp_path):
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    vae, x = VAE(encoder, mlp(2, 5), latent_dim=2), (torch.rand(60, 5) < 0.5).float()
+    fit(vae, vae.encoder, x, epochs=3, checkpoint=tmp_path / "run", **QUIET)
+    model, q = load(tmp_path / "run")
+    estimates = [evaluate(model, q, x, 500, group_size=size) for size in (60, 7)]
+    exact = importance_sampling(vae, vae.encoder, x, 20_000, seed=1)
+    for groups in estimates:
+        found = torch.tensor([v for index in sorted(groups) for v in groups[index]["log_evidence"]])
+        errors = torch.tensor([v for index in sorted(groups) for v in groups[index]["std_error"]])
+        assert ((found - exact.log_evidence).abs() < 6 * errors + 1e-3).all()
+    assert all(torch.equal(a, b) for a, b in zip(vae.buffers(), model.buffers(), strict=True))

@@ -7,16 +7,19 @@ import math
 import models
 import pytest
 import torch
-from torch.distributions import Categorical, MultivariateNormal
+from torch.distributions import Categorical, Independent, MultivariateNormal, Normal, Uniform
 
 from lvmlib import (
     FiniteModel,
+    LatentVariableModel,
     WeightSummary,
     importance_sampling,
     log_weights,
     prior_monte_carlo,
+    sample_posterior,
     self_normalized_expectation,
 )
+from lvmlib._streams import chunk_length
 
 REPETITIONS = 1000
 
@@ -229,7 +232,7 @@ def test_a_function_with_many_values_is_asked_about_few_draws_at_a_time():
         return z[..., :1].expand(*z.shape[:-1], 50_000)
 
     self_normalized_expectation(model, model.prior, torch.zeros(4).double(), wide, 100, seed=0)
-    assert max(asked) <= 20
+    assert max(asked) == min(100, chunk_length(50_000, torch.get_default_device()))
 
 
 def test_weights_of_zero_do_not_ask_for_the_function():
@@ -252,3 +255,29 @@ def test_a_posterior_expectation_is_told_with_its_error():
     many = self_normalized_expectation(model, model.prior, x, lambda z: z, 1, seed=0)
     assert "shape=(2, 2)" in repr(many)
     assert (many.std_error == torch.inf).all()
+
+
+def test_every_estimate_distrusts_a_q_that_misses_a_mode():
+    model = LatentVariableModel(Normal(0.0, 3.0), lambda z: Normal(z**2, 0.5))
+    q, x = Normal(4.0, 0.1), torch.tensor(16.0)
+    mean = self_normalized_expectation(model, q, x, lambda z: z, 10_000, seed=0)
+    draws = sample_posterior(model, q, x, 10_000, seed=0)
+    assert mean.pareto_k == draws.pareto_k == torch.inf
+    assert "do not believe it" in repr(mean)
+
+
+def test_every_estimate_distrusts_draws_that_its_dtype_cannot_tell_apart():
+    narrow = Normal(1e4, 1e-4)
+    model, x = LatentVariableModel(narrow, lambda z: Normal(z, 1.0)), torch.tensor(1e4)
+    mean = self_normalized_expectation(model, narrow, x, lambda z: z, 1000, seed=0)
+    assert mean.pareto_k == sample_posterior(model, narrow, x, 1000, seed=0).pareto_k == torch.inf
+
+
+def test_the_support_of_a_level_may_depend_on_those_before():
+    levels = (Uniform(0.0, 1.0), lambda first: Uniform(torch.zeros_like(first), first + 0.1))
+    model, x = LatentVariableModel(levels, lambda z: Normal(z[1], 0.2)), torch.tensor([0.2, 0.3])
+    one = prior_monte_carlo(model, x, 40_000, seed=0)
+    q = Independent(Uniform(torch.zeros(2), torch.tensor([1.0, 1.1])), 1)
+    two = importance_sampling(model, q, x, 40_000, seed=0)
+    assert ((one.log_evidence - two.log_evidence).abs() < 5 * (one.std_error + two.std_error)).all()
+    assert model.log_joint(x[0], torch.tensor([0.2, 0.5])) == -torch.inf

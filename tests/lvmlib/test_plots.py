@@ -25,6 +25,11 @@ WHITE, DARK = "#ffffff", "#14181e"
 LIGHT_TEXT, DARK_TEXT = "#ced6dd", "#323232"
 
 
+def agree(drawn, expected, **tolerance):
+    """Whether the artists hold these numbers, wherever the numbers were."""
+    return np.allclose(drawn, expected.cpu() if isinstance(expected, torch.Tensor) else expected, **tolerance)
+
+
 def channels(colour):
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
 
@@ -334,10 +339,10 @@ def test_importing_leaves_pyplot_settings_and_optional_packages_alone():
 
 def test_curves_hold_the_values_they_were_given():
     figure, ax = plots.subplots()
-    assert plots.densities(ax, GRID, {"prior": PRIOR, "q: mine": POSTERIOR.numpy()}) is ax
+    assert plots.densities(ax, GRID, {"prior": PRIOR, "q: mine": POSTERIOR.cpu().numpy()}) is ax
     for line, values, role in zip(ax.lines, (PRIOR, POSTERIOR), ("prior", "q"), strict=True):
-        assert np.allclose(line.get_xdata(), GRID)
-        assert np.allclose(line.get_ydata(), values)
+        assert agree(line.get_xdata(), GRID)
+        assert agree(line.get_ydata(), values)
         assert line.get_color() == plots.PALETTE[role]
     assert {text.get_text() for text in ax.texts} == {"prior $p(z)$", "mine"}
     assert figure.axes == [ax]
@@ -377,14 +382,14 @@ def test_curves_of_one_colour_differ_in_their_dashes():
 def test_neither_gradients_nor_devices_are_an_obstacle(device):
     _, ax = plots.subplots()
     plots.densities(ax, GRID.to(device), {"prior": PRIOR.clone().to(device).requires_grad_()})
-    assert np.allclose(ax.lines[0].get_ydata(), PRIOR)
+    assert agree(ax.lines[0].get_ydata(), PRIOR)
 
 
 def test_bars_have_the_heights_of_the_probabilities():
     _, ax = plots.subplots()
     plots.probabilities(ax, {"prior": [0.5, 0.3, 0.2], "posterior": torch.tensor([0.1, 0.2, 0.7])})
     heights = [[bar.get_height() for bar in bars] for bars in ax.containers]
-    assert np.allclose(heights, [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    assert agree(heights, [[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
 
 
 def test_the_sides_of_a_joint_density_are_its_marginals_and_its_cut():
@@ -394,11 +399,11 @@ def test_the_sides_of_a_joint_density_are_its_marginals_and_its_cut():
     prior, posterior = above.lines
     variance = 0.64 / 1.64
     expected = Normal(1.5 / 1.64, variance**0.5).log_prob(Z).exp()
-    assert np.allclose(prior.get_ydata(), Normal(0.0, 1.0).log_prob(Z).exp(), atol=1e-4)
-    assert np.allclose(posterior.get_ydata(), expected, atol=2e-3)
-    assert np.allclose(beside.lines[0].get_xdata(), Normal(0.0, 1.64**0.5).log_prob(X).exp(), atol=1e-4)
+    assert agree(prior.get_ydata(), Normal(0.0, 1.0).log_prob(Z).exp(), atol=1e-4)
+    assert agree(posterior.get_ydata(), expected, atol=2e-3)
+    assert agree(beside.lines[0].get_xdata(), Normal(0.0, 1.64**0.5).log_prob(X).exp(), atol=1e-4)
     (mesh,) = ax.collections
-    assert np.allclose(mesh.get_array(), JOINT.T)
+    assert agree(mesh.get_array(), JOINT.T)
     assert mesh.get_cmap()(0.0)[3] == 0
 
 
@@ -406,7 +411,7 @@ def test_scattered_points_are_the_points():
     points = normal(30, 2)
     _, ax = plots.subplots()
     plots.scatter(ax, points, role="q")
-    assert np.allclose(ax.collections[0].get_offsets(), points)
+    assert agree(ax.collections[0].get_offsets(), points)
     assert not ax.collections[0].get_rasterized()
 
 
@@ -417,7 +422,7 @@ def test_a_contour_of_mass_m_encloses_the_fraction_m_of_a_gaussian():
     plots.contours(ax, grid, grid, density, mass=(0.5, 0.9), fill=False)
     (outline,) = ax.collections
     radii = [np.hypot(*path.vertices.T).mean() for path in outline.get_paths()]
-    assert np.allclose(radii, np.sqrt(-2 * np.log([0.1, 0.5])), atol=0.01)
+    assert agree(radii, np.sqrt(-2 * np.log([0.1, 0.5])), atol=0.01)
 
 
 def test_contours_of_an_asymmetric_density_keep_the_axes_in_order():
@@ -425,7 +430,7 @@ def test_contours_of_an_asymmetric_density_keep_the_axes_in_order():
     _, ax = plots.subplots()
     plots.contours(ax, Z, X, density, mass=(0.5,), fill=False)
     centre = ax.collections[0].get_paths()[0].vertices.mean(0)
-    assert np.allclose(centre, [2, -3], atol=0.1)
+    assert agree(centre, [2, -3], atol=0.1)
 
 
 def test_weights_are_shares_from_the_largest_and_the_title_counts_them():
@@ -434,8 +439,8 @@ def test_weights_are_shares_from_the_largest_and_the_title_counts_them():
     plots.weights(ax, log_w)
     share = np.sort(torch.softmax(log_w.double(), 0).cpu().numpy())[::-1]
     drawn = ax.patches[0].get_data()
-    assert np.allclose(drawn.values, share)
-    assert np.allclose(drawn.edges, [0.5, 1.5, 2.5, 3.5, 4.5])
+    assert agree(drawn.values, share)
+    assert agree(drawn.edges, [0.5, 1.5, 2.5, 3.5, 4.5])
     assert f"ESS {1 / (share**2).sum():.1f} of 4" in ax.get_title()
     assert f"{100 * share[0]:.0f} %" in ax.get_title()
 
@@ -447,7 +452,7 @@ def test_of_very_many_weights_some_ranks_are_drawn_at_their_place():
     values, edges, _ = ax.patches[0].get_data()
     share = log_w.softmax(0).sort(descending=True).values.cpu().numpy()
     assert len(values) <= 600
-    assert np.allclose(values, share[(edges[:-1] - 0.5).astype(int)])
+    assert agree(values, share[(edges[:-1] - 0.5).astype(int)])
     assert edges[-1] == 20_000.5
 
 
@@ -472,9 +477,9 @@ def test_error_bars_span_the_95_percent_interval():
     _, ax = plots.subplots()
     plots.error_bars(ax, ["a", "b"], [1.0, 2.0], [0.1, 0.5])
     ((points, _, (bars,)),) = ax.containers
-    assert np.allclose(points.get_xdata(), [1, 2])
+    assert agree(points.get_xdata(), [1, 2])
     spans = [segment[:, 0] for segment in bars.get_segments()]
-    assert np.allclose(spans, [[1 - 0.196, 1 + 0.196], [2 - 0.98, 2 + 0.98]])
+    assert agree(spans, [[1 - 0.196, 1 + 0.196], [2 - 0.98, 2 + 0.98]])
 
 
 @pytest.mark.parametrize("log_evidence", [-120.5, -0.3, 2.0])
@@ -518,7 +523,7 @@ def test_images_are_ink_whose_strength_is_the_pixel():
     assert len(ax.images) == 7
     for shown, row in zip(ax.images, pixels, strict=True):
         inked = shown.get_array()
-        assert np.allclose(inked[..., 3], row.reshape(8, 8).clamp(0, 1))
+        assert agree(inked[..., 3], row.reshape(8, 8).clamp(0, 1))
         assert (inked[..., :3] == 0).all()
     lefts = [shown.get_extent()[0] for shown in ax.images]
     assert lefts[0] == lefts[4]
@@ -530,9 +535,9 @@ def test_signed_images_have_one_colour_a_sign():
     _, ax = plots.subplots()
     plots.images(ax, torch.tensor([[[-2.0, 0.0], [1.0, 2.0]]]), signed=True)
     inked = ax.images[0].get_array()
-    assert np.allclose(inked[..., 3], [[1, 0], [0.5, 1]])
-    assert np.allclose(inked[0, 0, :3], channels(plots.PALETTE["prior"]))
-    assert np.allclose(inked[1, 1, :3], channels(plots.PALETTE["likelihood"]))
+    assert agree(inked[..., 3], [[1, 0], [0.5, 1]])
+    assert agree(inked[0, 0, :3], channels(plots.PALETTE["prior"]))
+    assert agree(inked[1, 1, :3], channels(plots.PALETTE["likelihood"]))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from lvmlib import (
     summarize_weights,
     surrogate,
 )
-from lvmlib._streams import num_blocks
+from lvmlib._streams import block_length, num_blocks
 from lvmlib.weights import summarize_blocks
 
 
@@ -256,11 +256,11 @@ def test_one_seed_gives_one_answer_with_any_chunks_and_threads(q):
 def test_blocks_summarised_apart_merge_to_the_whole():
     model, x = models.linear_gaussian(), torch.zeros(500, 4).double()
     problem = bind(model, model.prior, x)
-    blocks = num_blocks(problem, 3000)
-    assert blocks > 3
-    run = functools.partial(summarize_blocks, problem, 3000, name="evaluate", seed=3)
-    whole, parts = run(), run(first=0, last=2).merge(run(first=2, last=blocks))
-    assert parts.num_samples == whole.num_samples == 3000
+    num_samples = 3 * block_length(problem) + 1
+    assert num_blocks(problem, num_samples) == 4
+    run = functools.partial(summarize_blocks, problem, num_samples, name="evaluate", seed=3)
+    whole, parts = run(), run(first=0, last=2).merge(run(first=2, last=4))
+    assert parts.num_samples == whole.num_samples == num_samples
     torch.testing.assert_close(parts.log_evidence, whole.log_evidence, atol=0, rtol=1e-12)
     torch.testing.assert_close(parts.pareto_k, whole.pareto_k, atol=1e-9, rtol=0)
 

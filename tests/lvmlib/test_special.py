@@ -8,9 +8,9 @@ import mpmath
 import pytest
 import torch
 
+from lvmlib._gamma_densities import beta_log_density
 from lvmlib._special import (
     beta_entropy,
-    beta_log_density,
     digamma_less_log,
     log_beta,
     log_gamma_ratio,

@@ -563,3 +563,45 @@ def test_without_tqdm_there_is_no_bar_and_no_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     vae = small_vae()
     assert fit(vae, vae.encoder, binary_digits(20), epochs=1, seed=0).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"learning_rate": "a"}, "learning_rate is 'a'"),
+        ({"learning_rate": math.inf}, "learning_rate is inf"),
+        ({"kl_weight": None}, "kl_weight is None"),
+        ({"kl_weight": lambda step: -1.0}, r"kl_weight\(0\) is -1.0"),
+        ({"kl_weight": lambda step: "a"}, r"kl_weight\(0\) is 'a'"),
+        ({"clip_norm": "a"}, "clip_norm is 'a'"),
+        ({"optimizer": "adam"}, "optimizer is 'adam'"),
+        ({"optimizer": lambda _: torch.optim.Adam([nn.Parameter(torch.zeros(1))])}, "optimizer made Adam over 1"),
+        ({"scheduler": 3}, "scheduler is 3"),
+        ({"scheduler": lambda _: None}, "scheduler made None"),
+        (
+            {"scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau, "scheduler_every": "step"},
+            "scheduler_every is 'step'",
+        ),
+        ({"transform": 3}, "transform is 3"),
+        ({"transform": lambda x: x.double()}, r"transform\(data\) does not fit"),
+        ({"callback": 3}, "callback is 3"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused_by_name(options, words):
+    vae = small_vae()
+    with pytest.raises((TypeError, ValueError), match=f"{words}.*expected"):
+        fit(vae, vae.encoder, binary_digits(), epochs=1, **QUIET, **options)
+
+
+def test_a_last_batch_of_one_from_a_loader_joins_the_one_before():
+    sizes = []
+
+    def look(x):
+        sizes.append(len(x))
+        return x
+
+    vae = small_vae()
+    for loader in (DataLoader(binary_digits(21), batch_size=10), DataLoader(binary_digits(3), batch_size=1)):
+        sizes.clear()
+        fit(vae, vae.encoder, loader, epochs=1, transform=look, **QUIET)
+        assert sizes[-2:] == ([10, 11] if loader.batch_size == 10 else [1, 1])

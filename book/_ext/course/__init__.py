@@ -15,6 +15,8 @@ PARTS = (
     "pages",
     "citations",
     "claims",
+    "attacks",
+    "quantified",
     "claim_map",
     "derivations",
     "explorers",

@@ -52,12 +52,13 @@ class ClaimMap(SphinxDirective):
         lines: list[str] = []
         for chapter in chapters(root / "book"):
             docname = f"/{chapter.relative_to(root).with_suffix('').as_posix()}"
-            lines += [f"**{{doc}}`{docname}`**", "", "| claim | computed by | tests |", "|---|---|---|"]
+            lines += [f"**{{doc}}`{docname}`**", "", "| claim | computed by | models | tests |", "|---|---|--:|--:|"]
             for claim in claims(chapter):
                 names = ", ".join(f"{{py:obj}}`{name}`" for name in functions.get(claim.label, ()))
                 title = f": {claim.title}" if claim.title else ""
                 link = f"{{prf:ref}}`{claim.label}`{title.replace('|', chr(92) + 'vert ')}"
-                lines.append(f"| {link} | {names} | {len(tests.get(claim.label, ()))} |")
+                count, _ = self.env.config.course_attacks.get(claim.label, (0, {}))
+                lines.append(f"| {link} | {names} | {count or ''} | {len(tests.get(claim.label, ()))} |")
             lines.append("")
         box = nodes.container()
         self.state.nested_parse(StringList(lines, source="claim-map"), self.content_offset, box)

@@ -1,0 +1,386 @@
+"""Sums, integrals, maxima, divergences and entropies: what they run over and what their brackets hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from proofreader.errors import DerivationSyntaxError
+from proofreader.factors import (
+    Factors,
+    Made,
+    Rest,
+    nested,
+)
+from proofreader.indices import (
+    BRACKETS,
+    MINUS,
+    TIMES,
+    cut_at,
+    index_of,
+    is_bare,
+    is_greek,
+    leaves,
+    name_of,
+    used_as_index,
+)
+from proofreader.letters import (
+    USUAL_LAWS,
+)
+from proofreader.notation import RELATIONS, Operator, operator_named
+from proofreader.symbols import BARS, DOUBLE_BARS, Symbol, split
+from proofreader.syntax import Index, Name, Node
+
+__all__ = ["Bracketed"]
+
+
+ROWS = (
+    *tuple(
+        row for row in (operator_named(s) for s in (r"\log", r"\KL", r"\chi", r"\TV", r"\JS", "@H")) if row is not None
+    ),
+    Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
+)
+
+
+class Bracketed(Factors):
+    """Operators with a range or with a bracket that has parts."""
+
+    def terms(self, signed: list[tuple[bool, list[Symbol]]]) -> Node:
+        """A sum of terms; an operator may swallow those behind it."""
+        raise NotImplementedError
+
+    def term(self, items: Sequence[Symbol], rest: Rest) -> tuple[Node, bool]:
+        """Factors side by side."""
+        raise NotImplementedError
+
+    def row(self, items: Sequence[Symbol], at: int) -> Operator | None:
+        """The operator that begins here, if the letter is one and its surroundings fit."""
+        raise NotImplementedError
+
+    def body(self, items: Sequence[Symbol], at: int, wrap: Callable[[Node], Node]) -> tuple[Node, int] | None:
+        """A bracket behind an operator, with its power; None where there is none."""
+        raise NotImplementedError
+
+    def unbounded_integral(self, row: Operator, items: Sequence[Symbol], at: int, rest: Rest) -> tuple[Node, int, bool]:
+        """An integral without its differential."""
+        symbol = items[at]
+        if symbol.sub is not None and any(RELATIONS.get(s.name) in (">", "<", ">=", "<=") for s in symbol.sub):
+            raise self.error("an integral over a part of the values is not read", symbol)
+        names = self.limits(symbol)
+        self.note(
+            f"the integral over {', '.join(map(str, names))} has no d{names[0]}"
+            if names
+            else "an integral has no differential"
+        )
+        found = (
+            self.body(items, at + 1, lambda inner: Node("integral", (inner,), (names, False)))
+            if at + 2 == len(items)
+            else None
+        )
+        if found is not None:
+            return (*found, False)
+        if at + 1 >= len(items):
+            raise self.error("an integral of nothing", symbol)
+        if rest and self.otherwise("scope"):
+            return (
+                Node("integral", (self.terms([(False, list(items[at + 1 :])), *rest]),), (names, False)),
+                len(items),
+                True,
+            )
+        body, swallowed = self.term(items[at + 1 :], [])
+        return Node("integral", (body,), (names, False)), len(items), swallowed
+
+    def limits(self, symbol: Symbol) -> tuple[Name, ...]:
+        """The variable under an integral sign, if one stands there."""
+        if symbol.sub is None:
+            return ()
+        part = split(symbol.sub, r"\in", "∈")[0]
+        try:
+            return self.names(part)
+        except DerivationSyntaxError:
+            return ()
+
+    def integrals(self, symbols: Sequence[Symbol]) -> list[Symbol | Made]:
+        """The symbols with each integral that has its differential put in one piece."""
+        output: list[Symbol] = list(symbols)
+        at = len(output) - 1
+        while at >= 0:
+            row = operator_named(output[at].name)
+            if row is not None and row.form == "integral":
+                made = self.integral(output, at)
+                if made is not None:
+                    output[at : made[1]] = [made[0]]
+            at -= 1
+        return output
+
+    def integral(self, symbols: list[Symbol], at: int) -> tuple[Made, int] | None:
+        """An integral up to its differential; None if it has none."""
+        sign = symbols[at]
+        wanted = {r"\iint": 2, r"\iiint": 3}.get(sign.name, 1)
+        if sign.sub is not None and any(RELATIONS.get(s.name) in (">", "<", ">=", "<=") for s in sign.sub):
+            raise self.error("an integral over a part of the values is not read", sign)
+        if sign.sup is not None and self.numbers(sign):
+            raise self.error("an integral between limits is not read: only one over all values", sign)
+        names: list[Name] = []
+        body: list[Symbol] = []
+        k, last = at + 1, at + 1
+        while k < len(symbols) and (
+            len(names) < wanted or (names and self.differential(symbols, k) and not self.earlier_sign(symbols, at))
+        ):
+            found = self.differential(symbols, k)
+            if found is not None:
+                names.append(found[0])
+                k = last = found[1]
+                continue
+            if names and body:
+                break
+            body.append(symbols[k])
+            k += 1
+        if len(names) < wanted and not names:
+            return None
+        end = last
+        if not body:
+            end = k = next(
+                (j for j in range(last, len(symbols)) if symbols[j].name in MINUS or symbols[j].name == "+"),
+                len(symbols),
+            )
+            body = list(symbols[last:k])
+        if not body:
+            body = [Symbol("1", sign.start, sign.end)]
+        return Made(self.sum(body), sign, names, symbols[at + 1 : end]), end
+
+    def numbers(self, sign: Symbol) -> bool:
+        """Whether an integral sign has limits."""
+        return bool(sign.sub and sign.sup) and all(
+            s.name.isdigit() or s.name in ("T", "t", "a", "b") for s in (*(sign.sub or ()), *(sign.sup or ()))
+        )
+
+    def earlier_sign(self, symbols: Sequence[Symbol], at: int) -> bool:
+        """Whether another integral sign to the left still waits for its differential."""
+        return any(
+            (row := operator_named(s.name)) is not None and row.form == "integral" and not isinstance(s, Made)
+            for s in symbols[:at]
+        )
+
+    def differential(self, symbols: Sequence[Symbol], at: int) -> tuple[Name, int] | None:
+        """The variable of a differential that begins here."""
+        symbol = symbols[at]
+        if (
+            symbol.name not in ("d", "@d", r"\dd", r"\partial@", r"\diff", r"\d")
+            or symbol.sub
+            or symbol.style
+            or at + 1 >= len(symbols)
+        ):
+            return None
+        name = name_of(symbols[at + 1])
+        if name is None or isinstance(symbols[at + 1], Made):
+            return None
+        if symbols[at + 1].name == "p" and at + 2 < len(symbols) and symbols[at + 2].name == "()":
+            return None
+        return name, at + 2
+
+    def series(self, row: Operator, items: Sequence[Symbol], at: int, rest: Rest) -> tuple[Node, int, bool]:
+        """A sum or a product, over an index or over the values of variables."""
+        symbol = items[at]
+        wrap = self.range(row, symbol, items[at + 1 :])
+        if at + 1 >= len(items):
+            raise self.error("a sum of nothing", symbol)
+        if row.kind == "product":
+            end = len(items) if self.row(items, at + 1) is not None else self.product_end(items, at + 1, symbol)
+            body, swallowed = self.term(items[at + 1 : end], [])
+            return wrap(body), end, swallowed
+        if rest and self.otherwise("scope"):
+            return wrap(self.terms([(False, list(items[at + 1 :])), *rest])), len(items), True
+        body, swallowed = self.term(items[at + 1 :], [])
+        return wrap(body), len(items), swallowed
+
+    def product_end(self, items: Sequence[Symbol], at: int, sign: Symbol) -> int:
+        """Where the factors of a product end: at an operator, or behind the last factor with the index."""
+        letter = sign.sub[0].name if sign.sub else ""
+        bound = "".join(
+            s.name for s in leaves(items[at:]) if s.name in (r"\sum", r"\prod") and s.sub and s.sub[0].name == letter
+        )
+        end, used = at, False
+        while end < len(items) and (end == at or self.row(items, end) is None):
+            step = 2 if items[end].is_letter() and end + 1 < len(items) and items[end + 1].name == "()" else 1
+            mine = used_as_index(letter, items[end : end + step])
+            inner = items[end].name in BRACKETS and bound
+            if used and (not mine or inner) and items[end].name not in TIMES:
+                break
+            used |= mine
+            end += step
+        while end > at + 1 and items[end - 1].name in TIMES:
+            end -= 1
+        return end
+
+    def range(self, row: Operator, symbol: Symbol, following: Sequence[Symbol]) -> Callable[[Node], Node]:
+        """What a sum or product runs over."""
+        sub = symbol.sub
+        if sub is None:
+            raise self.error("a sum that does not say over what", symbol)
+        at = next((k for k, s in enumerate(sub) if s.name in RELATIONS), None)
+        relation = RELATIONS[sub[at].name] if at is not None else ""
+        if at is not None and relation in ("=", "<", ">", ">=", "<=", "!="):
+            return self.bounds(row, symbol, sub[:at], relation, sub[at + 1 :])
+        names = self.names(sub[:at] if at is not None else sub)
+        if relation == "in" and row.kind == "product" and names[0].base in {s.name for s in leaves(following)}:
+            raise self.error("a product over the members of a set is not read", symbol)
+        if all(is_bare(name) and used_as_index(name.base, following) for name in names):
+            return lambda body: nested(row.kind, names, body)
+        if relation == "in" and len(names) == 1 and len(names[0].index) == 1 and isinstance(names[0].index[0], Index):
+            letter = names[0].index[0].letter
+            return lambda body: Node(row.kind, (body,), (letter, None, None, None))
+        if row.kind == "product":
+            raise self.error("a product over the values of a variable is not read", symbol)
+        return lambda body: Node("integral", (body,), (names, True))
+
+    def bounds(
+        self, row: Operator, symbol: Symbol, head: Sequence[Symbol], relation: str, tail: Sequence[Symbol]
+    ) -> Callable[[Node], Node]:
+        """A sum with bounds."""
+        names = self.names(head)
+        first = index_of(tail)
+        last = index_of(symbol.sup) if symbol.sup is not None else None
+        if (
+            len(names) != 1
+            or names[0].index
+            or not isinstance(first, Index)
+            or (symbol.sup is not None and not isinstance(last, Index))
+        ):
+            raise self.error(
+                "the range of this sum cannot be read"
+                if symbol.sup is None or first is None
+                else "the end of this sum cannot be read",
+                symbol,
+            )
+        letter = names[0].base
+        assert last is None or isinstance(last, Index)
+        if relation == "!=":
+            return lambda body: Node(row.kind, (body,), (letter, None, None, first))
+        if relation in ("<", "<="):
+            return lambda body: Node(
+                row.kind, (body,), (letter, Index("", 1), Index(first.letter, first.offset - (relation == "<")), None)
+            )
+        lower = Index(first.letter, first.offset + 1) if relation == ">" else first
+        return lambda body: Node(row.kind, (body,), (letter, lower, last, None))
+
+    def extremum(self, row: Operator, items: Sequence[Symbol], at: int, rest: Rest) -> tuple[Node, int, bool]:
+        """A maximum or where it is."""
+        symbol = items[at]
+        if symbol.name == r"\arg":
+            at += 1
+            symbol = replace(items[at], sub=items[at].sub or symbol.sub)
+        names = self.over(symbol)
+        wrap: Callable[[Node], Node] = lambda inner: Node(row.kind, (inner,), (names,))  # noqa: E731
+        if at + 1 >= len(items):
+            raise self.error("a maximum of nothing", symbol)
+        if at + 2 == len(items) and not rest:
+            found = self.body(items, at + 1, wrap)
+            if found is not None:
+                return (*found, False)
+        return wrap(self.terms([(False, list(items[at + 1 :])), *rest])), len(items), True
+
+    def over(self, symbol: Symbol) -> tuple[Name, ...]:
+        """What a maximum is taken over: parameters, variables or densities."""
+        if symbol.sub is None:
+            raise self.error("a maximum that does not say over what", symbol)
+        found: list[Name] = []
+        for part in split(symbol.sub, ","):
+            head = split(part, r"\in", "∈", ":", ";")[0]
+            name = name_of(head[0]) if head and (len(head) == 1 or head[1].name == "()") else None
+            if name is None:
+                raise self.error("what this maximum is taken over is not read", symbol)
+            found.append(name)
+        return tuple(found)
+
+    def bracketed(self, row: Operator, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
+        """An operator whose bracket has parts."""
+        bracket = items[at + 1]
+        content = bracket.arguments[0]
+        if row.form == "divergence":
+            value = self.divergence(row, items[at], content)
+        elif row.form == "entropy":
+            value = self.entropy(items[at], content)
+        else:
+            value = self.information(items[at], content)
+        return self.raised(value, bracket), at + 2
+
+    def separator(self, content: Sequence[Symbol], *, strict: bool = False) -> tuple[int, int] | None:
+        """Where the double bar between two densities stands, or what stands for it."""
+        for at, symbol in enumerate(content):
+            if symbol.name in DOUBLE_BARS:
+                return at, at + 1
+            if symbol.name in BARS and at + 1 < len(content) and content[at + 1].name in BARS:
+                return at, at + 2
+        if strict:
+            return None
+        for wanted in (BARS, frozenset([",", ":", ";"])):
+            at = next((k for k, s in enumerate(content) if s.name in wanted), -1)
+            if at > 0:
+                return at, at + 1
+        return None
+
+    def divergence(self, row: Operator, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """A divergence between two densities."""
+        place = self.separator(content)
+        if place is None or place[0] == 0 or place[1] == len(content):
+            raise self.error(r"a divergence takes two densities with \Vert between them", symbol)
+        self.of_laws += 1
+        try:
+            parts = [self.law(content[: place[0]]), self.law(content[place[1] :])]
+        finally:
+            self.of_laws -= 1
+        if row.kind == "entropy":
+            return Node("entropy", tuple(parts))
+        if row.kind == "renyi":
+            parts.append(self.sum(symbol.sub or ()))
+        return Node(row.kind, tuple(parts))
+
+    def law(self, symbols: Sequence[Symbol]) -> Node:
+        """An argument of a divergence: a density, a letter alone, or an expression."""
+        if len(symbols) == 1 and symbols[0].is_letter():
+            return self.density_letter(symbols[0])
+        return self.sum(symbols)
+
+    def entropy(self, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """Of densities, or of variables under a density that is p where nothing else is said."""
+        parts = [part for part in split(content, ",") if part]
+        if all(self.is_law(part) for part in parts) and 1 <= len(parts) <= 2:
+            self.of_laws += 1
+            try:
+                return Node("entropy", tuple(self.law(part) for part in parts))
+            finally:
+                self.of_laws -= 1
+        return self.information(symbol, content)
+
+    def is_law(self, part: Sequence[Symbol]) -> bool:
+        """Whether a part of a list is a density."""
+        head = part[0]
+        if not head.is_letter():
+            return False
+        if len(part) == 1:
+            return head.key in self.laws or head.key in USUAL_LAWS
+        return part[1].name == "()" and len(part) == 2
+
+    def information(self, symbol: Symbol, content: Sequence[Symbol]) -> Node:
+        """An entropy of variables, or mutual information."""
+        pieces = cut_at(content, BARS)
+        head, given = pieces if pieces is not None else (content, ())
+        cut = next((k for k, s in enumerate(head) if s.name in (";", ":")), None)
+        is_entropy = (operator_named(symbol.key) or ROWS[0]).kind == "entropy"
+        if cut is None and not is_entropy:
+            cut = next((k for k, s in enumerate(head) if s.name == ","), None)
+            if cut is None:
+                raise self.error("mutual information takes two variables with ; between them", symbol)
+        first = self.names(head[:cut] if cut is not None else head)
+        second = self.names(head[cut + 1 :]) if cut is not None else ()
+        letter = Name("p")
+        if symbol.sub is not None:
+            called = len(symbol.sub) == 2 and symbol.sub[1].name == "()"
+            found = name_of(symbol.sub[0]) if len(symbol.sub) == 1 or called else None
+            letter = (
+                found
+                if found is not None and not is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS
+                else letter
+            )
+        return Node("information", (), (letter, first, second, self.names(given) if given else ()))

@@ -1,0 +1,326 @@
+"""What a display and its author take as given: definitions, draws, choices and ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from proofreader.brackets import grouped
+from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
+from proofreader.errors import DerivationSyntaxError
+from proofreader.judge import TURNED
+from proofreader.layout import Side, Statement, statements_of
+from proofreader.letters import inferred_laws, law_letters, variable_letters
+from proofreader.models import Deadline
+from proofreader.names import law_key, names_in, variant_key
+from proofreader.parse import Reading, readings_of
+from proofreader.source import Macro, tokens_of
+from proofreader.steps import Definition
+from proofreader.syntax import Name, Node
+
+__all__ = ["Chain", "Declarations", "ReadSide"]
+
+
+SECONDS = 3.0
+_NAME = r"(\\?[A-Za-z]+)"
+_NUMBER = r"(-?[\d.]+)"
+_RANGES = (
+    (re.compile(rf"^\s*{_NAME}\s*\\in\s*[(\[]\s*{_NUMBER}\s*,\s*(-?[\d.]+|\\infty)\s*[)\]]\s*$"), (0, 1, 2)),
+    (
+        re.compile(rf"^\s*{_NUMBER}\s*(?:<|\\le|\\leq|\\lt)\s*{_NAME}\s*(?:<|\\le|\\leq|\\lt)\s*{_NUMBER}\s*$"),
+        (1, 0, 2),
+    ),
+)
+_BOUND = re.compile(rf"^\s*{_NAME}\s*(<|>|\\ge|\\le|\\geq|\\leq|\\gt|\\lt)\s*{_NUMBER}\s*$")
+
+
+def range_of(text: str) -> tuple[str, float, float] | None:
+    r"""Reads ``\alpha \in (0, 1)``, ``\alpha > 1`` or ``0 < \alpha < 1``."""
+    for pattern, order in _RANGES:
+        if (match := pattern.match(text)) is not None:
+            name, low, high = (match.group(k + 1) for k in order)
+            return name, float(low), float(low) + 3.0 if "infty" in high else float(high)
+    if (match := _BOUND.match(text)) is not None:
+        bound = float(match.group(3))
+        above = match.group(2) in (">", r"\ge", r"\geq", r"\gt")
+        return match.group(1), bound if above else bound - 3.0, bound + 3.0 if above else bound
+    return None
+
+
+@dataclass(slots=True)
+class ReadSide:
+    """One side of a relation with all its readings, or the error where it cannot be read."""
+
+    side: Side
+    readings: list[Reading] = field(default_factory=list)
+    error: DerivationSyntaxError | None = None
+
+    @property
+    def tree(self) -> Node | None:
+        """The usual reading."""
+        return self.readings[0].tree if self.readings else None
+
+
+@dataclass(slots=True)
+class Chain:
+    sides: list[ReadSide]
+    relations: list[str]
+    reasons: dict[int, str] = field(default_factory=dict)
+
+
+class Declarations:
+    """The statements of a display with all that they define."""
+
+    def __init__(
+        self, latex: str, models: int, seed: int, macros: Mapping[str, Macro] | None, explain: bool, before: str = ""
+    ) -> None:
+        self.latex = latex
+        self.before = before
+        self.models = models
+        self.seed = seed
+        self.macros = macros
+        self.explain = explain
+        self.deadline = Deadline(SECONDS)
+        self.laws: set[str] = set()
+        self.variables: set[str] = set()
+        self.definitions: dict[str, Definition] = {}
+        self.densities: dict[str, Definition] = {}
+        self.samples: dict[str, Node] = {}
+        self.ranges: dict[str, tuple[float, float]] = {}
+        self.trees: list[Node] = []
+        self.chains: list[Chain] = []
+        self.defined: list[str] = []
+        self.stated: set[str] = set()
+        self.notes: list[str] = []
+
+    def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+        """The statements of a text."""
+        return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
+
+    def letters(self, statements: Sequence[Statement], latex: str) -> None:
+        """Collects the letters that the display uses as densities."""
+        sides = []
+        for statement in statements:
+            for side in statement.sides:
+                try:
+                    sides.append(grouped(side, latex))
+                except DerivationSyntaxError:
+                    continue
+        for symbols in sides:
+            self.laws |= law_letters(symbols)
+        self.laws |= inferred_laws(sides, self.laws)
+        for symbols in sides:
+            self.variables |= variable_letters(symbols, self.laws)
+
+    def chain(self, statement: Statement, latex: str) -> Chain:
+        """A statement with the readings of its sides."""
+        sides = []
+        for side in statement.sides:
+            sides.append(self.read(side, latex))
+        return Chain(sides, list(statement.relations))
+
+    def read(self, side: Side, latex: str) -> ReadSide:
+        """A side with its readings; one with a bracket that is clearly missing is read as if it were there."""
+        found = ReadSide(side)
+        for _ in range(4):
+            try:
+                found.readings = readings_of(side, latex, self.laws, self.variables)
+                return found
+            except DerivationSyntaxError as error:
+                found.error = found.error or error
+                if error.mended is None:
+                    return found
+                side = replace(side, symbols=error.mended)
+        return found
+
+    def given(self, text: str) -> None:
+        """Takes one entry of ``definitions``."""
+        found = range_of(text)
+        if found is not None:
+            self.ranges[found[0]] = found[1:]
+            return
+        statements = self.statements(text)
+        self.letters(statements, text)
+        before, taken = len(self.samples), False
+        for statement in statements:
+            chain = self.chain(statement, text)
+            for side in chain.sides:
+                if side.error is not None and "~" not in chain.relations:
+                    raise side.error
+            if not chain.relations:
+                raise DerivationSyntaxError("a definition reads name := expression", text, 0)
+            self.declare(chain)
+            taken |= self.take(chain.sides[0].tree, chain.sides[-1].tree, stated=True)
+        if not taken and len(self.samples) == before:
+            raise DerivationSyntaxError("a definition has a name or a density on its left", text, 0)
+
+    def declare(self, chain: Chain) -> None:
+        r"""Takes ``z_k \sim q(z)`` as what draws are taken from."""
+        if chain.relations[:1] != ["~"] or chain.sides[1].tree is None:
+            return
+        law = chain.sides[1].tree
+        for symbol in chain.sides[0].side.symbols:
+            if symbol.is_letter() and law.kind == "density":
+                self.samples[symbol.key] = law
+        if law.kind == "density":
+            self.trees.append(law)
+
+    def take(self, pattern: Node | None, body: Node | None, *, stated: bool) -> bool:
+        """Keeps a definition; ``stated`` where the author says that it is one."""
+        if pattern is None or body is None:
+            return False
+        pattern, body = unsigned(pattern, body)
+        if pattern.kind == "name":
+            name: Name = pattern.data[0]
+            if any(
+                n.kind == "name" and n.data[0].base == name.base and n.data[0].mark == name.mark for n in body.walk()
+            ):
+                return False
+            if body.kind == "number" and not pattern.parts and not name.index:
+                self.ranges[name.base] = (body.data[0], body.data[0])
+            self.definitions.setdefault(name.base + name.mark, Definition(pattern, body))
+            return True
+        is_density = pattern.kind == "density"
+        if is_density and (stated or body.kind in ("argmax", "argmin")):
+            if not pattern.data[1]:
+                return False
+            self.densities.setdefault(variant_key(law_key(pattern.data[0]), pattern.data[3]), Definition(pattern, body))
+            return True
+        return False
+
+    def scan(self) -> None:
+        """Finds what the display defines, chooses or constrains."""
+        for chain in self.chains:
+            self.declare(chain)
+            for at, relation in enumerate(chain.relations):
+                reason = self.scan_line(chain, at, relation)
+                if reason:
+                    chain.reasons[at] = reason
+
+    def scan_line(self, chain: Chain, at: int, relation: str) -> str:
+        """Why a line claims nothing; empty if it claims something."""
+        left, right = chain.sides[at].tree, chain.sides[at + 1].tree
+        reason = kind_of_relation(relation)
+        if reason:
+            if relation in (":=", "=:"):
+                pattern, body = (
+                    (chain.sides[at], chain.sides[at + 1])
+                    if relation == ":="
+                    else (chain.sides[at + 1], chain.sides[at])
+                )
+                if self.take(pattern.tree, body.tree, stated=True):
+                    self.hand_on(pattern, body)
+                    self.stated.add(self.defined[-1])
+            return reason
+        if left is None or right is None:
+            return self.unread_choice(chain, at, relation)
+        condition = is_condition(relation, left, right)
+        if condition:
+            self.constrain(relation, left, right)
+            return condition
+        if relation not in ("=", "propto"):
+            return ""
+        return self.scan_equation(chain, at, relation, left, right)
+
+    def scan_equation(self, chain: Chain, at: int, relation: str, left: Node, right: Node) -> str:
+        """Why an equation or a proportion claims nothing; empty if it claims something."""
+        left, right = unsigned(left, right)
+        right, left = unsigned(right, left)
+        reason = defines(
+            left,
+            self.inlined(right),
+            {*self.definitions, *self.densities},
+            first=at == 0 or chain.relations[at - 1] == ":=",
+        )
+        if reason and (left.kind == "density" or relation == "="):
+            if relation == "=" and self.take(left, right, stated=False):
+                self.hand_on(chain.sides[at], chain.sides[at + 1])
+            return reason
+        if has_any([right], {"named"}) and not has_any([left], {"named"}) and has_any([left], {"density"}):
+            return "a choice of the form of a density"
+        last = at + 2 == len(chain.sides)
+        if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):
+            return f"a definition of {law_key(right.data[0])}"
+        if (
+            relation == "="
+            and right.kind == "name"
+            and (right.parts or last or right.data[0].base.startswith(("cal:", "@")))
+        ):
+            reason = defines(right, left, self.definitions, first=False)
+            name = right.data[0]
+            elsewhere = (n for side in chain.sides[: at + 1] if side.tree for n in names_in(side.tree))
+            if any(n.base == name.base and n.mark == name.mark for n in elsewhere):
+                return ""
+            if reason and self.take(right, left, stated=False):
+                self.hand_on(chain.sides[at + 1], chain.sides[at])
+                return reason
+        return ""
+
+    def is_new(self, chain: Chain, law: Node) -> bool:
+        """Whether the letter of the density that ends a chain occurs nowhere else."""
+        letter = letters_of(law)
+        others = [side.tree for other in self.chains for side in other.sides if side.tree not in (None, law)]
+        stated = law_key(law.data[0]) in self.densities
+        return (
+            not stated and chain.sides[-1].tree == law and not any(letter & letters_of(tree) for tree in others if tree)
+        )
+
+    def inlined(self, tree: Node) -> Node:
+        """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
+        bodies = [
+            self.definitions[n.base + n.mark].body
+            for node in tree.walk()
+            if node.kind == "name"
+            for n in node.data[:1]
+            if n.base + n.mark in self.definitions
+        ]
+        return Node("sum", (tree, *bodies)) if bodies else tree
+
+    def unread_choice(self, chain: Chain, at: int, relation: str) -> str:
+        """A definition whose other side is not read is one all the same."""
+        left = chain.sides[at].tree
+        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at]):
+            return "a definition of several names at once"
+        if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
+            return ""
+        text = " ".join(s.name for s in chain.sides[1].side.symbols)
+        if chain.sides[1].error is not None and "not a symbol" in chain.sides[1].error.message:
+            return ""
+        if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
+            return f"a choice or definition of {law_key(left.data[0])}"
+        if left.kind != "name" or left.data[0].base in text.split():
+            return ""
+        if left.data[0].base.startswith(("@", "cal:", "\\")) or r"\begin" in text:
+            return f"a definition of {left.data[0]}"
+        return ""
+
+    def lists_names(self, side: ReadSide) -> bool:
+        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``."""
+        symbols = grouped(side.side, self.latex)
+        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in ("()", "{}") else symbols
+        return len(inside) > 2 and all(s.is_letter() if k % 2 == 0 else s.name == "," for k, s in enumerate(inside))
+
+    def hand_on(self, pattern: ReadSide, body: ReadSide) -> None:
+        """Keeps the text of a definition for the displays that follow."""
+        text = f"{self.latex[pattern.side.start : pattern.side.end]} := {self.latex[body.side.start : body.side.end]}"
+        self.defined.append(" ".join(text.replace("&", " ").replace("\\\\", " ").split()))
+
+    def constrain(self, relation: str, left: Node, right: Node) -> None:
+        """Keeps where a number lies."""
+        family = simplex_of(left, right)
+        if family:
+            self.ranges[f"simplex {family}"] = (0.0, 1.0)
+            return
+        if left.kind == "number":
+            left, right, relation = right, left, TURNED.get(relation, relation)
+        if left.kind != "name" or right.kind != "number" or left.parts:
+            return
+        name, bound = left.data[0].base, right.data[0]
+        low, high = self.ranges.get(name, (bound - 3.0, bound + 3.0))
+        above = relation in (">", ">=")
+        self.ranges[name] = (
+            (max(low, bound), max(high, bound + 1.0))
+            if above
+            else (min(low, 0.0 if bound > 0 else bound - 3.0), min(high, bound))
+        )

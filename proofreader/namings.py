@@ -1,0 +1,146 @@
+"""What a name means: an index, a value, a definition, the usual bound, or an arbitrary function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from proofreader.errors import DerivationSyntaxError
+from proofreader.names import law_key, renamed
+from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
+from proofreader.symbols import GREEK
+from proofreader.syntax import Index, Name, Node, density, in_text
+
+if TYPE_CHECKING:
+    from proofreader.elaborate import Plan
+
+__all__ = []
+
+
+@meaning("name")
+def _name(plan: Plan, node: Node, env: Environment) -> int:
+    """A number, a size, a variable's value, what a definition says, or an arbitrary function."""
+    name, parameters = node.data
+    if not node.parts and law_key(name) in plan.names.calls and not plan.names.is_variable(name.base):
+        node = replace(node, parts=plan.names.calls[law_key(name)])
+    if (
+        not node.parts
+        and not name.index
+        and not name.mark
+        and name.base in env.indices
+        and name.base not in plan.names.free_letters
+    ):
+        return plan.number(env.indices[name.base])
+    definition = plan.definitions.get(defined_key(name))
+    if definition is not None:
+        return _inlined(plan, node, definition, env)
+    sign = dict(plan.choices.bounds).get(defined_key(name), 1 if name.base == "@ELBO" else 0)
+    if sign:
+        bound = _bound(plan, env)
+        return bound if sign > 0 else plan.negative(bound)
+    law = plan.without_arguments(name, parameters, env) if not node.parts else None
+    if law is not None:
+        return plan.density(law, env)
+    atoms = plan.expand((name,), env) if not node.parts else ()
+    axis = {p for law in plan.laws.values() for p in law.parameters} | {
+        p for ps in plan.names.parameters.values() for p in ps
+    }
+    if not node.parts and (plan.names.is_variable(name.base) or name.base in axis) and name.base:
+        if len(atoms) != 1:
+            raise DerivationSyntaxError(f"{in_text(node)} is not a single number")
+        return plan.add("value", (), atoms)
+    label = (
+        atoms[0]
+        if len(atoms) == 1
+        else plan.atom(name, tuple(plan.index(i, env) for i in name.index if isinstance(i, Index)))
+    )
+    if name.base.startswith(("@", "cal:")):
+        plan.undefined[defined_key(name)] = in_text(replace(node, parts=()))
+    if not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1:
+        return _scalar(plan, name, label, node)
+    return _function(plan, node, label, env)
+
+
+def _scalar(plan: Plan, name: Name, label: str, node: Node) -> int:
+    plan.undefined.setdefault(defined_key(name), in_text(node))
+    return plan.add("scalar", (), (label,))
+
+
+def _function(plan: Plan, node: Node, label: str, env: Environment) -> int:
+    """An arbitrary function of its arguments and parameters."""
+    name, parameters = node.data
+    plan.undefined.setdefault(defined_key(name), in_text(replace(node, parts=())))
+    arguments: list[int] = []
+    for part in node.parts:
+        if part.kind == "density" and not part.data[1]:
+            label += f"({law_key(part.data[0])})"
+        elif part.kind == "name" and not part.parts and plan.names.is_variable(part.data[0].base):
+            arguments += [plan.add("value", (), (atom,)) for atom in plan.expand((part.data[0],), env)]
+        else:
+            arguments.append(plan.compile(part, env))
+    arguments += [plan.compile(Node("name", (), (p, ())), env) for p in parameters]
+    return plan.add("function", tuple(arguments), (label, name.base in plan.names.positive))
+
+
+def _bound(plan: Plan, env: Environment) -> int:
+    """The evidence lower bound of q, where nobody defined it otherwise."""
+    guide, model = _guide_and_model(plan)
+    q = next((s for s in plan.signatures(law_key(guide))), None)
+    left = q.left if q is not None else (Name("z"),)
+    law = density(guide, left, q.right if q is not None else (), q.parameters if q is not None else ())
+    signatures = plan.signatures(law_key(model))
+    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in GREEK}
+    seen = tuple(sorted(observed, key=str)) or (Name("x"),)
+    parameters = next((s.parameters for s in signatures if s.parameters), ())
+    given = tuple(dict.fromkeys(n for s in signatures for n in s.right if n.base in GREEK))
+    joint = density(model, (*seen, *left), given, parameters)
+    body = Node("sum", (Node("log", (joint,)), Node("negative", (Node("log", (law,)),))))
+    bound = Node("expect", (law, body), (((),),))
+    plan.note(f"ELBO is read as {in_text(bound)}")
+    return plan.compile(bound, env)
+
+
+def _guide_and_model(plan: Plan) -> tuple[Name, Name]:
+    """The letters of a q and of the model that it belongs to."""
+    letters = plan.names.letters
+    model = plan.model_letter()
+    guides = [key for key in letters if key != law_key(model) and plan.names.models(law_key(model), key)]
+    return (letters[min(guides, key=lambda key: (key[:1] != "q", key))] if guides else Name("q")), model
+
+
+def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -> int:
+    """What a name stands for, with its arguments and indices put in."""
+    if env.depth > MAX_INLINED:
+        raise DerivationSyntaxError(f"the definition of {in_text(definition.pattern)} goes in a circle")
+    mine, given = definition.pattern.data[0], node.data[0]
+    own, used = definition.pattern.parts, node.parts
+    indices: dict[str, Index] = {}
+    names: dict[Name, Name] = {}
+    letters: dict[str, Name] = {}
+    for part in own:
+        if part.kind == "name" and part.data[0].index and not part.parts:
+            names[replace(part.data[0], index=())] = part.data[0]
+    if given.index and not mine.index and len(own) == 1 and not used and own[0].kind == "name":
+        names[own[0].data[0]] = replace(own[0].data[0], index=given.index)
+    elif len(given.index) != len(mine.index):
+        raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
+    for a, b in zip(mine.index, given.index, strict=False):
+        if isinstance(a, Index) and a.letter and isinstance(b, Index):
+            indices[a.letter] = Index(b.letter, b.offset - a.offset)
+        elif a != b:
+            raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
+    for a, b in zip(own, used, strict=False):
+        _bind(a, b, names, letters)
+    for p, r in zip(definition.pattern.data[1], node.data[1], strict=False):
+        names[p] = r
+    body = renamed(definition.body, names, indices, letters)
+    return plan.compile(body, replace(env, depth=env.depth + 1))
+
+
+def _bind(own: Node, used: Node, names: dict[Name, Name], letters: dict[str, Name]) -> None:
+    """One argument of a definition and of its use."""
+    if own.kind == "density" and used.kind == "density":
+        letters[law_key(own.data[0])] = used.data[0]
+        names.update(zip(own.data[1], used.data[1], strict=False))
+    elif own.kind == "name" and used.kind == "name":
+        names[own.data[0]] = used.data[0]

@@ -1,0 +1,316 @@
+"""The other ways to read the names of a line, each with the words that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from proofreader.distributions import as_gaussian
+from proofreader.elaborate import Plan
+from proofreader.errors import DerivationSyntaxError
+from proofreader.names import BOUNDS, names_in
+from proofreader.steps import Choices
+from proofreader.structures import shown
+from proofreader.symbols import GREEK
+from proofreader.syntax import Index, Name, Node, in_text
+from proofreader.trial import Attempt, Trial
+
+__all__ = ["Readings"]
+
+
+class Readings(Trial):
+    """The alternatives to the strict reading of a line."""
+
+    def alternatives(self, base: Attempt) -> Iterator[Attempt]:
+        """The other ways to read the names of a line, each with its words."""
+        plan = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
+        try:
+            plan.compile(base.left)
+            plan.compile(base.right)
+        except DerivationSyntaxError:
+            pass
+        found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
+        found += self.bounds(base, plan)
+        found += self.noise(base)
+        found += self.gaussian(base)
+        found += self.same(base)
+        found += self.families(base, (base.left, base.right), plan)
+        found += self.fixed(base)
+        yield from found
+        for at, first in enumerate(found):
+            for second in found[at + 1 :]:
+                joined = _joined(base.choices, first.choices, second.choices)
+                if joined is not None:
+                    yield replace(base, choices=joined, words=(*first.words, *second.words))
+
+    def options(self, base: Attempt, what: str, count: int) -> Iterator[Attempt]:
+        """The further densities that an expectation without one, or a letter alone, may mean."""
+        for at in range(1, min(count, 4)):
+            attempt = replace(base, choices=replace(base.choices, **cast(Any, {what: at})))
+            try:
+                plan, _, _ = self.plan(attempt, self.settings[0][1])
+            except DerivationSyntaxError:
+                continue
+            if what == "bare":
+                note = next((n for n in plan.notes if "names no density" in n), "")
+                taken = note.partition("it is read ")[2] or "under another one of the display"
+                words = f"the expectation without a density is {taken}"
+            elif what == "nabla":
+                words = next(n for n in plan.notes if n.startswith("the gradient is read"))
+            else:
+                usual = Plan(self.names, self.definitions, self.densities, base.choices, self.settings[0][1])
+                usual.compile(base.left)
+                usual.compile(base.right)
+                tables = [step.data for step in plan.steps if step.kind == "table" and step not in usual.places]
+                shapes = sorted(
+                    {
+                        f"{key}({', '.join(map(shown, left))}{' | ' + ', '.join(map(shown, right)) if right else ''})"
+                        for key, left, right, _ in tables
+                    }
+                )
+                words = f"a letter alone stands for {' or '.join(shapes) or 'another density of the display'}"
+            yield replace(attempt, words=(words,))
+
+    def bounds(self, base: Attempt, plan: Plan) -> Iterator[Attempt]:
+        """The evidence lower bound, or its negative, for a usual letter of it that nobody defines."""
+        zero = any(tree.kind == "number" for tree in (base.left, base.right))
+        for key, text in plan.undefined.items() if not zero else ():
+            if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
+                for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
+                    choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
+                    attempt = replace(base, choices=choices, words=(f"{text} is {words}",))
+                    if not self.unknown(attempt):
+                        yield attempt
+
+    def unknown(self, attempt: Attempt) -> bool:
+        """Whether an attempt has no meaning, or speaks of names that have none."""
+        try:
+            return bool(self.plan(attempt, self.settings[0][1])[0].undefined)
+        except DerivationSyntaxError:
+            return True
+
+    def noise(self, base: Attempt) -> list[Attempt]:
+        """An average over noise, in whose body the noise does not occur, as one over what is a function of it."""
+        words: list[str] = []
+
+        def change(node: Node) -> Node:
+            node = node.map(change)
+            unseen = self.unseen(node)
+            for law in self.names.measures if unseen else ():
+                if len(law.data[1]) == 1 and law.data[1][0] in unseen:
+                    noise = " and ".join(map(in_text, node.parts[:-1]))
+                    words.append(
+                        f"{law.data[1][0]} is a function of noise from {noise} and has the density {in_text(law)}"
+                    )
+                    return replace(node, parts=(law, node.parts[-1]), data=(((),),))
+            return node
+
+        left, right = change(base.left), change(base.right)
+        return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
+
+    def gaussian(self, base: Attempt) -> Iterator[Attempt]:
+        """A divergence whose other side is the closed form for a Gaussian from the standard one."""
+        for side, tree, other in (("left", base.left, base.right), ("right", base.right, base.left)):
+            found = as_gaussian(tree, other)
+            if found is not None:
+                yield replace(base, words=(found[1],), **cast(Any, {side: found[0]}))
+
+    def unseen(self, node: Node) -> set[Name]:
+        """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
+        if node.kind != "expect" or len(node.parts) < 2:
+            return set()
+        bound = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        families = {n.base for n in bound if not all(isinstance(i, Index) for i in n.index) or not n.index}
+        inside = set(names_in(node.parts[-1]))
+        seen = any(n in bound or n.base in families for n in inside)
+        return {n for n in inside if self.names.is_variable(n.base)} if bound and not seen else set()
+
+    def hides_noise(self, base: Attempt) -> bool:
+        """Whether one side averages over noise something in which it does not occur, and the other side is free of
+        what does occur."""
+        for tree, other in ((base.left, base.right), (base.right, base.left)):
+            free = set(variables_outside(other))
+            if any(self.unseen(node) - free for node in tree.walk()):
+                return True
+        return False
+
+    def same(self, base: Attempt) -> list[Attempt]:
+        """Capital letters for the laws whose densities have the small one."""
+        pairs = [(key, key.lower()) for key in self.names.laws if key[:1].isupper() and key.lower() in self.names.laws]
+        pairs += [
+            (key, "p") for key in self.names.laws if key in ("@Pr", r"\Pr", "bb:P", "cal:P") and "p" in self.names.laws
+        ]
+        pairs += [
+            (key, key[-1:].lower())
+            for key in self.names.laws
+            if key.startswith(("cal:", "bb:")) and key[-1:].lower() in self.names.laws
+        ]
+        words = tuple(f"{Name(big)} is the law with the density {small}" for big, small in pairs)
+        return [replace(base, choices=replace(base.choices, same=tuple(pairs)), words=words)] if pairs else []
+
+    def families(self, base: Attempt, trees: tuple[Node, Node], plan: Plan) -> list[Attempt]:
+        """Vectors for their parts, data for their rows, draws for parts, and indices that run over all values."""
+        found: list[Attempt] = []
+        indexed = {n.base for tree in trees for n in names_in(tree) if n.index and self.names.is_variable(n.base)}
+        plain_names = {
+            n.base
+            for tree in trees
+            for n in names_in(tree)
+            if not n.index and not n.mark and self.names.is_variable(n.base)
+        }
+        collections = _collections(plain_names - indexed, indexed)
+        if collections:
+            parts = frozenset(family for _, family in collections)
+            words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
+            found.append(
+                replace(
+                    base,
+                    choices=replace(base.choices, collections=collections, parts=base.choices.parts | parts),
+                    words=words,
+                )
+            )
+        capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
+        if capitals:
+            words = tuple(
+                f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
+            )
+            found.append(replace(base, choices=replace(base.choices, collections=capitals), words=words))
+        singly = {n.base: n.index for tree in trees for n in names_in(tree) if len(n.index) == 1}
+        for family in sorted(indexed & plain_names & self.names.lefts - GREEK):
+            part = singly.get(family, (None,))[0]
+            if isinstance(part, Index) and part.letter in self.names.free_letters and not plan.in_parts(family):
+                words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
+                choices = replace(base.choices, indexed=base.choices.indexed | {family})
+                found.append(replace(base, choices=choices, words=words))
+        for family in sorted(indexed | plan.whole):
+            if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
+                words = (f"{shown(family)} = ({shown(family)}_1, …)",)
+                found.append(
+                    replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
+                )
+            elif plan.in_parts(family) and family in plain_names:
+                words = (f"{shown(family)} is the first of {shown(family)}_0, {shown(family)}_1, …",)
+                found.append(
+                    replace(base, choices=replace(base.choices, first=base.choices.first | {family}), words=words)
+                )
+            elif plan.in_parts(family):
+                words = (f"{shown(family)}_1, … are independent draws",)
+                found.append(
+                    replace(base, choices=replace(base.choices, copies=base.choices.copies | {family}), words=words)
+                )
+        for tree in trees:
+            for node in tree.walk():
+                if node.kind == "series" and not self.names.is_variable(node.data[0]) and self.has_copies(node, plan):
+                    words = (f"the index {node.data[0]} runs over all values of its variable",)
+                    found.append(
+                        replace(
+                            base,
+                            choices=replace(base.choices, support=base.choices.support | {node.data[0]}),
+                            words=words,
+                        )
+                    )
+        return found
+
+    def has_copies(self, node: Node, plan: Plan) -> bool:
+        """Whether a sum runs over the index of values of one variable that nobody draws."""
+        letters = node.data[0]
+        drawn = {
+            n.base
+            for tree in self.names.trees
+            for e in tree.walk()
+            if e.kind == "expect"
+            for names in e.data[0]
+            for n in names
+        }
+        drawn |= {
+            n.base
+            for tree in self.names.trees
+            for e in tree.walk()
+            if e.kind == "expect"
+            for law in e.parts[:-1]
+            for n in names_in(law)
+            if n.index
+        }
+        return any(
+            isinstance(i, Index)
+            and i.letter == letters
+            and n.base not in drawn
+            and self.names.is_variable(n.base)
+            and not plan.in_parts(n.base)
+            for n in names_in(node.parts[0])
+            for i in n.index
+        )
+
+    def fixed(self, base: Attempt) -> list[Attempt]:
+        """Variables that stand behind bars alone, and not behind every bar."""
+        found = []
+        for variable in sorted(self.names.variables - self.names.lefts):
+            sides = [
+                [
+                    variable in {n.base for n in node.data[2]}
+                    for node in tree.walk()
+                    if node.kind == "density" and node.data[1]
+                ]
+                for tree in (base.left, base.right)
+            ]
+            uses = [use for side in sides for use in side]
+            consistent = variable in GREEK or all(all(side) or not any(side) for side in sides)
+            if (
+                any(uses)
+                and not all(uses)
+                and consistent
+                and variable not in self.names.extremised | self.names.gradients
+            ):
+                words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
+                found.append(
+                    replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words)
+                )
+        return found
+
+
+def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
+    """Two changes of the same choices at once; None where they change the same thing."""
+    changes: dict[str, Any] = {}
+    for name in Choices.__slots__:
+        kept, a, b = getattr(base, name), getattr(first, name), getattr(second, name)
+        if a != kept and b != kept:
+            if not isinstance(a, frozenset) or not isinstance(b, frozenset):
+                return None
+            changes[name] = a | b
+        elif a != kept or b != kept:
+            changes[name] = a if a != kept else b
+    return replace(base, **changes)
+
+
+def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, str], ...]:
+    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
+    over."""
+    pairs = []
+    left = set(indexed)
+    for name in sorted(plain_names):
+        small = name.rpartition(":")[2].lower()
+        if name.rpartition(":")[2] != small and small in left:
+            pairs.append((name, small))
+            left.discard(small)
+    others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
+    if len(others) == 1 and len(left) == 1:
+        pairs.append((others[0], left.pop()))
+    elif len(others) == 1 and len(left) > 1 and not pairs:
+        pairs += [(others[0], min(left))]
+    return tuple(pairs)
+
+
+def variables_outside(node: Node) -> Iterator[Name]:
+    """The variables of densities that stand under no expectation, integral or divergence."""
+    if node.kind in ("expect", "variance", "covariance", "kl", "integral", "entropy"):
+        return
+    if node.kind == "density":
+        yield from (n for n in (*node.data[1], *node.data[2]) if n.base)
+    if node.kind == "name":
+        yield node.data[0]
+        for part in node.parts:
+            if part.kind == "name":
+                yield part.data[0]
+    for part in node.parts:
+        yield from variables_outside(part)

@@ -1,0 +1,172 @@
+"""What sentences of chapters 1 to 4 state beside the theorems, each with its number."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
+from zoo import member
+
+from lvmlib import (
+    LatentVariableModel,
+    LinearGaussian,
+    QuadratureModel,
+    WeightSummary,
+    data,
+    laplace_approximation,
+    log_weights,
+    prior_monte_carlo,
+)
+
+TRAIN, TEST = (data.digits(split, dtype=torch.float64).images for split in ("train", "test"))
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    return values.mean().item(), (values.std() / math.sqrt(len(values))).item()
+
+
+# Chapter 1
+
+
+def test_a_ppca_gains_from_correlation_and_not_from_its_single_noise_variance():
+    generator = torch.Generator().manual_seed(0)
+    train, test = (16 * images + torch.rand(images.shape, generator=generator) for images in (TRAIN, TEST))
+    ppca = LinearGaussian.fit(train, latent_dim=20)
+    deviation = (ppca.weight.square().sum(1) + ppca.noise_variance).sqrt()
+    twin = Independent(Normal(ppca.bias, deviation), 1)
+    independent = Independent(Normal(train.mean(0), train.std(0)), 1)
+    score = ppca.log_evidence(test)
+    gain, error = mean_and_error(score - twin.log_prob(test))
+    assert gain > 10 + 3 * error
+    lead, error = mean_and_error(score - independent.log_prob(test))
+    assert lead < 2 * error
+
+
+def test_the_split_is_every_sixth_image():
+    every = data.digits("all", dtype=torch.float64).images
+    is_test = torch.arange(len(every)) % 6 == 5
+    assert torch.equal(every[is_test], TEST)
+    assert torch.equal(every[~is_test], TRAIN)
+
+
+# Chapter 2
+
+
+def test_the_completions_of_all_digits_spread_alike():
+    ppca = LinearGaussian.fit(TRAIN, latent_dim=20)
+    seen = LinearGaussian(ppca.weight[:32], ppca.bias[:32], ppca.noise_variance)
+    covariances = seen.posterior(TEST[:, :32]).covariance_matrix
+    torch.testing.assert_close(covariances, covariances[:1].expand_as(covariances), rtol=1e-9, atol=1e-12)
+
+
+def test_more_latent_dimensions_fit_the_training_images_better():
+    for few in TRAIN[:1200].split(150):
+        fits = [LinearGaussian.fit(few, dim).log_evidence(few).mean() for dim in range(2, 46, 4)]
+        assert (torch.stack(fits).diff() > 0).all()
+
+
+def test_the_length_model_has_a_closed_form_and_a_hollow_posterior():
+    s = 0.3
+    prior = Independent(Normal(torch.zeros(2, dtype=torch.float64), 1.0), 1)
+    model = QuadratureModel(prior, lambda z: Normal(z.norm(dim=-1), s))
+    x = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
+    v, m = s**2 / (1 + s**2), x / (1 + s**2)
+    moment = v * (-(m**2) / (2 * v)).exp() + m * math.sqrt(2 * math.pi * v) * torch.special.ndtr(m / math.sqrt(v))
+    closed = (moment / (math.sqrt(2 * math.pi) * s)).log() - x.square() / (2 * (1 + s**2))
+    torch.testing.assert_close(model.log_evidence(x), closed, rtol=0, atol=1e-8)
+    z = torch.stack([torch.linspace(0, 4, 4001, dtype=torch.float64), torch.zeros(4001, dtype=torch.float64)], dim=-1)
+    for value, depth in zip(x, (math.log(0.28), None, -45.0), strict=True):
+        log_joint = model.log_joint(value, z)
+        below_the_rim = (log_joint[0] - log_joint.max()).item()
+        if value == 0.5:
+            assert below_the_rim == pytest.approx(depth, abs=0.02)
+        elif value == 3.0:
+            assert below_the_rim < depth
+
+
+def test_five_points_buy_nine_more_dimensions_than_fifty():
+    assert [math.floor(math.log(3.6e10, points)) for points in (50, 5)] == [6, 15]
+
+
+# Chapter 3
+
+
+def test_bounded_weights_can_have_a_large_pareto_k():
+    model, images = LinearGaussian.fit(TRAIN, 16), TEST[:20]
+    estimate = prior_monte_carlo(model, images, 50_000, seed=0)
+    # No image is more probable than under noise around itself, whatever z is.
+    highest = -32 * (2 * math.pi * model.noise_variance).log()
+    assert (log_weights(model, model.prior, images, 1000) <= highest).all()
+    assert estimate.pareto_k.median() > 9
+    assert member("prior-50").tail_index == 0
+    fifty = member("prior-50")
+    assert prior_monte_carlo(fifty.model, fifty.x, 10_000, seed=0).pareto_k > 0.7
+
+
+def test_equal_weights_are_exact_whatever_their_number():
+    one = WeightSummary.from_log_weights(torch.full((1,), -3.0, dtype=torch.float64))
+    assert one.log_evidence.item() == -3.0
+    assert one.ess.item() == 1.0
+
+
+# Chapter 4
+
+
+def scalar_proposal(ratio: float) -> tuple[LinearGaussian, Tensor, MultivariateNormal]:
+    """The model of the first picture, and the posterior with its width times a ratio."""
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x = torch.tensor([2.5], dtype=torch.float64)
+    posterior = model.posterior(x)
+    return model, x, MultivariateNormal(posterior.mean, scale_tril=ratio * posterior.scale_tril)
+
+
+def test_the_narrow_proposal_spreads_more_from_the_start():
+    torch.manual_seed(0)
+    spreads = []
+    for ratio in (0.5, 1.5):
+        model, x, q = scalar_proposal(ratio)
+        log_w = log_weights(model, q, x.expand(20_000, 1), 100)
+        spreads.append(log_w.logsumexp(0).std().item())
+    assert 4.5 < spreads[0] / spreads[1] < 6.5
+
+
+def test_draws_from_one_of_two_modes_look_calm():
+    modes = member("far-modes")
+    torch.manual_seed(0)
+    summary = WeightSummary.from_log_weights(log_weights(modes.model, modes.q, modes.x, 100_000))
+    missing = modes.truth.log_evidence - summary.log_evidence
+    assert abs(missing - math.log(2)) < 5 * summary.std_error
+    assert missing > 400 * summary.std_error
+    assert summary.ess > 80_000
+    assert summary.pareto_k < -1
+    assert summary.believable
+    assert 1e47 < modes.truth.chi_square < 1e49
+
+
+def test_a_pixel_falls_at_most_linearly():
+    logit = torch.linspace(-1000, 1000, 20_001, dtype=torch.float64)
+    for value in (0.0, 1.0):
+        log_prob = Bernoulli(logits=logit).log_prob(torch.tensor(value, dtype=torch.float64))
+        assert (log_prob >= -logit.abs() - math.log(2)).all()
+        assert (log_prob <= 0).all()
+
+
+def test_every_digit_has_a_laplace_proposal_without_variance():
+    images = data.digits("test", binarize=True, dtype=torch.float64).images[:20]
+    for dim in (2, 16):
+        fit = LinearGaussian.fit(TRAIN, dim)
+        model = LatentVariableModel(
+            Independent(Normal(torch.zeros(dim, dtype=torch.float64), 1.0), 1),
+            lambda z, fit=fit: Independent(Bernoulli(logits=8 * (z @ fit.weight.T + fit.bias - 0.5)), 1),
+        )
+        largest = torch.linalg.eigvalsh(laplace_approximation(model, images).precision_matrix).amax(-1)
+        assert ((largest > 5.6) & (largest < 9.7)).all()
+
+
+def test_the_reported_relative_variance_is_at_most_the_number_of_draws():
+    for log_w in (torch.randn(7, generator=torch.Generator().manual_seed(0)) * 50, torch.tensor([0.0, -torch.inf])):
+        summary = WeightSummary.from_log_weights(log_w.double())
+        assert summary.relative_variance <= summary.num_samples + 1e-9
