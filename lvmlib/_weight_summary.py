@@ -273,7 +273,7 @@ class WeightSummary:
         """Those of some log-weights that may be among the largest of all, and perhaps a few more."""
         count = min(len(log_w), self._tail_size + 1)
         # Once enough are kept only a larger one can join them. To count those makes a GPU wait.
-        if self._least_kept is not None and log_w.device.type == "cpu":
+        if self._least_kept is not None and log_w.numel() and log_w.device.type == "cpu":
             count = min(count, int((log_w > self._least_kept).sum(0).amax()))
         return log_w if count == len(log_w) else log_w.topk(count, dim=0).values
 

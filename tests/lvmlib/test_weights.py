@@ -289,6 +289,14 @@ def test_the_largest_of_many_weights_are_kept_in_whatever_order_they_come():
         assert torch.equal(summary._largest(), weights.topk(51, dim=0).values)
 
 
+def test_many_weights_of_no_observation_are_summarised():
+    summary = WeightSummary(tail_size=50)
+    for _ in range(10):
+        summary.update(torch.zeros(300, 0))
+    assert summary.num_samples == 3000
+    assert summary.log_evidence.shape == summary.pareto_k.shape == (0,)
+
+
 def test_a_summary_does_not_change_with_the_weights_that_were_added():
     log_w = torch.linspace(0.0, 3.0, 200, dtype=torch.float64).square()
     summary = WeightSummary.from_log_weights(log_w)
