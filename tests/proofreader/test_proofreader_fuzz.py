@@ -56,6 +56,7 @@ def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
 @pytest.mark.parametrize(
     "latex",
     [
+        r"\log p_\theta(x) \ge \E_{\theta'}(x) - \E_{p_\theta(z|x)}[\log p_{\theta'}(x,z)]",
         "(" * 5000,
         "{" * 5000 + "}" * 5000,
         "(" * 300 + "p(x)" + ")" * 300 + " = 1",
