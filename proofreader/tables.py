@@ -107,6 +107,8 @@ class Tables:
         if tensor.axes == axes:
             return tensor.cells
         cells = tensor.cells
+        if len(cells) != self.models * math.prod(self.card(axis) for axis in tensor.axes):
+            raise DerivationSyntaxError("a name stands for variables of different sizes")
         return [cells[k] for k in self.indices(tensor.axes, axes)]
 
     def together(self, first: Tensor, second: Tensor) -> tuple[tuple[str, ...], Cells, Cells]:
