@@ -86,6 +86,8 @@ class Tables:
         key = (source, target)
         found = self.maps.get(key)
         if found is None:
+            if any(len(set(axes)) < len(axes) for axes in key):
+                raise DerivationSyntaxError("a density takes one variable twice")
             size = self.models * math.prod(self.card(axis) for axis in target)
             if size > MAX_CELLS:
                 raise DerivationSyntaxError("too many variables at once for a table of all their values")
@@ -107,8 +109,6 @@ class Tables:
         if tensor.axes == axes:
             return tensor.cells
         cells = tensor.cells
-        if len(cells) != self.models * math.prod(self.card(axis) for axis in tensor.axes):
-            raise DerivationSyntaxError("a name stands for variables of different sizes")
         return [cells[k] for k in self.indices(tensor.axes, axes)]
 
     def together(self, first: Tensor, second: Tensor) -> tuple[tuple[str, ...], Cells, Cells]:
