@@ -38,6 +38,8 @@ class Plan(Laws):
             for bound, weight in self.drawn(law, draws[at] if at < len(draws) else (), body, env):
                 atoms += [a for a in bound if a not in atoms]
                 weights.append(weight)
+        if not weights:
+            raise DerivationSyntaxError("an expectation under a product without a factor")
         return tuple(atoms), self.product(*weights) if len(weights) > 1 else weights[0]
 
     def drawn(

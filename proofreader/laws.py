@@ -71,6 +71,8 @@ class Laws(Steps):
         if {*left, *right} & set(axes):
             raise DerivationSyntaxError("a density takes its own parameter as a variable")
         self.remember(law, left, right, parameters)
+        if set(law.roles) & set(bases):
+            raise DerivationSyntaxError("a density takes its own parameter as a variable")
         return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
 
     def conditioned(self, key: str, base: str) -> bool:

@@ -269,7 +269,7 @@ class _Reader:
             self.at += 1
             while self.peek() not in ("]", ""):
                 inner.extend(self.item(depth + 1))
-            self.at += 1
+            self.at = min(self.at + 1, len(self.tokens))
             root = (tuple(inner),)
         arguments = tuple(self.argument(depth + 1, token) for _ in range(ARGUMENTS[token.text]))
         end = self.tokens[self.at - 1].end
@@ -357,7 +357,7 @@ class _Reader:
                 if self.peek() == "[":
                     while self.peek() not in ("]", ""):
                         self.at += 1
-                    self.at += 1
+                    self.at = min(self.at + 1, len(self.tokens))
                 self.words(token)
             return (Symbol(token.text + name, token.start, end),) if name in ("array", "tabular") else ()
         if (
@@ -369,7 +369,7 @@ class _Reader:
         if token.text == r"\begin" and self.peek() == "[":
             while self.peek() not in ("]", ""):
                 self.at += 1
-            self.at += 1
+            self.at = min(self.at + 1, len(self.tokens))
         return ()
 
 

@@ -86,6 +86,8 @@ class Tables:
         key = (source, target)
         found = self.maps.get(key)
         if found is None:
+            if any(len(set(axes)) < len(axes) for axes in key):
+                raise DerivationSyntaxError("a density takes one variable twice")
             size = self.models * math.prod(self.card(axis) for axis in target)
             if size > MAX_CELLS:
                 raise DerivationSyntaxError("too many variables at once for a table of all their values")

@@ -56,6 +56,10 @@ def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
 @pytest.mark.parametrize(
     "latex",
     [
+        r"\log p_\theta(x) \ge \E_{\theta'}(x) - \E_{p_\theta(z|x)}[\log p_{\theta'}(x,z)]",
+        r"\log p(x) = \max_{q} \left\{ \E_{q(z)}[\log p(xz)] + a[q(z)] \right\}",
+        r"\E_{\prod_{k=q}^K q(zXk)}[\log w_k] \le \log p(x)",
+        r"\boldsymbol\begin 1 [x",
         "(" * 5000,
         "{" * 5000 + "}" * 5000,
         "(" * 300 + "p(x)" + ")" * 300 + " = 1",
