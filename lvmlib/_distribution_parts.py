@@ -45,7 +45,8 @@ def _mapped(value: Any, fn: Callable[[Tensor], Tensor], done: dict[int, Any]) ->
     if isinstance(value, Tensor):
         return fn(value)
     if isinstance(value, list | tuple):
-        return type(value)(_mapped(item, fn, done) for item in value)
+        items = [_mapped(item, fn, done) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, nn.Module):
         return value._apply(fn)
     attributes = _attributes(value)

@@ -216,10 +216,15 @@ def _linear_gaussian(model: LinearGaussian, q: Distribution, x: Tensor, regulari
 
 
 def _scatter(x: Float[Tensor, "N M"], mean: Float[Tensor, M], shares: Float[Tensor, N]) -> Float[Tensor, "M M"]:
-    """The sum of squares around a mean, each row with its share; symmetric to the last digit, block by block."""
+    """The sum of squares around a mean, each row with its share; symmetric to the last digit, block by block.
+
+    What is left of a constant column is the rounding of its mean, and counts as zero.
+    """
     total = x.new_zeros(x.shape[1], x.shape[1])
+    rounding = 8 * torch.finfo(x.dtype).eps * mean.abs()
     for rows, share in zip(x.split(_ROWS_PER_BLOCK), shares.split(_ROWS_PER_BLOCK), strict=True):
-        centred = (rows - mean) * share.sqrt()[:, None]
+        deviation = rows - mean
+        centred = deviation.masked_fill(deviation.abs() <= rounding, 0.0) * share.sqrt()[:, None]
         total += centred.T @ centred
     return (total + total.T) / 2
 

@@ -112,8 +112,14 @@ def test_the_first_of_two_threads_to_end_leaves_the_mode_to_the_other():
 
 
 def in_threads(count, work):
-    results = {}
-    threads = [threading.Thread(target=lambda i=i: results.update({i: work()})) for i in range(count)]
+    results, device = {}, torch.get_default_device()
+
+    def run(i):
+        # A thread starts with the CPU, whatever the device of the one that started it.
+        with device:
+            results[i] = work()
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

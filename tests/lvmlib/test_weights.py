@@ -281,7 +281,7 @@ def test_smoothing_lessens_the_error_of_a_proposal_with_light_tails(ratio):
 
 
 def test_the_largest_of_many_weights_are_kept_in_whatever_order_they_come():
-    weights = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)).double()
+    weights = models.normals(20_000, 3, seed=0)
     for rows in (weights, weights.sort(0).values, weights.sort(0, descending=True).values):
         summary = WeightSummary(tail_size=50)
         for chunk in rows.split(300):
