@@ -16,6 +16,7 @@ from lvmlib.density import into_support, is_real, support_of
 __all__ = [
     "as_float_tensor",
     "call_named",
+    "check_dense",
     "check_float_tensor",
     "check_layout",
     "check_no_nan",
@@ -112,12 +113,17 @@ def check_float_tensor(name: str, value: object) -> Tensor:
 
 def check_layout(name: str, value: Tensor) -> None:
     """``value`` has its numbers in memory, one after the other."""
+    check_dense(name, value)
+    if value.is_meta:
+        raise ValueError(f"{name} is on the device meta, without numbers: expected a device with numbers; fill it.")
+
+
+def check_dense(name: str, value: Tensor) -> None:
+    """``value`` is no sparse tensor."""
     if value.layout != torch.strided:
         raise TypeError(
             f"{name} has layout {value.layout}: expected a dense tensor; convert it with {name}.to_dense()."
         )
-    if value.is_meta:
-        raise ValueError(f"{name} is on the device meta, without numbers: expected a device with numbers; fill it.")
 
 
 def as_float_tensor(name: str, value: object, like: Tensor | None = None) -> Tensor:

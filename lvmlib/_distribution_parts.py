@@ -14,47 +14,57 @@ from torch.distributions.transforms import Transform
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._supports import into_constraint, support_of
 
-__all__ = ["LaidOut", "map_tensors", "tensors_in", "with_batch_shape"]
+__all__ = ["LaidOut", "in_float64", "map_tensors", "tensors_in", "with_batch_shape"]
 
 T = TypeVar("T")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """Every tensor inside a Distribution, a Transform or a Constraint, however deep."""
-    yield from _tensors(value, {})
+    return (leaf for leaf in _leaves(value, {}) if isinstance(leaf, Tensor))
 
 
-def _tensors(value: Any, seen: dict[int, Any]) -> Iterator[Tensor]:
+def _leaves(value: Any, seen: dict[int, Any]) -> Iterator[Tensor | nn.Module]:
     # A transform and its inverse hold each other.
     if id(value) in seen:
         return
     seen[id(value)] = value
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | nn.Module):
         yield value
         return
     for item in value if isinstance(value, list | tuple) else _attributes(value).values():
-        yield from _tensors(item, seen)
+        yield from _leaves(item, seen)
 
 
-def map_tensors(value: T, fn: Callable[[Tensor], Tensor]) -> T:
-    """A copy of a Distribution (or a part of one) with ``fn`` applied to every tensor inside it."""
-    return _mapped(value, fn, {})
+def in_float64(distribution: T) -> T:
+    """A copy whose numbers are float64; the Distribution itself where it asks a module, whose dtype is its own."""
+    if any(isinstance(leaf, nn.Module) for leaf in _leaves(distribution, {})):
+        return distribution
+    return map_tensors(distribution, lambda part: part.double() if part.is_floating_point() else part)
 
 
-def _mapped(value: Any, fn: Callable[[Tensor], Tensor], done: dict[int, Any]) -> Any:
+def map_tensors(value: T, fn: Callable[[Tensor], Tensor], *, move_modules: bool = False) -> T:
+    """A copy of a Distribution (or a part of one) with ``fn`` applied to every tensor inside it.
+
+    A module inside belongs to somebody: it is shared as it is, or moved itself where its owner moves.
+    """
+    return _mapped(value, fn, move_modules, {})
+
+
+def _mapped(value: Any, fn: Callable[[Tensor], Tensor], move_modules: bool, done: dict[int, Any]) -> Any:
     if isinstance(value, Tensor):
         return fn(value)
     if isinstance(value, list | tuple):
-        items = [_mapped(item, fn, done) for item in value]
+        items = [_mapped(item, fn, move_modules, done) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, nn.Module):
-        return value._apply(fn)
+        return value._apply(fn) if move_modules else value
     attributes = _attributes(value)
     if not attributes or id(value) in done:
         return done.get(id(value), value)
     copied = done[id(value)] = copy.copy(value)
     for name, item in attributes.items():
-        copied.__dict__[name] = _mapped(item, fn, done)
+        copied.__dict__[name] = _mapped(item, fn, move_modules, done)
     return copied
 
 

@@ -30,7 +30,7 @@ from torch.distributions import (
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._diagonal_normal import DiagonalNormal
-from lvmlib._distribution_parts import map_tensors, tensors_in
+from lvmlib._distribution_parts import in_float64, tensors_in
 from lvmlib._gamma_densities import deviance
 from lvmlib._special import beta_entropy, digamma_less_log, excess, stirling_remainder
 from lvmlib.density import coin_log_probabilities, sum_last, table_log_probabilities, without_independent
@@ -51,7 +51,7 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     before and after the same invertible transforms are equal. The terms, which cancel, are taken in float64.
     """
     dtype = _dtype_of(q, p)
-    value = _kl(map_tensors(q, _double), map_tensors(p, _double))
+    value = _kl(in_float64(q), in_float64(p))
     return None if value is None else value.clamp(min=0.0).to(dtype)
 
 
@@ -196,7 +196,7 @@ _DIVERGENCES: tuple[tuple[Any, Any], ...] = (
 def closed_form_entropy(distribution: Distribution) -> Tensor | None:
     """The entropy in nats, where a formula is known; else ``None``. Its terms, which cancel, are taken in float64."""
     try:
-        return _entropy(map_tensors(distribution, _double)).to(_dtype_of(distribution, distribution))
+        return _entropy(in_float64(distribution)).to(_dtype_of(distribution, distribution))
     except NotImplementedError:
         return None
 
@@ -214,7 +214,7 @@ def closed_form_log_square(p: Distribution, q: Distribution) -> Tensor | None:
     It is ``inf`` where the integral diverges. Over independent coordinates the integrals multiply.
     """
     dtype = _dtype_of(p, q)
-    p, q, transformed = before_shared_transforms(map_tensors(p, _double), map_tensors(q, _double))
+    p, q, transformed = before_shared_transforms(in_float64(p), in_float64(q))
     p, q, shared = _without_shared_independent(p, q)
     value = _log_square(p, q)
     if value is None:
@@ -333,10 +333,6 @@ def _logs(distribution: Any) -> Tensor:
     if isinstance(distribution, Categorical | OneHotCategorical):
         return table_log_probabilities(distribution).log_softmax(-1)
     return torch.stack(coin_log_probabilities(distribution), -1)
-
-
-def _double(value: Tensor) -> Tensor:
-    return value.double() if value.is_floating_point() else value
 
 
 def _dtype_of(first: Distribution, second: Distribution) -> torch.dtype:

@@ -138,7 +138,6 @@ def check_variable(
     """``value`` is a tensor of the event shape, the dtype and the device of a model, without NaN unless with gaps."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {describe(value)}: expected a torch.Tensor; {observation_advice(name, value)}.")
-    check_layout(name, value)
     if value.dtype != dtype:
         raise TypeError(
             f"{name} has dtype {value.dtype}: expected {dtype}, the model's; convert with {name}.to({dtype})"
@@ -149,6 +148,7 @@ def check_variable(
             f"{name} is on {value.device} and the model is on {device}: expected one device; "
             f"move one with {name}.to({str(device)!r}) or model.to({str(value.device)!r})."
         )
+    check_layout(name, value)
     if value.ndim < len(event) or value.shape[value.ndim - len(event) :] != event:
         raise ValueError(
             f"{name} has shape {tuple(value.shape)}: expected (*batch, {', '.join(map(str, event))}) with "

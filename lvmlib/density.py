@@ -56,7 +56,7 @@ from torch.nn.functional import logsigmoid
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._coins import bernoulli_log_density
-from lvmlib._distribution_parts import LaidOut, map_tensors, tensors_in
+from lvmlib._distribution_parts import LaidOut, in_float64, tensors_in
 from lvmlib._gamma_densities import (
     beta_log_density,
     log_binomial,
@@ -244,7 +244,7 @@ def _in_double(formula: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tenso
         value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
         harmless, inside = into_support(distribution, value)
         dtype = next(part.dtype for part in tensors_in(distribution) if part.is_floating_point())
-        doubled = map_tensors(distribution, lambda part: part.double() if part.is_floating_point() else part)
+        doubled = in_float64(distribution)
         doubled._validate_args = False  # a float32 is not on the simplex, or on a sphere, to the digits of float64
         return torch.where(inside, formula(doubled, harmless.double()).to(dtype), -torch.inf)
 

@@ -337,7 +337,9 @@ class LatentVariableModel(nn.Module):
         own_prior = self.__dict__.get("_prior")
         if isinstance(own_prior, Distribution):
             # A tensor that is a view of a Parameter follows the Parameter by itself.
-            self._prior = map_tensors(own_prior, lambda tensor: tensor if tensor.requires_grad else fn(tensor))
+            self._prior = map_tensors(
+                own_prior, lambda tensor: tensor if tensor.requires_grad else fn(tensor), move_modules=True
+            )
         self._known_layout = None
         return self
 

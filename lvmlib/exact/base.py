@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Distribution
 
 from lvmlib._blocks import map_rows
 from lvmlib._broadcast import broadcast_shapes
-from lvmlib._checks import check_layout, describe
+from lvmlib._checks import check_dense, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
@@ -64,7 +64,7 @@ class ExactModel(LatentVariableModel):
         """All that can be checked of x without reading its numbers."""
         event = self.event_shape
         if isinstance(x, Tensor):
-            check_layout("x", x)
+            check_dense("x", x)
         has_rows = isinstance(x, Tensor) and x.ndim > len(event) and x.shape[x.ndim - len(event) :] == event
         self.check_observation(x[:0] if has_rows else x)
 

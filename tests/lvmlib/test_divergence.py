@@ -566,6 +566,14 @@ def test_the_standard_error_of_the_split_is_that_of_repetitions():
     assert alone.mutual_information.std_error == torch.inf
 
 
+def test_a_divergence_leaves_the_model_of_a_posterior_as_it_is():
+    model = models.radius_model(dtype=torch.float32)
+    x, _ = model.sample(2, seed=0)
+    kl(model.posterior(x), model.prior, num_samples=10, seed=0)
+    kl_decomposition(model, model.posterior(x), x)
+    assert model.log_evidence(x).dtype == torch.float32
+
+
 def test_a_divergence_of_gaussians_is_never_negative_and_works_without_observations():
     torch.manual_seed(0)
     factor = torch.randn(50, 6, 6).tril(-1) + torch.eye(6)
