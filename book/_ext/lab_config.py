@@ -57,3 +57,6 @@ c.ServerApp.extra_static_paths = [str(Path("_build", "html").resolve())]
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
+c.ServerApp.tornado_settings = {
+    "page_config_data": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+}

@@ -338,7 +338,7 @@ def test_no_alarm_tells_a_model_from_its_restriction_more_often_than_a_draw_fall
     torch.manual_seed(1)
     # A is where log w is at most this: the largest weights are cut off.
     many = drawn(20_000)
-    threshold = many.quantile(1 - case.outside)
+    threshold = many.quantile(1 - case.outside) + 1e-9  # equal weights differ by their rounding
     outside = (many > threshold).double().mean().item()
     outside += binomial_error(outside, len(many))
     of_p = drawn(num_samples, times)
