@@ -50,6 +50,12 @@ class CourseContents(AsyncLargeFileManager):
                 cell["source"] = cell["source"].replace(old, new)
 
 
+def without_announcements(handler: object, page_config: dict[str, Any]) -> dict[str, Any]:
+    """JupyterLab asks every new reader about its news, also where there are none to fetch: not here."""
+    disabled = page_config.get("disabledExtensions", [])
+    return page_config | {"disabledExtensions": [*disabled, "@jupyterlab/apputils-extension:announcements"]}
+
+
 c = get_config()
 c.ServerApp.contents_manager_class = CourseContents
 c.ServerApp.extra_static_paths = [str(Path("_build", "html").resolve())]
@@ -57,6 +63,4 @@ c.ServerApp.extra_static_paths = [str(Path("_build", "html").resolve())]
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"
-c.ServerApp.tornado_settings = {
-    "page_config_data": {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-}
+c.ServerApp.tornado_settings = {"page_config_hook": without_announcements}
