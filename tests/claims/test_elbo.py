@@ -11,11 +11,10 @@ from attack import attack, breaks, explained
 from laws import Evidence, Terms, growing_likelihood, log_pareto, terms
 from torch import Tensor
 from torch.distributions import Categorical
-from zoo import Member, member, members
+from zoo import Drawn, Member, member, members
 
 from lvmlib import WeightSummary, elbo, kl_decomposition, log_weights, summarize_weights
 from lvmlib.exact import FiniteModel, LinearGaussian
-from lvmlib.zoo import Truth
 
 
 @attack("thm-elbo")
@@ -223,25 +222,6 @@ def test_with_a_likelihood_that_grows_the_second_form_is_infinity_less_infinity(
 
 
 explained("prop-elbo-forms", without="positive-evidence", because="without it there is no posterior")
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """K draws from the q of a member: independent, or one K times."""
-
-    member: Member
-    independent: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.member.name
-
-    @property
-    def truth(self) -> Truth:
-        return self.member.truth
-
-    def draws_are_independent(self) -> bool:
-        return self.independent
 
 
 EACH = [Drawn(one) for one in members()]

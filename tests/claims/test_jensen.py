@@ -11,7 +11,7 @@ import torch
 from attack import attack, breaks, explained
 from torch import Tensor
 from torch.distributions import Categorical
-from zoo import Member, member, members
+from zoo import Drawn, Member, member, members
 
 from lvmlib import (
     FiniteModel,
@@ -22,7 +22,6 @@ from lvmlib import (
     log_weights,
     summarize_weights,
 )
-from lvmlib.zoo import Truth
 
 Function = Callable[[Tensor], Tensor]
 
@@ -308,25 +307,6 @@ explained(
     without="positive-values",
     because="a weight of zero has no logarithm to average: the gap is infinite, and there may be no ratio",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """K weights of a member: independent draws, or one draw K times."""
-
-    member: Member
-    independent: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.member.name
-
-    @property
-    def truth(self) -> Truth:
-        return self.member.truth
-
-    def draws_are_independent(self) -> bool:
-        return self.independent
 
 
 @attack("cor-log-bias", cases=[Drawn(member) for member in members()])

@@ -2,6 +2,27 @@
 
 from __future__ import annotations
 
-from lvmlib.zoo import Member, member, members
+from dataclasses import dataclass
 
-__all__ = ["Member", "member", "members"]
+from lvmlib.zoo import Member, Truth, member, members
+
+__all__ = ["Drawn", "Member", "member", "members"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """K draws from the q of a member: independent, or one K times."""
+
+    member: Member
+    independent: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def truth(self) -> Truth:
+        return self.member.truth
+
+    def draws_are_independent(self) -> bool:
+        return self.independent
