@@ -13,12 +13,13 @@ from course.claims import KINDS, Claim, Hypothesis, Voucher, claims, vouchers
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 CLAIMS = [claim for page in PAGES for claim in claims(page)]
+VOUCHERS = vouchers(ROOT / "tests")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.label or claim.place)
 def test_a_claim_has_a_label_and_a_test_that_vouches_for_it(claim: Claim) -> None:
     assert claim.label, f"{claim.place}: the {claim.kind} {claim.title!r} has no label"
-    assert vouchers(ROOT / "tests").get(claim.label), f"{claim.place}: no test vouches for {claim.label}"
+    assert VOUCHERS.get(claim.label), f"{claim.place}: no test vouches for {claim.label}"
 
 
 def test_a_label_names_one_claim() -> None:
@@ -27,7 +28,7 @@ def test_a_label_names_one_claim() -> None:
 
 def test_every_test_that_vouches_names_a_claim() -> None:
     labels = {claim.label for claim in CLAIMS}
-    unknown = {label: tests for label, tests in vouchers(ROOT / "tests").items() if label not in labels}
+    unknown = {label: tests for label, tests in VOUCHERS.items() if label not in labels}
     assert unknown == {}
 
 
@@ -40,7 +41,7 @@ def test_every_claim_of_the_built_book_shows_its_tests(build: Path) -> None:
                 shown[box["id"]] = [code.get_text() for code in box.select(".vouched code")]
     expected = {
         label: {text for test in tests for text in (test.test, test.path)}
-        for label, tests in vouchers(ROOT / "tests").items()
+        for label, tests in VOUCHERS.items()
     }
     assert {label: set(texts) for label, texts in shown.items()} == expected
 

@@ -64,7 +64,7 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def test_no_page_has_more_unvouched_sentences_than_it_owes() -> None:
+def test_every_sentence_with_a_quantifier_names_what_vouches_for_it() -> None:
     assert "\n".join(check(ROOT)) == ""
 
 
