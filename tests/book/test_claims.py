@@ -39,10 +39,7 @@ def test_every_claim_of_the_built_book_shows_its_tests(build: Path) -> None:
         for box in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select("div.admonition.proof[id]"):
             if set(KINDS).intersection(box["class"]):
                 shown[box["id"]] = [code.get_text() for code in box.select(".vouched code")]
-    expected = {
-        label: {text for test in tests for text in (test.test, test.path)}
-        for label, tests in VOUCHERS.items()
-    }
+    expected = {label: {text for test in tests for text in (test.test, test.path)} for label, tests in VOUCHERS.items()}
     assert {label: set(texts) for label, texts in shown.items()} == expected
 
 
