@@ -215,6 +215,19 @@ def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     assert written("draws from the prior", text) == pytest.approx(max(1.0, draws), rel=0.051, abs=1)
 
 
+@pytest.mark.parametrize(("dim", "width_1"), [(10, 0.4), (30, 0.4), (40, 0.05)])
+def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
+    spec = made["cost_of_dimension"].spec
+    for param in spec["params"]:
+        param["value"] = {"dim": dim, "width_1": width_1}.get(param["name"], param.get("value"))
+    svg = vl_convert.vegalite_to_svg(
+        {**spec, "params": [{k: v for k, v in p.items() if v is not None} for p in spec["params"]]}
+    )
+    drawn = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', svg)
+    places = re.findall(r'<path[^>]*transform="translate\(([^)]*)\)', "".join(drawn))
+    assert len(places) == len(set(places)) == 2
+
+
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
     assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
 
