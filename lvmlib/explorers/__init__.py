@@ -16,6 +16,7 @@ from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
+from lvmlib.explorers.weight_sticks import weight_sticks
 
 __all__ = [
     "Explorer",
@@ -25,4 +26,5 @@ __all__ = [
     "forward_reverse_kl",
     "jensen_gap",
     "proposal_width",
+    "weight_sticks",
 ]

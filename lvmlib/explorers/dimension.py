@@ -75,7 +75,7 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
         "log:Q",
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=y_axis(
-            "evaluations (dotted: at 10⁹ a second)",
+            "evaluations (dotted: a second and a year, at 10⁹ a second)",
             values=list(range(0, top + 1, 4)),
             labelExpr=f"'10' + {superscript_of('datum.value')}",
         ),
@@ -83,39 +83,56 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
     curves = alt.Chart(alt.sequence(1, dims + 0.1, 0.25, as_="d"))
     here = rows_of_data(1).transform_calculate(d="dim")
 
-    def marked(role: str, text: str, log: str, leaves: str) -> list[Any]:
-        """A curve, its value at D, and its name where it leaves the picture."""
+    grid_leaves = f"{top} / (log(points) / LN10)"
+    prior_leaves = f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)"
+    params.append(
+        derived_parameter(
+            "grid_above",
+            f"min({grid_leaves}, {prior_leaves}) < {dims} ? {grid_leaves} < {prior_leaves}"
+            f" : {dims} * log(points) / LN10 > {log_draws(str(dims))}",
+        )
+    )
+
+    def marked(role: str, log: str, leaves: str, above: str) -> list[Any]:
+        """A curve, its value at D, and its name where it leaves the picture, on the side away from the other curve."""
         end = rows_of_data(1).transform_calculate(d=f"min({dims}, {leaves})", log=log)
-        below = alt.expr(f"{leaves} < {dims} ? 10 : -12")
+        through_the_top = f"{leaves} < {dims - 5}"
+        to_the_left = f"{above} || !({through_the_top})"
+        offset = -7 if role == "joint" else 7
+        value = here.transform_calculate(count=log, log=f"min({top}, {log})")
         return [
             curves.transform_calculate(log=log)
             .mark_line(color=PALETTE[role], strokeWidth=2.5, clip=True)
             .encode(x=x, y=y),
-            here.transform_calculate(log=log)
-            .transform_filter(f"datum.log <= {top}")
+            value.transform_filter(f"datum.count <= {top}")
             .mark_circle(color=PALETTE[role], size=75, opacity=1)
             .encode(x=x, y=y),
-            text_mark(text, end, x, y, text_colour(PALETTE[role]), align="right", dx=-16, dy=below),
+            # Beyond the picture, where both curves may be: side by side.
+            value.transform_filter(f"datum.count > {top}")
+            .mark_point(shape="triangle-up", filled=True, color=PALETTE[role], size=75, opacity=1, xOffset=offset)
+            .encode(x=x, y=y),
+            text_mark(
+                "grid" if role == "joint" else "prior",
+                end,
+                x,
+                y,
+                text_colour(PALETTE[role]),
+                align=alt.expr(f"{to_the_left} ? 'right' : 'left'"),
+                dx=alt.expr(f"{to_the_left} ? -16 : 16"),
+                dy=alt.expr(f"{through_the_top} ? 12 : ({above} ? -20 : 20)"),
+            ),
         ]
 
-    def reference(text: str, count: Number) -> list[Any]:
-        row = rows_of_data(1).transform_calculate(d="1", log=repr(math.log10(count)))
-        return [
-            row.mark_rule(color=INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y),
-            text_mark(text, row, x, y, INK, align="left", dx=6, dy=-8),
-        ]
+    def reference(count: Number) -> Any:
+        row = rows_of_data(1).transform_calculate(log=repr(math.log10(count)))
+        return row.mark_rule(color=INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y)
 
     chart = alt.layer(
-        *reference("a second", 1e9),
-        *reference("a year", 1e9 * 365.25 * 86400),
+        reference(1e9),
+        reference(1e9 * 365.25 * 86400),
         here.mark_rule(color=INK, opacity=0.5).encode(x=x),
-        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)"),
-        *marked(
-            "prior",
-            "prior",
-            f"max(0, {log_draws('datum.d')})",
-            f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)",
-        ),
+        *marked("joint", "datum.d * log(points) / LN10", grid_leaves, "grid_above"),
+        *marked("prior", f"max(0, {log_draws('datum.d')})", prior_leaves, "!grid_above"),
     ).properties(width=PLOT_WIDTH, height=250)
     return make_explorer(
         chart,
@@ -124,6 +141,6 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
         "On a logarithmic axis, the number of evaluations against the latent dimension: two straight lines, one for a "
         "grid and a flatter one for draws from the prior. A narrower posterior steepens the line of the prior; a "
         "smaller relative error lifts it; more grid points steepen the line of the grid. Both cross the line of what a "
-        "machine does in a year.",
+        "machine does in a year. A count beyond the picture is a triangle at its upper edge.",
         gutter=GUTTER,
     )

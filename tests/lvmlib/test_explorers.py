@@ -31,6 +31,7 @@ MAKERS = {
     "forward_reverse_kl": explorers.forward_reverse_kl,
     "cost_of_dimension": explorers.cost_of_dimension,
     "far_mode": explorers.far_mode,
+    "weight_sticks": explorers.weight_sticks,
 }
 
 
@@ -213,6 +214,48 @@ def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     assert written("chi-square of one coordinate", text) == pytest.approx(one, abs=6e-4)
     assert written("nodes of the grid", text) == pytest.approx(at["points"] ** at["dim"], rel=0.051)
     assert written("draws from the prior", text) == pytest.approx(max(1.0, draws), rel=0.051, abs=1)
+
+
+@pytest.mark.parametrize(("dim", "width_1"), [(10, 0.4), (30, 0.4), (40, 0.05)])
+def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
+    spec = made["cost_of_dimension"].spec
+    for param in spec["params"]:
+        param["value"] = {"dim": dim, "width_1": width_1}.get(param["name"], param.get("value"))
+    svg = vl_convert.vegalite_to_svg(
+        {**spec, "params": [{k: v for k, v in p.items() if v is not None} for p in spec["params"]]}
+    )
+    drawn = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', svg)
+    places = re.findall(r'<path[^>]*transform="translate\(([^)]*)\)', "".join(drawn))
+    assert len(places) == len(set(places)) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sticks_are_the_weights_of_the_library(made, seed):
+    at = positions(made["weight_sticks"].spec, seed)
+    text = texts(made["weight_sticks"], **at)
+    (csv,) = (data for data in made["weight_sticks"].spec["datasets"].values() if isinstance(data, str))
+    rows = [[int(part) for part in line.split(",")] for line in csv.split("\n")[1:]]
+    draws = torch.tensor([e for number, _, e in rows if number == at["draws"]]).double() / 1000
+    assert len(draws) == 50
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x = torch.tensor([2.5]).double()
+    z = (at["q_mean"] + at["q_width"] * draws)[:, None]
+    log_q = Normal(torch.tensor(at["q_mean"]).double(), at["q_width"]).log_prob(z[:, 0])
+    summary = WeightSummary.from_log_weights(model.log_joint(x, z) - log_q - model.log_evidence(x))
+    assert f"average {summary.log_evidence.exp().item():.3f}, " in text
+    assert f"effective sample size {summary.ess.item():.1f} of 50" in text
+
+
+def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
+    def triangles(**at: float) -> int:
+        spec = made["weight_sticks"].spec
+        for param in spec["params"]:
+            param["value"] = at.get(param["name"], param["value"])
+        marks = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', vl_convert.vegalite_to_svg(spec))
+        return sum(mark.count("<path") for mark in marks)
+
+    assert triangles(q_mean=1.35, q_width=0.5) == 0
+    assert triangles(q_mean=0.4, q_width=0.4) > 0
 
 
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
