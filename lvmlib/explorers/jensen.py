@@ -75,7 +75,8 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         ShownValue("gap", "kl", "gap", _if_shown("format(gap, '.3f')"), "nats"),
         ShownValue("prediction less gap", "data", "off", _if_shown("format(guess - gap, '+.3f')"), "nats"),
     ]
-    x = alt.X("w:Q", title="w", scale=alt.Scale(domain=[0, 12.4], nice=False), axis=x_axis(values=[0, 2, 4, 6, 8, 10]))
+    axis = x_axis(values=[0, 2, 4, 6, 8, 10], titleFont=_MATH_FONT, titleFontStyle="italic")
+    x = alt.X("w:Q", title="w", scale=alt.Scale(domain=[0, 12.4], nice=False), axis=axis)
     y = alt.Y("log:Q", scale=alt.Scale(domain=[-2.6, 2.9], nice=False), axis=y_axis("nats", tickCount=5))
     seen = alt.OpacityValue(alt.expr("shown"))
     curve = (
@@ -99,7 +100,9 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         predicted.transform_calculate(log="datum.below")
         .mark_tick(color=INK, orient="horizontal", thickness=1.5, size=9, xOffset=-7)
         .encode(x=x, y=y),
-        top.mark_rule(color=PALETTE["kl"], strokeWidth=5, strokeCap="butt").encode(x=x, y=y, y2="below:Q", opacity=seen),
+        top.mark_rule(color=PALETTE["kl"], strokeWidth=5, strokeCap="butt").encode(
+            x=x, y=y, y2="below:Q", opacity=seen
+        ),
         top.mark_circle(color=PALETTE["evidence"], size=75, opacity=1).encode(x=x, y=y),
         bottom.mark_circle(color=PALETTE["elbo"], size=75).encode(x=x, y=y, opacity=seen),
         _name("log w", rows_of_data(1).transform_calculate(w="0.35", log="log(0.35)"), x, y, INK, dx=8, dy=4),
@@ -119,9 +122,9 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         params,
         values,
         "The curve of the logarithm with two dots at the values a and b, each as large as its value is probable, and a "
-        "dot on the curve above their mean. A bracket hangs from that dot, as long as the gap that you predict. When the "
-        "gap is shown, a dashed chord joins the two values, and at their mean a thick vertical segment joins the curve to "
-        "the chord: the gap. It vanishes when a equals b, and when p is zero or one.",
+        "dot on the curve above their mean. A bracket hangs from that dot, as long as the gap that you predict. When "
+        "the gap is shown, a dashed chord joins the two values, and at their mean a thick vertical segment joins the "
+        "curve to the chord: the gap. It vanishes when a equals b, and when p is zero or one.",
         gutter=GUTTER,
     )
 
