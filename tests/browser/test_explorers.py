@@ -223,6 +223,20 @@ def test_every_slider_has_a_label_that_shows_its_value_and_is_reached_by_the_tab
 
 
 @of(*NAMES)
+def test_reset_brings_back_the_first_values(reader: Reader) -> None:
+    sliders, reset = reader.figure.get_by_role("slider").all(), reader.figure.get_by_role("button", name="Reset")
+    reset.focus()
+    reader.page.keyboard.press("Enter")
+    first = [slider.input_value() for slider in sliders]
+    for slider in sliders:
+        slider.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
+    assert [slider.input_value() for slider in sliders] != first
+    reset.focus()
+    reader.page.keyboard.press("Enter")
+    assert [slider.input_value() for slider in sliders] == first
+
+
+@of(*NAMES)
 def test_the_values_are_a_live_region_and_the_picture_has_words(reader: Reader) -> None:
     assert reader.figure.locator("[aria-live=polite] output").count() >= 2
     pictures = reader.figure.locator("svg")
