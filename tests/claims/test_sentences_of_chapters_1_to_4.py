@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 from zoo import member
@@ -16,6 +17,7 @@ from lvmlib import (
     QuadratureModel,
     WeightSummary,
     data,
+    expectation_maximization,
     laplace_approximation,
     log_weights,
     prior_monte_carlo,
@@ -50,6 +52,31 @@ def test_the_split_is_every_sixth_image():
     is_test = torch.arange(len(every)) % 6 == 5
     assert torch.equal(every[is_test], TEST)
     assert torch.equal(every[~is_test], TRAIN)
+
+
+def test_a_copied_reading_is_found_by_models_of_all_readings_together():
+    raw = torch.tensor(load_breast_cancer().data)
+    logs = (raw + 0.05 * raw.mean(0)).log()
+    order = torch.randperm(569, generator=torch.Generator().manual_seed(0))
+    old, new = order[:369], order[369:]
+    readings = (logs - logs[old].mean(0)) / logs[old].std(0)
+    known, arrived = readings[old], readings[new]
+    ppca = LinearGaussian.fit(known, 10)
+    start = LinearGaussian(ppca.weight, ppca.bias, ppca.noise_variance.expand(30))
+    factors = expectation_maximization(start, known, max_iterations=100, tolerance=1e-3).model
+    ranges = Independent(Normal(known.mean(0), known.std(0)), 1)
+    found = torch.zeros(2, 100).double()
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(1000 + seed)
+        hit = torch.randperm(200, generator=generator)[:20]
+        which = torch.randint(30, (20,), generator=generator)
+        faulty = arrived.clone()
+        faulty[hit, which] = arrived[torch.randint(200, (20,), generator=generator), which]
+        for row, score in enumerate((ranges.log_prob(faulty), factors.log_evidence(faulty))):
+            found[row, seed] = torch.isin(score.argsort()[:20], hit).sum()
+    (by_range, range_error), (by_factors, factor_error) = (mean_and_error(row) for row in found)
+    assert by_range == pytest.approx(2, abs=5 * range_error)
+    assert by_factors > 3 * by_range + 5 * (factor_error + 3 * range_error)
 
 
 # Chapter 2

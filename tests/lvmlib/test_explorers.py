@@ -13,11 +13,12 @@ import sys
 from base64 import b64decode
 
 import pytest
+import scipy.stats
 import torch
 from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
-from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
+from lvmlib import LinearGaussian, QuadratureModel, WeightSummary, chi_square, explorers, kl_decomposition
 from lvmlib.explorers import MIME_TYPE, Explorer
 from lvmlib.plots import PALETTE
 
@@ -32,6 +33,8 @@ MAKERS = {
     "cost_of_dimension": explorers.cost_of_dimension,
     "far_mode": explorers.far_mode,
     "weight_sticks": explorers.weight_sticks,
+    "two_pieces": explorers.two_pieces,
+    "cut_the_joint": explorers.cut_the_joint,
 }
 
 
@@ -288,6 +291,58 @@ def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
 
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
     assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
+
+
+def bent(bend: float, noise: float) -> QuadratureModel:
+    prior = Normal(torch.zeros(()).double(), 1.0)
+    return QuadratureModel(prior, lambda z: Normal(z + bend * (z.square() - 1), noise))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_area_of_a_cut_is_the_evidence_of_the_bent_model(made, seed):
+    at = positions(made["cut_the_joint"].spec, seed)
+    text = texts(made["cut_the_joint"], **at)
+    exact = bent(1.0, 0.5).log_evidence(torch.tensor(at["x_seen"]).double()).exp().item()
+    assert written("area", text) == pytest.approx(exact, abs=6e-5)
+    assert "area = 1.00" in text
+
+
+def test_the_curve_of_the_cuts_is_the_evidence_of_the_bent_model():
+    explorer = explorers.cut_the_joint(bend=0.4, noise=0.7)
+    (rows,) = set(re.findall(r'"x,p\\n(.*?)"', json.dumps(explorer.spec)))
+    x, p = torch.tensor([[float(number) for number in row.split(",")] for row in rows.split("\\n")]).double().unbind(1)
+    torch.testing.assert_close(p, bent(0.4, 0.7).log_evidence(x).exp(), rtol=0, atol=1e-5)
+
+
+def scrambled(seed: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The draws of z and of the noise that the picture makes, by the same steps in whole numbers."""
+    prime, uniform = 16_777_213, []
+    for row in range(rows):
+        first = (row * 7919 + seed * 104729 + 12345) % prime
+        second = (first * first + 977 * row + 31) % prime
+        third = (second * second + first) % prime
+        fourth = (third * third + second) % prime
+        uniform.append([(third + 0.5) / prime, (fourth + 0.5) / prime])
+    u, v = torch.tensor(uniform, dtype=torch.float64).unbind(1)
+    radius = (-2 * u.log()).sqrt()
+    return radius * (2 * math.pi * v).cos(), radius * (2 * math.pi * v).sin()
+
+
+@pytest.mark.parametrize("seed", [1, 17, 50])
+def test_the_draws_of_the_bent_model_are_those_of_its_formula_and_their_spread_is_written(made, seed):
+    z, noise = scrambled(seed, 300)
+    text = texts(made["two_pieces"], bend=0.7, noise=0.3, seed=seed)
+    spread = (z + 0.7 * (z.square() - 1) + 0.3 * noise).std().item()
+    assert written("standard deviation of the draws of x", text) == pytest.approx(spread, abs=6e-3)
+    assert written("of p(x)", text) == pytest.approx(math.sqrt(1 + 2 * 0.7**2 + 0.3**2), abs=6e-3)
+
+
+def test_the_draws_of_all_seeds_together_are_independent_standard_normals():
+    z, noise = (torch.cat(parts) for parts in zip(*(scrambled(seed, 300) for seed in range(1, 51)), strict=True))
+    for draws in (z, noise):
+        assert scipy.stats.kstest(draws.numpy(), "norm").pvalue > 1e-4
+    for one, other in ((z, noise), (z[1:], z[:-1]), (noise[1:], noise[:-1]), (z.square(), noise.square())):
+        assert abs(torch.corrcoef(torch.stack([one, other]))[0, 1]) < 4 / math.sqrt(len(one))
 
 
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
