@@ -78,20 +78,6 @@ def drop_font_preloads(app: Sphinx, exception: Exception | None) -> None:
                 path.write_text(FONT_PRELOAD.sub("", page), encoding="utf-8")
 
 
-# What a page loads to set its formulas: one script, its fonts, and macros that a formula may ask for.
-USED_OF_MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions")
-
-
-def ship_the_used_part_of_mathjax(app: Sphinx, exception: Exception | None) -> None:
-    """MathJax comes whole, 24 MB with the voices and formats of other pages: a page of the book loads two of them."""
-    folder = Path(app.outdir, "_static", "mathjax")
-    if exception is None and folder.is_dir():
-        used = [folder / name for name in USED_OF_MATHJAX]
-        for path in [path for path in folder.rglob("*") if path.is_file()]:
-            if not any(path == kept or kept in path.parents for kept in used):
-                path.unlink()
-
-
 def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
     """Read every page again after a build that warned: Sphinx would not repeat the warnings, and pass."""
     if (app.warningiserror or app.keep_going) and app._warncount:
@@ -108,8 +94,6 @@ def setup(app: Sphinx) -> None:
     app.add_css_file("palette.css")
     app.connect("build-finished", write_palette)
     app.connect("build-finished", drop_font_preloads)
-    # After the extension that copies it, which has the usual priority.
-    app.connect("build-finished", ship_the_used_part_of_mathjax, priority=900)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)
