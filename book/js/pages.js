@@ -14,31 +14,15 @@
     });
   }
 
-  window.addEventListener("load", () => new ResizeObserver(mark).observe(document.querySelector("article")));
-})();
-
-// What is folded says what it is: the code of a figure, a hint, the solution of an exercise.
-(() => {
-  "use strict";
-
-  function nameFoldedCode() {
-    for (const details of document.querySelectorAll("article .cell details.hide")) {
-      const figure = details.closest(".cell").querySelector(".caption-number")?.textContent.trim();
-      if (!figure || !details.classList.contains("above-input")) continue;
-      const words = details.querySelectorAll("summary span");
-      words.forEach((text, at) => (text.textContent = `${at ? "Hide" : "Show"} the code of ${figure}`));
-    }
-  }
-
-  function nameFoldedBoxes() {
-    for (const button of document.querySelectorAll("article button.toggle-button")) {
-      const title = button.closest(".admonition-title").textContent.replace(/\s+/g, " ").trim();
-      button.setAttribute("aria-label", title);
-    }
-  }
-
   window.addEventListener("load", () => {
-    nameFoldedCode();
-    nameFoldedBoxes();
+    const article = document.querySelector("article");
+    if (article) new ResizeObserver(mark).observe(article);
   });
 })();
+
+// A button that opens a hint or a solution says which.
+window.addEventListener("load", () => {
+  for (const button of document.querySelectorAll("article button.toggle-button")) {
+    button.setAttribute("aria-label", button.closest(".admonition-title").textContent.replace(/\s+/g, " ").trim());
+  }
+});

@@ -230,6 +230,7 @@ def test_the_first_page_leads_to_the_book_and_shows_all_in_one_screen(browser: B
         before, whole = bound.inner_text(), total.inner_text()
         slider.press("ArrowRight")
         visit.page.wait_for_function(
-            "(before) => document.querySelector('.hero output[data-value=elbo_text]').textContent !== before", arg=before
+            "(before) => document.querySelector('.hero output[data-value=elbo_text]').textContent !== before",
+            arg=before,
         )
         assert total.inner_text() == whole

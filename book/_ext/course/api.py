@@ -139,7 +139,7 @@ def _row(package: str, module: str, name: str) -> list[str]:
     value = getattr(importlib.import_module(home), name)
     described = inspect.isclass(value) or callable(value)
     summary = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ") if described else ""
-    return [f"   * - :py:obj:`{home}.{name}`", f"     - {summary}"]
+    return [f"   * - :py:obj:`{name} <{home}.{name}>`", f"     - {summary}"]
 
 
 def _first_paragraph(module: str) -> str:

@@ -70,7 +70,10 @@ class ExplorerFigure(SphinxDirective):
         caption = nodes.inline(classes=["caption-text"])
         text, _ = self.state.inline_text(" ".join(self.content), self.lineno)
         caption += text
-        ends = [nodes.raw("", html, format="html") for html in ('<figure class="explorer-figure">', "<figcaption>", "</figcaption></figure>")]
+        ends = [
+            nodes.raw("", html, format="html")
+            for html in ('<figure class="explorer-figure">', "<figcaption>", "</figcaption></figure>")
+        ]
         return [ends[0], picture, ends[1], nodes.paragraph("", "", caption), ends[2]]
 
 

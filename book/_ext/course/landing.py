@@ -1,7 +1,7 @@
 """What the first page shows of the chapters: a card for each, with the time that it takes, counted from its source.
 
-``{chapter-cards}`` has a line for each chapter, ``01_joint: what it is about``, and a reader sees number, title, minutes
-and exercises. ``{course-size}`` says how much there is in all.
+``{chapter-cards}`` has a line for each chapter, ``01_joint: what it is about``, and a reader sees number, title,
+minutes and exercises. ``{course-size}`` says how much there is in all.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class ChapterCards(SphinxDirective):
             name, colon, about = line.partition(": ")
             chapter = folder / f"{name.strip()}.md"
             if not colon or not chapter.exists():
-                raise self.error(f"chapter-cards: {line!r}; expected the name of a chapter, a colon and what it is about")
+                raise self.error(
+                    f"chapter-cards: {line!r}; expected the name of a chapter, a colon and what it is about"
+                )
             self.env.note_dependency(str(chapter))
             counted = size(chapter)
             number = re.match(r"\d+", name.strip())
@@ -83,7 +85,10 @@ class ChapterCards(SphinxDirective):
 
 
 class CourseSize(SphinxDirective):
-    """How many chapters, hours, exercises and claims there are, in one line."""
+    """``{course-size} How long.``: those words, and how many chapters, hours, exercises and claims there are."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         folder = Path(self.env.doc2path(self.env.docname)).parent
@@ -94,10 +99,10 @@ class CourseSize(SphinxDirective):
         hours = round(sum(one.minutes for one in counted) / 60)
         exercises, stated = sum(one.exercises for one in counted), sum(one.claims for one in counted)
         text = (
-            f"{len(counted)} chapters, about {hours} hours to read. {exercises} exercises with hints and solutions, about "
-            f"20 minutes each. {stated} theorems and propositions, each with a proof and with tests that attack it."
+            f" {len(counted)} chapters, about {hours} hours to read. {exercises} exercises with hints and solutions, "
+            f"about 20 minutes each. {stated} theorems and propositions, with tests that try to break them."
         )
-        return [nodes.paragraph(text, text)]
+        return [nodes.paragraph("", "", nodes.strong("", self.arguments[0]), nodes.Text(text))]
 
 
 def setup(app: Sphinx) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sphinx.writers.html import HTML5Translator
 
 TEMML = Path(__file__).parent / "temml" / "temml.min.js"
-# Notation whose spacing on a page differs from that of its letters: the bars of a divergence stand between its arguments.
+# Notation with a spacing of its own: the bars of a divergence stand between its arguments.
 SPACED = {r"\Vert": r"\mathrel{\|}"}
 # Longer formulas in a sentence may break after a relation or an operator, as the page of a telephone needs.
 LONGEST_UNBROKEN = 24
@@ -34,6 +34,8 @@ LONGEST_UNBROKEN = 24
 IN_OUTPUT = re.compile(r'(<span class="math[^"]*">)\\\((.*?)\\\)(</span>)', re.DOTALL)
 # Temml would break a line between a function and its argument.
 BREAK_AFTER_FUNCTION = re.compile(r'(<mo>\u2061</mo>(?:<mspace width="[^"]*"></mspace>)?)</mrow><mrow>')
+# A browser would stretch the bars of a divergence to the height of its arguments.
+BAR = re.compile(r'(<mo lspace="[^"]*" rspace="[^"]*")>(?=‖</mo>)')
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Typesetter:
         except JSEvalException as error:
             reason = re.search(r"ParseError:\s*(.*?)(?: at position|\n|$)", str(error))
             raise MathematicsError(f"cannot set {source!r}: {reason[1] if reason else error}") from error
-        return BREAK_AFTER_FUNCTION.sub(r"\1", str(made))
+        return BAR.sub(r'\1 stretchy="false">', BREAK_AFTER_FUNCTION.sub(r"\1", str(made)))
 
 
 @cache

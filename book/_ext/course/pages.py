@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -78,6 +78,28 @@ def drop_font_preloads(app: Sphinx, exception: Exception | None) -> None:
                 path.write_text(FONT_PRELOAD.sub("", page), encoding="utf-8")
 
 
+FOLDED = re.compile(
+    r'(<details class="admonition hide above-input">\s*)<summary aria-label="Toggle hidden content">'
+    r'(\s*<p class="collapsed admonition-title">)[^<]*(</p>\s*<p class="expanded admonition-title">)[^<]*(</p>)'
+)
+FIGURE_NUMBER = re.compile(r'<span class="caption-number">(.*?)\s*</span>')
+CELL = re.compile(r'(?=<div class="cell [^"]*docutils container">)')
+
+
+def name_folded_code(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """A folded cell says whose code it holds, to the eye and to a screen reader."""
+    if "body" not in context:
+        return
+    cells = []
+    for cell in CELL.split(context["body"]):
+        figure = FIGURE_NUMBER.search(cell)
+        whose = f"the code of {figure[1]}" if figure else "the code"
+        cells.append(FOLDED.sub(rf"\1<summary>\2Show {whose}\3Hide {whose}\4", cell))
+    context["body"] = "".join(cells).replace('<summary aria-label="Toggle hidden content">', "<summary>")
+
+
 def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
     """Read every page again after a build that warned: Sphinx would not repeat the warnings, and pass."""
     if (app.warningiserror or app.keep_going) and app._warncount:
@@ -92,6 +114,7 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", set_proofs, priority=960)
     app.add_directive("palette", PaletteList)
     app.add_css_file("palette.css")
+    app.connect("html-page-context", name_folded_code)
     app.connect("build-finished", write_palette)
     app.connect("build-finished", drop_font_preloads)
     app.connect("build-finished", forget_a_build_with_warnings)

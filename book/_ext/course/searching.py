@@ -18,7 +18,9 @@ ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 UNREAD = re.compile(r"<(script|style|svg|noscript)\b.*?</\1>|<a class=\"headerlink\".*?</a>|<!--.*?-->", re.DOTALL)
 # Sections stay, for their identifiers; other blocks become a blank, and what stands in a line leaves no trace.
 SECTION = re.compile(r'<(section|span) id="([^"]+)">|</section>')
-BLOCK = re.compile(r"</?(?:p|div|li|ul|ol|dl|dt|dd|table|tr|td|th|h\d|pre|figure|figcaption|br|aside|details|summary|section)\b[^>]*>")
+BLOCK = re.compile(
+    r"</?(?:p|div|li|ul|ol|dl|dt|dd|table|tr|td|th|h\d|pre|figure|figcaption|br|aside|details|summary)\b[^>]*>"
+)
 TAG = re.compile(r"<(?!\x00)[^>]*>")
 
 
