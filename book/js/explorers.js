@@ -34,7 +34,8 @@
       this.state = new Map(this.bound.map((param) => [param.name, param.value]));
       this.inputs = new Map();
       this.chart = element("div", { class: "explorer-chart" });
-      this.controls = element("div", { class: "explorer-controls" }, ...this.bound.map((param) => this.control(param)));
+      this.first = new Map(this.state);
+      this.controls = element("div", { class: "explorer-controls" }, ...this.bound.map((param) => this.control(param)), this.reset());
       this.outputs = new Map();
       this.values = element("ul", { class: "explorer-values", "aria-live": "polite" }, ...this.meta.values.map((value) => this.value(value)));
     }
@@ -84,6 +85,15 @@
       return element("fieldset", { class: "explorer-choice" }, legend, ...buttons.map(([, , button]) => button));
     }
 
+    reset() {
+      const button = element("button", { type: "button", class: "explorer-reset" }, "Reset");
+      button.addEventListener("click", () => {
+        for (const [name, value] of this.first) this.set(name, value);
+        this.apply();
+      });
+      return button;
+    }
+
     value({ label, role, name, unit, drawn }) {
       const swatch = element("span", { class: "swatch", style: `background: var(--course-${role})`, "aria-hidden": "true" });
       const number = element("output", { "data-value": name });
@@ -97,12 +107,15 @@
       this.view?.signal(name, value);
     }
 
+    // While the picture follows, the values are busy: a screen reader waits, and says each new value once.
     async apply() {
+      this.values.setAttribute("aria-busy", "true");
       await this.view.runAsync();
       for (const [name, output] of this.outputs) {
         const text = this.read(name);
         if (output.textContent !== text) output.textContent = text;
       }
+      this.values.setAttribute("aria-busy", "false");
     }
 
     // A value is a parameter, or a field of the one row of some data set.

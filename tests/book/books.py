@@ -39,7 +39,8 @@ def build_this_book() -> Path:
 
 
 def pages(build: Path) -> list[Path]:
-    return sorted((build / "html" / "book").glob("*.html"))
+    """All pages of the book, those of the library too."""
+    return sorted((build / "html" / "book").rglob("*.html"))
 
 
 @dataclass
