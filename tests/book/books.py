@@ -48,7 +48,8 @@ def build_this_book() -> Path:
 
 
 def pages(build: Path) -> list[Path]:
-    return sorted((build / "html" / "book").glob("*.html"))
+    """All pages of the book, those of the library too."""
+    return sorted((build / "html" / "book").rglob("*.html"))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ class SmallBook:
         settings["sphinx"]["local_extensions"] = {"course": str(ROOT / "book" / "_ext")}
         settings["sphinx"]["config"] |= {"course_inputs": ["toy"], "html_static_path": []}
         settings["sphinx"]["config"] |= {"html_css_files": [], "html_js_files": []}
-        settings["sphinx"]["config"]["extensions"].remove("sphinx-mathjax-offline")  # 24 MB a book
         settings["sphinx"]["config"] |= config
         toc = {
             "format": "jb-book",

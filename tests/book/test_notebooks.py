@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from books import ROOT, SmallBook, build_this_book
-from course.markdown import MarkdownWriter, NotebookError, strip_glue_marks
+from course.markdown import MarkdownWriter, NotebookError, Prose, strip_glue_marks
 from course.notebooks import differences, publish
 from docutils import nodes
 from make_notebooks import stale
@@ -362,6 +362,14 @@ def chapter(tmp_path: Path, text: str) -> str:
 def placed(node: nodes.Element, source: str, line: int) -> nodes.Element:
     node.source, node.line = source, line
     return node
+
+
+def test_a_note_in_the_margin_is_a_quotation(tmp_path: Path) -> None:
+    note = nodes.sidebar("", nodes.title("", ""), nodes.paragraph("", "Beside the text."), classes=["margin"])
+    source = chapter(tmp_path, "# One\n\n:::{margin}\nBeside the text.\n:::\n")
+    (piece,) = MarkdownWriter("page.html").pieces(placed(note, source, 3))
+    assert isinstance(piece, Prose)
+    assert piece.text == "> Beside the text."
 
 
 def test_a_block_without_a_form_is_an_error_that_names_file_line_and_directive(tmp_path: Path) -> None:

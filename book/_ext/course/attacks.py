@@ -146,7 +146,7 @@ def _folded(summary: str, tests: list[tuple[str, str]]) -> list[nodes.Node]:
         if path not in [other for _, other in tests[position + 1 :]]:
             paragraph += [nodes.Text(" in "), nodes.literal(path, path)]
     paragraph += nodes.Text(".")
-    opening = f"<details><summary>{summary}</summary>"
+    opening = f'<details class="margin"><summary>{summary}</summary>'
     return [nodes.raw("", opening, format="html"), paragraph, nodes.raw("", "</details>", format="html")]
 
 
