@@ -93,7 +93,7 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                     and not right
                     and left[0] in behind
                     and key not in plan.densities
-                    and key[0] != other[0]
+                    and key[:1] != other[:1]
                     and key != plan.names.model()
                 ):
                     yield Assumption(
@@ -152,7 +152,7 @@ def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) ->
 
 def _is_part_of(plan: Plan, key: str, other: str) -> bool:
     """Whether two letters are no q and its model, as where they differ by decoration alone."""
-    return key[0] == other[0] or key.lower() == other.lower() or not plan.names.models(other, key)
+    return key[:1] == other[:1] or key.lower() == other.lower() or not plan.names.models(other, key)
 
 
 def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:

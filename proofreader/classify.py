@@ -148,6 +148,17 @@ def is_stationarity(left: Node, right: Node) -> bool:
     return False
 
 
+def is_convention(left: Node, right: Node) -> bool:
+    """Whether a logarithm of zero, or a quotient with one, is given a value."""
+    zero = Node("number", (), (0.0,))
+    return any(
+        node.kind in ("log", "quotient")
+        and (zero in node.parts or (node.parts[0].kind == "quotient" and zero in node.parts[0].parts))
+        for tree in (left, right)
+        for node in tree.walk()
+    )
+
+
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())

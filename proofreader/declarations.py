@@ -10,7 +10,7 @@ from proofreader.brackets import grouped
 from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
 from proofreader.errors import DerivationSyntaxError
 from proofreader.judge import TURNED
-from proofreader.layout import Side, Statement, statements_of
+from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import law_key, names_in, variant_key
@@ -82,6 +82,7 @@ class Declarations:
         self.macros = macros
         self.explain = explain
         self.deadline = Deadline(SECONDS)
+        self.way = Way()
         self.laws: set[str] = set()
         self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
@@ -94,9 +95,9 @@ class Declarations:
         self.stated: set[str] = set()
         self.notes: list[str] = []
 
-    def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+    def statements(self, latex: str) -> list[Statement]:
         """The statements of a text."""
-        return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
+        return statements_of(tokens_of(latex, self.macros), latex, self.notes, self.way)
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""

@@ -82,6 +82,11 @@ class Plan(Laws):
         """A letter alone, with the variables that it must be about."""
         letter, own, right, parameters = law.data
         factor = self.factor(letter, right, parameters) if letter.index and not names else None
+        if factor is None and not letter.base and not names:
+            rest = next((n for n in names_in(body) if n.index == letter.index and self.names.is_variable(n.base)), None)
+            if rest is None:
+                raise DerivationSyntaxError(f"an expectation over {letter} of something that does not name it")
+            factor = density(Name("q", letter.index), (rest,), right, parameters)
         if factor is not None:
             return factor
         signatures = self.signatures(law_key(letter))
@@ -224,15 +229,14 @@ class Plan(Laws):
             options = [*options, prior] if exact else [prior, *options]
             options += self.about(names_of_one)
         if not names:
-            latent = self.latent(body) or tuple(
-                dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
-            )
+            latent = self.latent(body)
             options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
+        options = options or [law for law in self.names.measures if not law.data[1] and law.data[0].base]
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
-        draws = names or self.draws(chosen.data[1], body, env)
+        draws = names or (self.draws(chosen.data[1], body, env) if chosen.data[1] else ())
         if draws and not names:
             chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
         pairs = self.drawn(chosen, draws, body, env)

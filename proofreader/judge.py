@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
-from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
+from proofreader.classify import (
+    compared_values,
+    has_any,
+    introduces,
+    is_convention,
+    is_functional_equation,
+    is_stationarity,
+)
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -169,6 +176,8 @@ class Judge(Readings):
     def refuted(self, base: Attempt, plan: Plan, left: int, right: int, notes: list[str]) -> Finding:
         """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is
         set to zero."""
+        if base.relation == "=" and is_convention(base.left, base.right):
+            return Finding("no_claim", reason="a convention about zero", notes=notes)
         if base.relation == "=" and is_stationarity(base.left, base.right):
             return Finding("no_claim", reason="a stationarity condition", notes=notes)
         if base.relation == "=" and is_functional_equation(base.left, base.right):
@@ -316,6 +325,8 @@ class Judge(Readings):
         if base.relation == "const" and moving:
             found.append((replace(base, vary=moving), ", ".join(map(shown, moving))))
         front = self.in_front(base, plan)
+        if base.relation == "propto" and not front and not outside & free:
+            outside = {a for names in tables_of(plan, (left, right)).values() for own, _ in names for a in own}
         for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
             if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
                 found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))

@@ -107,6 +107,8 @@ def _integral(plan: Plan, node: Node, env: Environment) -> int:
         atoms = tuple(sorted(a for a in plan.free(body) if a in plan.names.variables and a not in observed))
         if len(atoms) != 1:
             raise DerivationSyntaxError("an integral that does not say over what")
+    if not plan.free(body) & set(atoms) and plan.free(body) and not {n.base for n in names} & plan.names.lefts:
+        raise DerivationSyntaxError(f"nothing under this integral depends on {', '.join(map(str, names))}")
     return plan.add("integral", (body,), atoms)
 
 

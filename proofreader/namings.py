@@ -31,6 +31,8 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
         and name.base not in plan.names.free_letters
     ):
         return plan.number(env.indices[name.base])
+    if not node.parts and str(name) in plan.sizes_by_name:
+        return plan.number(plan.sizes_by_name[str(name)])
     definition = plan.definitions.get(defined_key(name))
     if definition is not None:
         return _inlined(plan, node, definition, env)
