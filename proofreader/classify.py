@@ -152,8 +152,8 @@ def is_convention(left: Node, right: Node) -> bool:
     """Whether a logarithm of zero, or a quotient with one, is given a value."""
     zero = Node("number", (), (0.0,))
     return any(
-        node.kind in ("log", "quotient")
-        and (zero in node.parts or (node.parts[0].kind == "quotient" and zero in node.parts[0].parts))
+        (node.kind in ("log", "quotient") and zero in node.parts)
+        or (node.kind == "log" and node.parts[0].kind == "quotient" and zero in node.parts[0].parts)
         for tree in (left, right)
         for node in tree.walk()
     )

@@ -83,10 +83,7 @@ class Plan(Laws):
         letter, own, right, parameters = law.data
         factor = self.factor(letter, right, parameters) if letter.index and not names else None
         if factor is None and not letter.base and not names:
-            rest = next((n for n in names_in(body) if n.index == letter.index and self.names.is_variable(n.base)), None)
-            if rest is None:
-                raise DerivationSyntaxError(f"an expectation over {letter} of something that does not name it")
-            factor = density(Name("q", letter.index), (rest,), right, parameters)
+            factor = density(Name("q", letter.index), (self.rest(letter, body),), right, parameters)
         if factor is not None:
             return factor
         signatures = self.signatures(law_key(letter))
@@ -118,6 +115,15 @@ class Plan(Laws):
                     whole = Name(known.base, letter.index, letter.mark if letter.base else known.mark)
                     return density(whole, (replace(s.left[0], index=letter.index),), right or s.right, parameters)
         return None
+
+    def rest(self, letter: Name, body: Node) -> Name:
+        """The members of a family over which an expectation such as ``E_{-j}`` is taken."""
+        for tree in (body, *self.names.trees):
+            for name in names_in(tree):
+                if self.names.is_variable(name.base) and (name.index == letter.index or self.in_parts(name.base)):
+                    return replace(name, index=letter.index)
+        self.whole |= {name.base for name in self.latent(body)}
+        raise DerivationSyntaxError("an expectation over all members of a family but one, which it does not name")
 
     def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> Node | None:
         """A letter of a density under an integral that leaves out its arguments: they are what is integrated over."""
@@ -211,7 +217,17 @@ class Plan(Laws):
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
-        return tuple(several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base])
+        if several and body.kind not in ("kl", "negative"):
+            return tuple(several)
+        bound = {
+            n
+            for node in body.walk()
+            if node.kind == "kl"
+            for n in node.parts[0].data[1]
+            if node.parts[0].kind == "density"
+        }
+        every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
+        return tuple([n for n in every if n not in bound] or several or every)
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
@@ -229,6 +245,7 @@ class Plan(Laws):
             options = [*options, prior] if exact else [prior, *options]
             options += self.about(names_of_one)
         if not names:
+            options += [law for law in self.names.measures if law.data[0].index and not law.data[0].base]
             latent = self.latent(body)
             options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
         options = options or [law for law in self.names.measures if not law.data[1] and law.data[0].base]

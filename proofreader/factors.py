@@ -299,7 +299,7 @@ class Factors(Arguments):
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A density of variables given others."""
         power = symbol.sup is not None and flat(symbol.sup).isdigit() and not is_mark(symbol.sup)
-        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol)
+        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol, bracket)
         left, right, more = self.split_arguments(bracket.arguments[0])
         if not left:
             raise self.error("a density of nothing", symbol)

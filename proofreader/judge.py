@@ -29,7 +29,7 @@ from proofreader.names import names_in
 from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
 from proofreader.structures import Pairs, shown, tables_of
-from proofreader.syntax import Index, Name, Span, in_text
+from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
@@ -37,6 +37,12 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+
+def _in_exponents(tree: Node) -> bool:
+    """Whether every constant of a side stands in an exponent, where it is a factor."""
+    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
+    return all(node in inside for node in tree.walk() if node.kind == "constant")
 
 
 @dataclass
@@ -81,7 +87,7 @@ class Judge(Readings):
                 raise
             return found
         notes = list(plan.notes)
-        if constant:
+        if constant and (base.relation != "propto" or not _in_exponents(base.right)):
             return self.up_to_constant(readings, notes)
         if base.relation == "propto":
             return self.varied(readings, notes, "")
