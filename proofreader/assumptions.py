@@ -221,19 +221,21 @@ def _shapes(plan: Plan, trees: Sequence[Node]) -> Iterator[Assumption]:
 def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
     """A variable that is a function of noise: z = g(e) with e drawn from its own density."""
     tables = tables_of(plan, places)
-    for place in sorted(set().union(*(plan.reached(p) for p in places))):
+    reached = sorted(set().union(*(plan.reached(p) for p in places)))
+    functions = [at for at in reached if plan.steps[at].kind == "function"]
+    inside = {a for at in functions for a in plan.steps[at].arguments if plan.steps[a].kind in ("sum", "product")}
+    for place in (*functions, *sorted(inside)):
         step = plan.steps[place]
-        if step.kind != "function":
-            continue
         for source in sorted(plan.free(place)):
             role = plan.role(source)
             noise = next((key for key, pairs in tables.items() if any(role in left for left, _ in pairs)), None)
             for key, pairs in tables.items():
                 for left, right in pairs:
-                    inside = {plan.role(atom) for atom in plan.free(place)}
-                    if noise is None or len(left) != 1 or left[0] in inside or role in right:
+                    known = {plan.role(atom) for atom in plan.free(place)}
+                    if noise is None or len(left) != 1 or left[0] in known or role in right:
                         continue
-                    value = f"{step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))})"
+                    what = step.data[0] if step.kind == "function" else "g"
+                    value = f"{what}({', '.join(map(shown, sorted(plan.free(place))))})"
                     drawn = f"when {shown(source)} is drawn from {noise}"
                     words = f"{shown(left[0])} = {value} has the density {key} {drawn}"
                     changes = {

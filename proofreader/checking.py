@@ -166,20 +166,9 @@ class Checker(Declarations):
         if not chain.relations:
             return {"start": chain.sides[0].side.start, "end": chain.sides[0].side.end}
         start = chain.sides[at].side.start if at == 0 else chain.sides[at].side.end
-        while (
-            at
-            and start < len(self.latex)
-            and (
-                self.latex[start].isspace()
-                or (
-                    self.latex[start] in "&\\"
-                    and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
-                    and self.latex[start] in "&\\"
-                    and not self.latex[start + 1 : start + 2].isalpha()
-                )
-            )
-        ):
-            start += 2 if self.latex.startswith("\\\\", start) else 1
+        gap = self.latex[start : chain.sides[at + 1].side.start] if at else ""
+        skipped = re.match(r"(?:.*(?:\\\\|\\cr\b)(?:\[[^]]*\])?)?[\s&]*", gap, re.DOTALL)
+        start += skipped.end() if skipped is not None else 0
         return {"start": start, "end": max(chain.sides[at + 1].side.end, start)}
 
     def line(self, chain: Chain, at: int, judge: Judge) -> DerivationLine:

@@ -91,7 +91,7 @@ def _bound(plan: Plan, env: Environment) -> int:
     left = q.left if q is not None else (Name("z"),)
     law = density(guide, left, q.right if q is not None else (), q.parameters if q is not None else ())
     signatures = plan.signatures(law_key(model))
-    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in GREEK}
+    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in {"", *GREEK}}
     seen = tuple(sorted(observed, key=str)) or (Name("x"),)
     parameters = next((s.parameters for s in signatures if s.parameters), ())
     given = tuple(dict.fromkeys(n for s in signatures for n in s.right if n.base in GREEK))

@@ -9,7 +9,7 @@ from typing import Any, cast
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import BOUNDS, names_in
+from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.steps import Choices
 from proofreader.structures import shown
 from proofreader.symbols import GREEK
@@ -148,7 +148,8 @@ class Readings(Trial):
         ]
         words = tuple(f"{Name(big)} is the law with the density {small}" for big, small in pairs)
         for key, plain in ((key, key.partition("_{")[0]) for key in self.names.laws):
-            fronts = [{s.left for s in self.names.laws.get(k, [])} for k in (key, plain)]
+            nodes = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density"]
+            fronts = [{n.data[1] for n in nodes if law_key(n.data[0]) == k} for k in (key, plain)]
             if key != plain and all(fronts) and not fronts[0] & fronts[1]:
                 pairs.append((key, plain))
                 words += (f"{key} and {plain} are parts of one joint density",)
