@@ -236,7 +236,7 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
                         continue
                     what = step.data[0] if step.kind == "function" else "g"
                     value = f"{what}({', '.join(map(shown, sorted(plan.free(place))))})"
-                    drawn = f"when {shown(source)} is drawn from {noise}"
+                    drawn = f"when {shown(source)} is drawn from {noise.removeprefix('named ')}"
                     words = f"{shown(left[0])} = {value} has the density {key} {drawn}"
                     changes = {
                         "pushed": {left[0]: (place, source)},

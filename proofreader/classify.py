@@ -148,6 +148,12 @@ def is_stationarity(left: Node, right: Node) -> bool:
     return False
 
 
+def chooses_form(tree: Node) -> bool:
+    """Whether a distribution by name occurs that nothing is averaged under."""
+    parts = tree.parts[-1:] if tree.kind == "expect" else tree.parts
+    return tree.kind == "named" or any(map(chooses_form, parts))
+
+
 def is_convention(left: Node, right: Node) -> bool:
     """Whether a logarithm of zero, or a quotient with one, is given a value."""
     zero = Node("number", (), (0.0,))

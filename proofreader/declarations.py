@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.brackets import grouped
-from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
+from proofreader.classify import (
+    chooses_form,
+    defines,
+    has_any,
+    is_condition,
+    kind_of_relation,
+    letters_of,
+    simplex_of,
+    unsigned,
+)
 from proofreader.errors import DerivationSyntaxError
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
@@ -238,7 +247,7 @@ class Declarations:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
-        if has_any([right], {"named"}) and not has_any([left], {"named"}) and has_any([left], {"density"}):
+        if chooses_form(right) and not has_any([left], {"named"}) and has_any([left], {"density"}):
             return "a choice of the form of a density"
         last = at + 2 == len(chain.sides)
         if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):

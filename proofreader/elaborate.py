@@ -125,23 +125,24 @@ class Plan(Laws):
         self.whole |= {name.base for name in self.latent(body)}
         raise DerivationSyntaxError("an expectation over all members of a family but one, which it does not name")
 
-    def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> Node | None:
+    def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> int | None:
         """A letter of a density under an integral that leaves out its arguments: they are what is integrated over."""
         known = letter.base in {n.base for n in self.names.letters.values()} or letter.base in ("p", "q")
         if not env.bound or not known or self.names.is_variable(letter.base):
             return None
-        found = self.factor(letter, (), parameters) if letter.index else None
-        if found is not None:
-            return found
-        families = [name for name in env.bound if self.in_parts(name.base)]
-        if letter.index and not families:
-            self.whole |= {name.base for name in env.bound}
-            raise DerivationSyntaxError(f"{letter} is a factor of {letter.base}, but of which variable is not said")
-        if letter.index:
-            return density(letter, (replace(families[0], index=letter.index),), (), parameters)
-        signatures = self.signatures(law_key(letter))
         bound = tuple(dict.fromkeys(env.bound))
-        return density(letter, signatures[0].left if signatures else bound, (), parameters)
+        if not letter.index:
+            fronts = [self.loose(s.left, env) for s in self.signatures(law_key(letter))]
+            left = next((names for names in fronts if set(names) <= set(bound)), bound)
+            return self.aligned(density(letter, (), (), parameters), self.expand(left, env), env)
+        found = self.factor(letter, (), parameters)
+        if found is not None:
+            return self.density(found, env)
+        families = [name for name in bound if self.in_parts(name.base)]
+        if not families:
+            self.whole |= {name.base for name in bound}
+            raise DerivationSyntaxError(f"{letter} is a factor of {letter.base}, but of which variable is not said")
+        return self.density(density(letter, (replace(families[0], index=letter.index),), (), parameters), env)
 
     def single(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
         """One variable for a family of draws, or the whole family where it is one."""

@@ -7,6 +7,7 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -28,6 +29,7 @@ from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
+from proofreader.steps import defined_key
 from proofreader.structures import Pairs, shown, tables_of
 from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
@@ -265,6 +267,9 @@ class Judge(Readings):
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
+        calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
+        several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
+        found += [f"${name}$" for name in several if defined_key(name) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)

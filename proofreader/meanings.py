@@ -23,10 +23,10 @@ def _number(plan: Plan, node: Node, env: Environment) -> int:
 @meaning("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
     letter, left, _, parameters = node.data
-    law = node if left else plan.without_arguments(letter, parameters, env)
-    if law is None:
+    place = plan.density(node, env) if left else plan.without_arguments(letter, parameters, env)
+    if place is None:
         raise DerivationSyntaxError(f"{letter} stands alone where a number is expected")
-    return plan.density(law, env)
+    return place
 
 
 @meaning("sum")

@@ -40,9 +40,9 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if sign:
         bound = _bound(plan, env)
         return bound if sign > 0 else plan.negative(bound)
-    law = plan.without_arguments(name, parameters, env) if not node.parts else None
-    if law is not None:
-        return plan.density(law, env)
+    place = plan.without_arguments(name, parameters, env) if not node.parts else None
+    if place is not None:
+        return place
     atoms = plan.expand((name,), env) if not node.parts else ()
     axis = {p for law in plan.laws.values() for p in law.parameters} | {
         p for ps in plan.names.parameters.values() for p in ps
