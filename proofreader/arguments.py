@@ -11,6 +11,7 @@ from proofreader.indices import (
     index_of,
     is_parameter,
     is_unknown_command,
+    leaves,
     name_of,
 )
 from proofreader.symbols import BARS, DOTS, Symbol, flat, split
@@ -67,8 +68,11 @@ class Arguments:
         """Whether a part of a list is a density."""
         raise NotImplementedError
 
-    def decorated(self, symbol: Symbol) -> tuple[Name, tuple[Name, ...]]:
+    def decorated(self, symbol: Symbol, bracket: Symbol | None = None) -> tuple[Name, tuple[Name, ...]]:
         r"""The letter of a density or function, and the parameters in its subscript."""
+        mine = (
+            {s.name.lower() for s in leaves(bracket.arguments[0])} if bracket else {v.lower() for v in self.variables}
+        )
         plain = replace(symbol, sub=None)
         parameters: list[Name] = []
         index: tuple[Part, ...] = ()
@@ -77,20 +81,20 @@ class Arguments:
             names = [name_of(s) for s in part]
             if part and all(n is not None and is_parameter(n) for n in names):
                 parameters += [n for n in names if n is not None]
-            elif (found := index_of(part)) is not None and not self.is_variable_label(part):
+            elif (found := index_of(part)) is not None and not self.is_variable_label(part, mine):
                 index = (*index, found)
-            elif not self.is_variable_label(part):
+            elif not self.is_variable_label(part, mine):
                 mark += f"_{{{flat(part)}}}"
         name = name_of(plain) or Name(symbol.key)
         if name.index and symbol.sup is not None:
             name = Name(name.base, (), f"{name.mark}^{{{flat(symbol.sup)}}}")
         return Name(name.base, index, name.mark + mark), tuple(parameters)
 
-    def is_variable_label(self, part: Sequence[Symbol]) -> bool:
+    def is_variable_label(self, part: Sequence[Symbol], mine: set[str]) -> bool:
         """``p_X(x)`` and ``p_{X|Z}(x|z)`` repeat what their arguments say."""
         letters = [s for s in part if s.is_letter()]
         barred = any(s.name in BARS for s in part)
-        capitals = all(s.name.isupper() and len(s.name) == 1 for s in letters)
+        capitals = all(s.name.isupper() and s.name.lower() in mine for s in letters)
         named = capitals or (barred and all(s.key in self.variables for s in letters))
         return bool(letters) and named and all(s.is_letter() or s.name in BARS | {","} for s in part)
 

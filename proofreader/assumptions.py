@@ -93,7 +93,7 @@ def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                     and not right
                     and left[0] in behind
                     and key not in plan.densities
-                    and key[0] != other[0]
+                    and key[:1] != other[:1]
                     and key != plan.names.model()
                 ):
                     yield Assumption(
@@ -152,7 +152,7 @@ def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) ->
 
 def _is_part_of(plan: Plan, key: str, other: str) -> bool:
     """Whether two letters are no q and its model, as where they differ by decoration alone."""
-    return key[0] == other[0] or key.lower() == other.lower() or not plan.names.models(other, key)
+    return key[:1] == other[:1] or key.lower() == other.lower() or not plan.names.models(other, key)
 
 
 def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
@@ -221,20 +221,22 @@ def _shapes(plan: Plan, trees: Sequence[Node]) -> Iterator[Assumption]:
 def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
     """A variable that is a function of noise: z = g(e) with e drawn from its own density."""
     tables = tables_of(plan, places)
-    for place in sorted(set().union(*(plan.reached(p) for p in places))):
+    reached = sorted(set().union(*(plan.reached(p) for p in places)))
+    functions = [at for at in reached if plan.steps[at].kind == "function"]
+    inside = {a for at in functions for a in plan.steps[at].arguments if plan.steps[a].kind in ("sum", "product")}
+    for place in (*functions, *sorted(inside)):
         step = plan.steps[place]
-        if step.kind != "function":
-            continue
         for source in sorted(plan.free(place)):
             role = plan.role(source)
             noise = next((key for key, pairs in tables.items() if any(role in left for left, _ in pairs)), None)
             for key, pairs in tables.items():
                 for left, right in pairs:
-                    inside = {plan.role(atom) for atom in plan.free(place)}
-                    if noise is None or len(left) != 1 or left[0] in inside or role in right:
+                    known = {plan.role(atom) for atom in plan.free(place)}
+                    if noise is None or len(left) != 1 or left[0] in known or role in right:
                         continue
-                    value = f"{step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))})"
-                    drawn = f"when {shown(source)} is drawn from {noise}"
+                    what = step.data[0] if step.kind == "function" else "g"
+                    value = f"{what}({', '.join(map(shown, sorted(plan.free(place))))})"
+                    drawn = f"when {shown(source)} is drawn from {noise.removeprefix('named ')}"
                     words = f"{shown(left[0])} = {value} has the density {key} {drawn}"
                     changes = {
                         "pushed": {left[0]: (place, source)},

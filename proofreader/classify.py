@@ -148,6 +148,23 @@ def is_stationarity(left: Node, right: Node) -> bool:
     return False
 
 
+def chooses_form(tree: Node) -> bool:
+    """Whether a distribution by name occurs that nothing is averaged under."""
+    parts = tree.parts[-1:] if tree.kind == "expect" else tree.parts
+    return tree.kind == "named" or any(map(chooses_form, parts))
+
+
+def is_convention(left: Node, right: Node) -> bool:
+    """Whether a logarithm of zero, or a quotient with one, is given a value."""
+    zero = Node("number", (), (0.0,))
+    return any(
+        (node.kind in ("log", "quotient") and zero in node.parts)
+        or (node.kind == "log" and node.parts[0].kind == "quotient" and zero in node.parts[0].parts)
+        for tree in (left, right)
+        for node in tree.walk()
+    )
+
+
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())

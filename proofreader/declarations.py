@@ -7,10 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.brackets import grouped
-from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
+from proofreader.classify import (
+    chooses_form,
+    defines,
+    has_any,
+    is_condition,
+    kind_of_relation,
+    letters_of,
+    simplex_of,
+    unsigned,
+)
 from proofreader.errors import DerivationSyntaxError
 from proofreader.judge import TURNED
-from proofreader.layout import Side, Statement, statements_of
+from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import law_key, names_in, variant_key
@@ -82,6 +91,7 @@ class Declarations:
         self.macros = macros
         self.explain = explain
         self.deadline = Deadline(SECONDS)
+        self.way = Way()
         self.laws: set[str] = set()
         self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
@@ -94,9 +104,9 @@ class Declarations:
         self.stated: set[str] = set()
         self.notes: list[str] = []
 
-    def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+    def statements(self, latex: str) -> list[Statement]:
         """The statements of a text."""
-        return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
+        return statements_of(tokens_of(latex, self.macros), latex, self.notes, self.way)
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""
@@ -237,7 +247,7 @@ class Declarations:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
-        if has_any([right], {"named"}) and not has_any([left], {"named"}) and has_any([left], {"density"}):
+        if chooses_form(right) and not has_any([left], {"named"}) and has_any([left], {"density"}):
             return "a choice of the form of a density"
         last = at + 2 == len(chain.sides)
         if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):

@@ -19,6 +19,7 @@ from proofreader.indices import (
 from proofreader.letters import (
     USUAL_FUNCTIONS,
     USUAL_LAWS,
+    law_letters_in,
     of_one_family,
 )
 from proofreader.notation import CONSTANTS, named_law
@@ -36,6 +37,8 @@ READINGS = {
     "gradient": "the gradient without brackets reaches to the end of its term",
 }
 MAX_NESTING = 60
+# Letters of numbers that a network gives, so that a Greek subscript is what they depend on.
+MOVED = frozenset((r"\mu", r"\sigma", r"\Sigma", r"\nu"))
 
 
 Rest = list[tuple[bool, list[Symbol]]]
@@ -224,7 +227,11 @@ class Factors(Arguments):
         return self.scalar(symbol), at + 1
 
     def scalar(self, symbol: Symbol) -> Node:
-        """A letter that stands for a number."""
+        """A letter that stands for a number; ``\\mu_\\phi`` is a function of its parameter."""
+        if symbol.name in MOVED and symbol.sup is None and symbol.sub and not symbol.style:
+            letter, parameters = self.decorated(symbol)
+            if parameters and not letter.index and not letter.mark:
+                return Node("name", (), (letter, parameters))
         name = name_of(symbol, raised=False)
         if name is None and symbol.sup is not None:
             if is_transpose(symbol.sup):
@@ -260,7 +267,8 @@ class Factors(Arguments):
         simple = all(len(part) == 1 and name_of(part[0]) is not None for part in parts)
         lawlike = all(self.is_law(part) for part in parts if part)
         if bracket.name == "[]":
-            return lawlike or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
+            speaks = symbol.key in USUAL_FUNCTIONS and law_letters_in(content, self.laws)
+            return lawlike or speaks or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
         word = symbol.name.startswith("@") and len(symbol.name) > 2
         return simple or lawlike or word or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
@@ -299,7 +307,7 @@ class Factors(Arguments):
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A density of variables given others."""
         power = symbol.sup is not None and flat(symbol.sup).isdigit() and not is_mark(symbol.sup)
-        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol)
+        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol, bracket)
         left, right, more = self.split_arguments(bracket.arguments[0])
         if not left:
             raise self.error("a density of nothing", symbol)

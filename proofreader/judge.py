@@ -7,12 +7,20 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
-from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
+from proofreader.classify import (
+    compared_values,
+    has_any,
+    introduces,
+    is_convention,
+    is_functional_equation,
+    is_stationarity,
+)
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -21,8 +29,9 @@ from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
 from proofreader.readings import Readings, variables_outside
+from proofreader.steps import defined_key
 from proofreader.structures import Pairs, shown, tables_of
-from proofreader.syntax import Index, Name, Span, in_text
+from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
@@ -30,6 +39,12 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+
+def _in_exponents(tree: Node) -> bool:
+    """Whether every constant of a side stands in an exponent, where it is a factor."""
+    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
+    return all(node in inside for node in tree.walk() if node.kind == "constant")
 
 
 @dataclass
@@ -74,7 +89,7 @@ class Judge(Readings):
                 raise
             return found
         notes = list(plan.notes)
-        if constant:
+        if constant and (base.relation != "propto" or not _in_exponents(base.right)):
             return self.up_to_constant(readings, notes)
         if base.relation == "propto":
             return self.varied(readings, notes, "")
@@ -169,6 +184,8 @@ class Judge(Readings):
     def refuted(self, base: Attempt, plan: Plan, left: int, right: int, notes: list[str]) -> Finding:
         """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is
         set to zero."""
+        if base.relation == "=" and is_convention(base.left, base.right):
+            return Finding("no_claim", reason="a convention about zero", notes=notes)
         if base.relation == "=" and is_stationarity(base.left, base.right):
             return Finding("no_claim", reason="a stationarity condition", notes=notes)
         if base.relation == "=" and is_functional_equation(base.left, base.right):
@@ -250,6 +267,9 @@ class Judge(Readings):
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
+        calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
+        several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
+        found += [f"${name}$" for name in several if defined_key(name) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)
@@ -316,6 +336,8 @@ class Judge(Readings):
         if base.relation == "const" and moving:
             found.append((replace(base, vary=moving), ", ".join(map(shown, moving))))
         front = self.in_front(base, plan)
+        if base.relation == "propto" and not front and not outside & free:
+            outside = {a for names in tables_of(plan, (left, right)).values() for own, _ in names for a in own}
         for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
             if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
                 found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))

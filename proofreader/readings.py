@@ -9,7 +9,7 @@ from typing import Any, cast
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import BOUNDS, names_in
+from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.steps import Choices
 from proofreader.structures import shown
 from proofreader.symbols import GREEK
@@ -147,6 +147,12 @@ class Readings(Trial):
             if key.startswith(("cal:", "bb:")) and key[-1:].lower() in self.names.laws
         ]
         words = tuple(f"{Name(big)} is the law with the density {small}" for big, small in pairs)
+        for key, plain in ((key, key.partition("_{")[0]) for key in self.names.laws):
+            nodes = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density"]
+            fronts = [{n.data[1] for n in nodes if law_key(n.data[0]) == k} for k in (key, plain)]
+            if key != plain and all(fronts) and not fronts[0] & fronts[1]:
+                pairs.append((key, plain))
+                words += (f"{key} and {plain} are parts of one joint density",)
         return [replace(base, choices=replace(base.choices, same=tuple(pairs)), words=words)] if pairs else []
 
     def families(self, base: Attempt, trees: tuple[Node, Node], plan: Plan) -> list[Attempt]:
@@ -159,7 +165,7 @@ class Readings(Trial):
             for n in names_in(tree)
             if not n.index and not n.mark and self.names.is_variable(n.base)
         }
-        collections = _collections(plain_names - indexed, indexed)
+        collections = _collections(plain_names - indexed, indexed, plain_names)
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
@@ -283,7 +289,7 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
     return replace(base, **changes)
 
 
-def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, str], ...]:
+def _collections(plain_names: set[str], indexed: set[str], alone: set[str]) -> tuple[tuple[str, str], ...]:
     """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
     over."""
     pairs = []
@@ -293,6 +299,7 @@ def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, s
         if name.rpartition(":")[2] != small and small in left:
             pairs.append((name, small))
             left.discard(small)
+    left -= alone
     others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
     if len(others) == 1 and len(left) == 1:
         pairs.append((others[0], left.pop()))

@@ -320,6 +320,8 @@ class _Reader:
             )
         if bare.upper() in ("ELBO", "EUBO"):
             bare = bare.upper()
+        if is_text and text.strip().endswith(":"):
+            return (Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),)
         if len(bare) == 1 and bare.isalpha():
             return (Symbol("@" + bare if bare in "EHIND" and not is_text else bare, token.start, end),)
         if (
