@@ -10,7 +10,7 @@ import pytest
 import torch
 from attack import attack, breaks, explained
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, Normal, StudentT
 from zoo import member, members
 
 from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, kl, kl_decomposition, m_step
@@ -420,6 +420,27 @@ def test_how_much_of_the_two_products_lies_outside_the_posterior():
         heights = (radius - (scales[1] * edge).square()).clamp(min=0).sqrt() / scales[0]
         inside = Normal(0.0, 1.0).log_prob(edge).exp() * torch.erf(heights / math.sqrt(2))
         assert 1 - torch.trapezoid(inside, edge).item() == pytest.approx(outside, abs=0.001)
+
+
+def test_a_start_with_an_infinite_variance_has_no_first_update():
+    """Why prop-cavi-rate asks for finite variances of the start: the integral of the first update is zero."""
+    model = LinearGaussian(torch.ones(1, 2).double(), torch.zeros(1).double(), 0.2)
+    x, start = torch.ones(1).double(), StudentT(torch.tensor(2.0).double())
+    assert start.mean == 0
+    nodes = torch.linspace(-3, 3, 7).double()
+    largest = []
+    for reach in (1e2, 1e4, 1e6):
+        # The mean of the log-joint over the start, cut off, for each z_1; it falls without limit as more is let in.
+        u = torch.linspace(-math.log(reach), math.log(reach), 20_001).double()
+        z_2 = u.sinh()
+        chances = (start.log_prob(z_2) + u.cosh().log()).softmax(0)
+        points = torch.stack(torch.broadcast_tensors(nodes[:, None], z_2), -1)
+        means = torch.stack([model.log_joint(x.expand(len(z_2), 1), row) @ chances for row in points])
+        largest.append(means.max().item())
+    assert largest == sorted(largest, reverse=True)
+    # The second moment grows by the logarithm of the reach: each factor of a hundred takes the same amount.
+    assert largest[1] - largest[2] == pytest.approx(largest[0] - largest[1], rel=0.02)
+    assert largest[1] - largest[2] > 10
 
 
 def test_a_product_with_an_infinite_variance_is_infinitely_far_from_a_gaussian():
