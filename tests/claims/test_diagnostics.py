@@ -589,3 +589,15 @@ def test_the_alarm_rings_as_often_as_the_chapter_says(atlas):
     with_few = {name: values[1] for name, values in silent.items() if name not in blind}
     assert max(with_few.values()) == pytest.approx(0.32, abs=0.005)
     assert max(value for name, value in with_few.items() if name not in HEAVY | scarce) < 0.055
+
+
+def test_the_intervals_of_an_honest_member_cover_as_they_claim(atlas):
+    one, covered = member("wide-normal"), []
+    torch.manual_seed(5)
+    for _ in range(10):
+        summary = WeightSummary.from_log_weights(log_weights(one.model, one.q, one.x.expand(200, *one.x.shape), 10**4))
+        error = (summary.log_evidence - one.truth.log_evidence).abs()
+        covered.append((error <= 1.96 * summary.std_error).double().mean())
+    assert abs(torch.stack(covered).mean() - 0.95) < binomial_error(0.95, 2000)
+    assert torch.stack(covered).mean() == pytest.approx(0.953, abs=0.005)
+    assert atlas["wide-normal"]["by_num_samples"]["10000"]["coverage"] == pytest.approx(0.89)
