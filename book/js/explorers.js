@@ -34,7 +34,7 @@
       this.state = new Map(this.bound.map((param) => [param.name, param.value]));
       this.inputs = new Map();
       this.chart = element("div", { class: "explorer-chart" });
-      this.controls = element("div", { class: "explorer-controls" }, ...this.bound.map((param) => this.control(param)));
+      this.controls = element("div", { class: "explorer-controls" }, ...this.bound.map((param) => this.control(param)), this.reset());
       this.outputs = new Map();
       this.values = element("ul", { class: "explorer-values", "aria-live": "polite" }, ...this.meta.values.map((value) => this.value(value)));
     }
@@ -82,6 +82,15 @@
       show();
       const legend = element("legend", {}, label);
       return element("fieldset", { class: "explorer-choice" }, legend, ...buttons.map(([, , button]) => button));
+    }
+
+    reset() {
+      const button = element("button", { type: "button", class: "explorer-reset" }, "Reset");
+      button.addEventListener("click", () => {
+        for (const { name, value } of this.bound) this.set(name, value);
+        this.apply();
+      });
+      return button;
     }
 
     value({ label, role, name, unit, drawn }) {

@@ -81,13 +81,41 @@ def positions(spec: dict, seed: int) -> dict[str, float]:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_gap_of_jensen_is_the_log_of_the_mean_less_the_mean_of_the_log(made, seed):
     at = positions(made["jensen_gap"].spec, seed)
-    text = texts(made["jensen_gap"], **at)
+    text = texts(made["jensen_gap"], **at, reveal="shown")
     values = torch.tensor([at["a"], at["b"]], dtype=torch.float64)
     shares = torch.tensor([at["p"], 1 - at["p"]], dtype=torch.float64)
     log_mean, mean_log = (values @ shares).log().item(), (values.log() @ shares).item()
-    assert written("log E[w]", text) == pytest.approx(log_mean, abs=6e-4)
-    assert written("E[log w]", text.replace("log E[w]", "")) == pytest.approx(mean_log, abs=6e-4)
+    assert written("log 𝔼[w]", text) == pytest.approx(log_mean, abs=6e-4)
+    assert written("𝔼[log w]", text.replace("log 𝔼[w]", "")) == pytest.approx(mean_log, abs=6e-4)
     assert written("gap", text) == pytest.approx(log_mean - mean_log, abs=6e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gap_of_jensen_stays_hidden_until_it_is_asked_for_and_is_then_compared_with_the_prediction(made, seed):
+    at = positions(made["jensen_gap"].spec, seed)
+    hidden, shown = (texts(made["jensen_gap"], **at, reveal=reveal) for reveal in ("hidden", "shown"))
+    for label in ("log 𝔼[w]", "𝔼[log w]", "gap", "prediction less gap"):
+        assert f"{label}: ? nats" in hidden
+    off = at["guess"] - written("gap", shown)
+    assert written("prediction less gap", shown.replace(": +", ": ")) == pytest.approx(off, abs=1.1e-3)
+
+
+def test_the_names_of_the_two_heights_keep_their_place_and_do_not_meet(made):
+    """Each stands at the right edge: at the height that it names, or next to the other where the heights are close."""
+    for a, b in ((1.0, 9.0), (8.0, 9.5), (0.1, 10.0), (4.0, 4.0)):
+        spec = made["jensen_gap"].spec
+        for param in spec["params"]:
+            param["value"] = {"a": a, "b": b, "reveal": "shown"}.get(param["name"], param.get("value"))
+        spec["params"] = [{k: v for k, v in p.items() if not (k == "value" and v is None)} for p in spec["params"]]
+        svg = vl_convert.vegalite_to_svg(spec)
+        found = {
+            name: re.search(rf"translate\(([\d.]+),([\d.]+)\)[^>]*>{re.escape(name)}<", svg)
+            for name in ("log 𝔼[w]", "𝔼[log w]")
+        }
+        places = {name: [float(number) for number in match.groups()] for name, match in found.items()}
+        top, bottom = places["log 𝔼[w]"], places["𝔼[log w]"]
+        assert top[0] == bottom[0]
+        assert bottom[1] - top[1] >= 15
 
 
 @pytest.mark.parametrize("seed", range(3))
