@@ -179,11 +179,11 @@ def _means(running: Any, final: Any) -> Any:
     )
     exact = rows_of_data(1).transform_calculate(mean="1", n=str(_NUM_DRAWS))
     note = final.transform_calculate(
-        mean=str(top),
-        note=f"'average ' + datum.mean_text + ', effective sample size ' + datum.ess_text + ' of {_NUM_DRAWS}'"
-        " + (shown ? ' (predicted ' + guess + ')' : '')",
+        mean=str(top), note=f"'effective sample size ' + datum.ess_text + ' of {_NUM_DRAWS}'"
     )
-    largest = final.transform_calculate(mean="0", note="'the largest weight has ' + datum.share_text + ' of the sum'")
+    largest = final.transform_calculate(
+        mean="0", note="'average ' + datum.mean_text + ', largest weight ' + datum.share_text + ' of the sum'"
+    )
     words = {"color": text_colour(PALETTE["q"]), "align": "right", "fontSize": 12}
     return alt.layer(
         exact.mark_rule(color=PALETTE["evidence"], strokeWidth=1.5).encode(y=y),

@@ -261,7 +261,7 @@ def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
 def test_the_sticks_are_the_weights_of_the_library(made, seed):
     at = positions(made["weight_sticks"].spec, seed)
     text = texts(made["weight_sticks"], **at, reveal="shown")
-    assert "average ?, effective sample size ? of 50" in texts(made["weight_sticks"], **at)
+    assert "effective sample size ? of 50" in texts(made["weight_sticks"], **at)
     (csv,) = (data for data in made["weight_sticks"].spec["datasets"].values() if isinstance(data, str))
     rows = [[int(part) for part in line.split(",")] for line in csv.split("\n")[1:]]
     draws = torch.tensor([e for number, _, e in rows if number == at["draws"]]).double() / 1000
@@ -272,7 +272,7 @@ def test_the_sticks_are_the_weights_of_the_library(made, seed):
     log_q = Normal(torch.tensor(at["q_mean"]).double(), at["q_width"]).log_prob(z[:, 0])
     summary = WeightSummary.from_log_weights(model.log_joint(x, z) - log_q - model.log_evidence(x))
     assert f"average {summary.log_evidence.exp().item():.3f}, " in text
-    assert f"effective sample size {summary.ess.item():.1f} of 50 (predicted {at['guess']:.0f})" in text
+    assert f"effective sample size {summary.ess.item():.1f} of 50" in text
 
 
 def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
