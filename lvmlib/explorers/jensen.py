@@ -13,6 +13,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    if_shown,
     require,
     rows_of_data,
     slider,
@@ -70,10 +71,10 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
     ]
     values = [
-        ShownValue("log 𝔼[w]", "evidence", "log_mean", _if_shown("format(log_mean, '.3f')"), "nats"),
-        ShownValue("𝔼[log w]", "elbo", "mean_log", _if_shown("format(mean_log, '.3f')"), "nats"),
-        ShownValue("gap", "kl", "gap", _if_shown("format(gap, '.3f')"), "nats"),
-        ShownValue("prediction less gap", "data", "off", _if_shown("format(guess - gap, '+.3f')"), "nats"),
+        ShownValue("log 𝔼[w]", "evidence", "log_mean", if_shown("format(log_mean, '.3f')"), "nats"),
+        ShownValue("𝔼[log w]", "elbo", "mean_log", if_shown("format(mean_log, '.3f')"), "nats"),
+        ShownValue("gap", "kl", "gap", if_shown("format(gap, '.3f')"), "nats"),
+        ShownValue("prediction less gap", "data", "off", if_shown("format(guess - gap, '+.3f')"), "nats"),
     ]
     axis = x_axis(values=[0, 2, 4, 6, 8, 10], titleFont=MATH_FONT, titleFontStyle="italic")
     x = alt.X("w:Q", title="w", scale=alt.Scale(domain=[0, 12.4], nice=False), axis=axis)
@@ -127,10 +128,6 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         "curve to the chord: the gap. It vanishes when a equals b, and when p is zero or one.",
         gutter=GUTTER,
     )
-
-
-def _if_shown(text: str) -> str:
-    return f"shown ? {text} : '?'"
 
 
 def _leader(point: Any, height: str, x: Any, y: Any) -> list[Any]:

@@ -49,6 +49,11 @@ def derived_parameter(name: str, formula: str) -> Any:
     return require("altair").param(name=name, expr=formula)
 
 
+def if_shown(text: str) -> str:
+    """Vega's expression for a text that a reader sees once the parameter ``shown`` is set."""
+    return f"shown ? {text} : '?'"
+
+
 def number_within(name: str, value: Number, least: Number, most: Number) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}: expected a number; convert with float().")

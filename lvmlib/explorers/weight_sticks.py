@@ -18,6 +18,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    if_shown,
     normal_densities,
     require,
     rows_of_data,
@@ -117,9 +118,9 @@ def weight_sticks(
     ).properties(width=PLOT_WIDTH, height=100)
     running = weights.transform_window(n="row_number()", sum_u="sum(u)", sum_u2="sum(u2)", largest="max(u)")
     final = running.transform_filter(f"datum.n == {_NUM_DRAWS}").transform_calculate(
-        mean_text=f"shown ? format(datum.sum_u / {_NUM_DRAWS}, '.3f') : '?'",
-        ess_text="shown ? format(datum.sum_u * datum.sum_u / datum.sum_u2, '.1f') : '?'",
-        share_text="shown ? format(100 * datum.largest / datum.sum_u, '.0f') + ' %' : '?'",
+        mean_text=if_shown(f"format(datum.sum_u / {_NUM_DRAWS}, '.3f')"),
+        ess_text=if_shown("format(datum.sum_u * datum.sum_u / datum.sum_u2, '.1f')"),
+        share_text=if_shown("format(100 * datum.largest / datum.sum_u, '.0f') + ' %'"),
     )
     values = [
         ShownValue("average weight over p(x)", "q", "mean_text", None, "(exact 1)", drawn=True),

@@ -235,7 +235,7 @@ def test_a_choice_sets_q_whatever_the_sliders_say(made):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     at = positions(made["cost_of_dimension"].spec, seed)
-    text = texts(made["cost_of_dimension"], **at)
+    text = texts(made["cost_of_dimension"], **at, reveal="shown")
     zero = torch.zeros(()).double()
     one = chi_square(Normal(zero, at["width_1"]), Normal(zero, 1.0)).item()
     draws = ((1 + one) ** at["dim"] - 1) / at["error"] ** 2
@@ -247,11 +247,10 @@ def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
 @pytest.mark.parametrize(("dim", "width_1"), [(10, 0.4), (30, 0.4), (40, 0.05)])
 def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
     spec = made["cost_of_dimension"].spec
+    place = {"dim": dim, "width_1": width_1, "reveal": "shown"}
     for param in spec["params"]:
-        param["value"] = {"dim": dim, "width_1": width_1}.get(param["name"], param.get("value"))
-    svg = vl_convert.vegalite_to_svg(
-        {**spec, "params": [{k: v for k, v in p.items() if v is not None} for p in spec["params"]]}
-    )
+        param |= {"value": place[param["name"]]} if param["name"] in place else {}
+    svg = vl_convert.vegalite_to_svg(spec)
     drawn = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', svg)
     places = re.findall(r'<path[^>]*transform="translate\(([^)]*)\)', "".join(drawn))
     assert len(places) == len(set(places)) == 2
@@ -288,8 +287,17 @@ def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
     assert triangles(q_mean=0.4, q_width=0.4) == 0, "hidden until it is predicted"
 
 
+def test_the_dimension_of_a_year_is_the_first_at_which_the_prior_takes_one(made):
+    text = texts(made["cost_of_dimension"], width_1=0.5, error=0.1, reveal="shown")
+    first = int(written("the prior takes a year from D", text))
+    one = 1 / (0.5 * math.sqrt(2 - 0.25))
+    draws = [(one**dim - 1) / 0.1**2 for dim in (first - 1, first)]
+    assert draws[0] < 1e9 * 365.25 * 86400 <= draws[1]
+    assert "draws from the prior: ?" in texts(made["cost_of_dimension"])
+
+
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
-    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
+    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0, reveal="shown")) == 1
 
 
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
