@@ -33,7 +33,7 @@ _A_YEAR = _A_SECOND * 365.25 * 86400
 
 
 def cost_of_dimension(
-    points: int = 10, width: Number = 0.4, relative_error: Number = 0.1, dim: int = 10, *, guess: int = 20
+    points: int = 10, width: Number = 0.2, relative_error: Number = 0.1, dim: int = 10, *, guess: int = 35
 ) -> Explorer:
     r"""The nodes of a grid against the draws from the prior, for D latent coordinates.
 
@@ -48,7 +48,7 @@ def cost_of_dimension(
         width: s, the posterior's standard deviation in each coordinate, from 0.05 to 1.
         relative_error: The wanted standard error of p(x) over p(x), from 0.01 to 0.5.
         dim: D, where the picture reads off its numbers, from 1 to 40.
-        guess: First value of the slider for the predicted D from which on the prior takes a year, from 1 to 40.
+        guess: First value of the slider for the predicted D from which on the prior takes a year, from 1 to 100.
 
     Returns:
         The explorer, with a slider for each argument, and a choice that shows the line of the prior.
@@ -69,7 +69,7 @@ def cost_of_dimension(
         slider("points", "grid points in each dimension G", points, 2, 50, 1),
         slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01, argument="width"),
         slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01, argument="relative_error"),
-        slider("guess", "your prediction: D from which on the prior takes a year", guess, 1, dims, 1),
+        slider("guess", "your prediction: D from which on the prior takes a year", guess, 1, 100, 1),
         alt.param(
             name="reveal",
             value=_HIDDEN,
@@ -167,7 +167,7 @@ def cost_of_dimension(
         values,
         "On a logarithmic axis, the number of evaluations against the latent dimension: a straight line for a grid "
         "and, when it is shown, a nearly straight one for draws from the prior. A narrower posterior steepens the line "
-        "of the prior; a smaller relative error lifts it; more grid points steepen the line of the grid. Both cross the "
-        "line of what a machine does in a year. A count beyond the picture is a triangle at its upper edge.",
+        "of the prior; a smaller relative error lifts it; more grid points steepen the line of the grid. Both cross "
+        "the line of what a machine does in a year. A count beyond the picture is a triangle at its upper edge.",
         gutter=GUTTER,
     )
