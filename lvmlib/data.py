@@ -1,4 +1,4 @@
-"""Data for the chapters: real handwritten digits that ship with scikit-learn, and two synthetic sets.
+"""Data for the chapters: handwritten digits and cell measurements from scikit-learn, and two synthetic sets.
 
 None of these needs a network. MNIST, which does, is there for who has it or can fetch it. Every set comes as plain
 tensors, in an order that never changes.
@@ -18,10 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lvmlib._cells import Cells, cells, swap_readings
 from lvmlib._checks import check_sample_count, describe
 from lvmlib._types import Float, Int
 
-__all__ = ["Digits", "banana", "digit_forms", "digits", "mnist", "ring"]
+__all__ = ["Cells", "Digits", "banana", "cells", "digit_forms", "digits", "mnist", "ring", "swap_readings"]
 
 _SPLITS = ("train", "test", "all")
 _TEST_STRIDE = 6

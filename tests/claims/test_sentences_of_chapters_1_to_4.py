@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_breast_cancer
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT
 from zoo import member
 
 from lvmlib import (
@@ -246,6 +246,29 @@ def test_a_pixel_falls_at_most_linearly():
         log_prob = Bernoulli(logits=logit).log_prob(torch.tensor(value, dtype=torch.float64))
         assert (log_prob >= -logit.abs() - math.log(2)).all()
         assert (log_prob <= 0).all()
+
+
+def test_student_t_noise_falls_like_a_power():
+    """Ten times as far out the log-density is lower by a constant, so it is above a falling line from some point on."""
+    noise = StudentT(4.0, torch.zeros((), dtype=torch.float64), 1.0)
+    far = noise.log_prob(torch.tensor([1e3, 1e4, 1e5, 1e6], dtype=torch.float64))
+    torch.testing.assert_close(far.diff(), torch.full((3,), -5 * math.log(10), dtype=torch.float64), rtol=1e-3, atol=0)
+    assert noise.log_prob(torch.zeros((), dtype=torch.float64)) >= far.max()
+
+
+def test_the_weights_of_a_student_t_proposal_are_bounded():
+    """A normal prior and a bounded likelihood: far out the weight falls under a narrow Student-t and grows under a
+    normal of the same scale."""
+    zero = torch.zeros((), dtype=torch.float64)
+    z = torch.logspace(0, 3, 400, dtype=torch.float64)
+    likelihoods = (Bernoulli(logits=8 * z).log_prob(zero), StudentT(4.0, z, 0.2).log_prob(zero))
+    for log_likelihood in likelihoods:
+        log_joint = Normal(zero, 1.0).log_prob(z) + log_likelihood
+        for scale in (0.02, 0.2):
+            heavy = log_joint - StudentT(5.0, zero, scale).log_prob(z)
+            light = log_joint - Normal(zero, scale).log_prob(z)
+            assert (heavy[200:].diff() < 0).all()
+            assert (light[200:].diff() > 0).all()
 
 
 def test_every_digit_has_a_laplace_proposal_without_variance():

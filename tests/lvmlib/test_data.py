@@ -307,3 +307,63 @@ def test_each_form_of_the_digits_copies_the_first_one():
         alike = sum(block.size for block in difflib.SequenceMatcher(None, first, copied).get_matching_blocks())
         assert alike >= len(copied) - 7
         assert len(copied) >= 120
+
+
+def test_the_cells_are_the_measurements_of_scikit_learn_on_a_logarithmic_scale_and_in_another_order():
+    bunch = pytest.importorskip("sklearn.datasets").load_breast_cancer()
+    old, new, names = data.cells()
+    assert (old.shape, new.shape, names) == ((400, 30), (169, 30), tuple(bunch.feature_names))
+    # The transformation of each reading increases, so the rows hold the same ranks as those of the file.
+    readings, raw = torch.cat([old, new]), torch.from_numpy(bunch.data)
+    ranks = [torch.stack([column.unique(return_inverse=True)[1] for column in part.T], 1) for part in (readings, raw)]
+    assert sorted(ranks[0].tolist()) == sorted(ranks[1].tolist())
+    assert not torch.equal(ranks[0], ranks[1])
+
+
+def test_the_old_cells_have_mean_zero_and_variance_one_and_the_new_ones_the_same_units():
+    old, new, _ = data.cells()
+    torch.testing.assert_close(old.mean(0), torch.zeros(30).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(old.var(0, correction=0), torch.ones(30).double())
+    assert 0.01 < new.mean(0).abs().max() < 0.5
+    assert data.cells(dtype=torch.float32).new.dtype == torch.float32
+    fresh = data.cells().old
+    fresh.zero_()
+    assert data.cells().old.abs().max() > 1
+
+
+def test_an_accident_swaps_one_reading_in_each_sample_that_it_hits():
+    new = data.cells().new
+    before, state = new.clone(), torch.get_rng_state()
+    faulty, hit = data.swap_readings(new, 20, seed=4)
+    assert torch.equal(new, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    changed = faulty != new
+    assert len(hit.unique()) == 20
+    assert set(changed.any(1).nonzero()[:, 0].tolist()) <= set(hit.tolist())
+    assert changed.sum(1).max() == 1
+    for row, column in changed.nonzero().tolist():
+        donors = (new[:, column] == faulty[row, column]).nonzero()[:, 0].tolist()
+        assert donors
+        assert row not in donors
+    again, same = data.swap_readings(new, 20, seed=4)
+    assert torch.equal(again, faulty)
+    assert torch.equal(same, hit)
+    assert not torch.equal(data.swap_readings(new, 20, seed=5)[1], hit)
+    assert len(data.swap_readings(new, 169, seed=0)[1].unique()) == 169
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"readings": torch.zeros(1, 3), "count": 1}, ValueError, "readings has 1 rows: expected at least 2"),
+        ({"readings": torch.zeros(4, 3), "count": 5}, ValueError, "count is 5 for 4 samples: expected at most 4"),
+        ({"readings": torch.zeros(4, 3), "count": 0}, ValueError, "count is 0"),
+        ({"readings": torch.zeros(4), "count": 1}, ValueError, "readings"),
+        ({"readings": [[0.0]], "count": 1}, TypeError, "readings"),
+    ],
+)
+def test_an_accident_that_cannot_happen_says_why(arguments, error, message):
+    with pytest.raises(error, match=message):
+        data.swap_readings(**arguments, seed=0)
+    with pytest.raises(TypeError, match=r"dtype is torch\.int64; expected a floating torch dtype"):
+        data.cells(dtype=torch.int64)

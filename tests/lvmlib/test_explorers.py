@@ -238,7 +238,7 @@ def test_a_choice_sets_q_whatever_the_sliders_say(made):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     at = positions(made["cost_of_dimension"].spec, seed)
-    text = texts(made["cost_of_dimension"], **at)
+    text = texts(made["cost_of_dimension"], **at, reveal="shown")
     zero = torch.zeros(()).double()
     one = chi_square(Normal(zero, at["width_1"]), Normal(zero, 1.0)).item()
     draws = ((1 + one) ** at["dim"] - 1) / at["error"] ** 2
@@ -250,11 +250,10 @@ def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
 @pytest.mark.parametrize(("dim", "width_1"), [(10, 0.4), (30, 0.4), (40, 0.05)])
 def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
     spec = made["cost_of_dimension"].spec
+    place = {"dim": dim, "width_1": width_1, "reveal": "shown"}
     for param in spec["params"]:
-        param["value"] = {"dim": dim, "width_1": width_1}.get(param["name"], param.get("value"))
-    svg = vl_convert.vegalite_to_svg(
-        {**spec, "params": [{k: v for k, v in p.items() if v is not None} for p in spec["params"]]}
-    )
+        param |= {"value": place[param["name"]]} if param["name"] in place else {}
+    svg = vl_convert.vegalite_to_svg(spec)
     drawn = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', svg)
     places = re.findall(r'<path[^>]*transform="translate\(([^)]*)\)', "".join(drawn))
     assert len(places) == len(set(places)) == 2
@@ -263,7 +262,8 @@ def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_sticks_are_the_weights_of_the_library(made, seed):
     at = positions(made["weight_sticks"].spec, seed)
-    text = texts(made["weight_sticks"], **at)
+    text = texts(made["weight_sticks"], **at, reveal="shown")
+    assert "effective sample size ? of 50" in texts(made["weight_sticks"], **at)
     (csv,) = (data for data in made["weight_sticks"].spec["datasets"].values() if isinstance(data, str))
     rows = [[int(part) for part in line.split(",")] for line in csv.split("\n")[1:]]
     draws = torch.tensor([e for number, _, e in rows if number == at["draws"]]).double() / 1000
@@ -278,19 +278,29 @@ def test_the_sticks_are_the_weights_of_the_library(made, seed):
 
 
 def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
-    def triangles(**at: float) -> int:
+    def triangles(**at: object) -> int:
         spec = made["weight_sticks"].spec
         for param in spec["params"]:
-            param["value"] = at.get(param["name"], param["value"])
+            param |= {"value": at[param["name"]]} if param["name"] in at else {}
         marks = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', vl_convert.vegalite_to_svg(spec))
         return sum(mark.count("<path") for mark in marks)
 
-    assert triangles(q_mean=1.35, q_width=0.5) == 0
-    assert triangles(q_mean=0.4, q_width=0.4) > 0
+    assert triangles(q_mean=1.35, q_width=0.5, reveal="shown") == 0
+    assert triangles(q_mean=0.4, q_width=0.4, reveal="shown") > 0
+    assert triangles(q_mean=0.4, q_width=0.4) == 0, "hidden until it is predicted"
+
+
+def test_the_dimension_of_a_year_is_the_first_at_which_the_prior_takes_one(made):
+    text = texts(made["cost_of_dimension"], width_1=0.5, error=0.1, reveal="shown")
+    first = int(written("the prior takes a year from D", text))
+    one = 1 / (0.5 * math.sqrt(2 - 0.25))
+    draws = [(one**dim - 1) / 0.1**2 for dim in (first - 1, first)]
+    assert draws[0] < 1e9 * 365.25 * 86400 <= draws[1]
+    assert "draws from the prior: ?" in texts(made["cost_of_dimension"])
 
 
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
-    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
+    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0, reveal="shown")) == 1
 
 
 def bent(bend: float, noise: float) -> QuadratureModel:
@@ -347,7 +357,12 @@ def test_the_draws_of_all_seeds_together_are_independent_standard_normals():
 
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
     spec = explorers.jensen_gap(a=2, b=0.5, p=1 / 3).spec
-    assert {name: param["value"] for name, param in sliders(spec).items()} == {"a": 2.0, "b": 0.5, "p": 0.33}
+    assert {name: param["value"] for name, param in sliders(spec).items()} == {
+        "a": 2.0,
+        "b": 0.5,
+        "p": 0.33,
+        "guess": 1.5,
+    }
     other = explorers.evidence_bar(slope=2.0, noise=1.0, x=-1.0, q_mean=-0.4, q_width=0.5)
     model = LinearGaussian(torch.tensor([[2.0]]).double(), torch.zeros(1).double(), 1.0)
     evidence = model.log_evidence(torch.tensor([-1.0]).double()).item()
