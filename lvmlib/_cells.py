@@ -35,8 +35,8 @@ class Cells(NamedTuple):
 def cells(*, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Cells:
     r"""Measurements of cell nuclei, which scikit-learn carries with it: the running case of the book.
 
-    A reading :math:`r` becomes :math:`\log(r + \bar r / 100)`, with :math:`\bar r` its mean over the old samples. Then it
-    is standardised with the mean and the standard deviation of the old samples. The samples come in a fixed random
+    A reading :math:`r` becomes :math:`\log(r + \bar r / 100)`, where :math:`\bar r` is its mean over the old samples,
+    and is then standardised with the mean and standard deviation of the old samples. The samples come in a fixed random
     order; the first 400 are the old ones. The diagnosis in the file is not used. Nothing here is medical advice.
 
     Args:
