@@ -14,7 +14,7 @@ from proofreader.indices import (
     leaves,
     name_of,
 )
-from proofreader.symbols import BARS, DOTS, Symbol, flat, split
+from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
 __all__ = ["Arguments"]
@@ -101,8 +101,7 @@ class Arguments:
     def split_arguments(self, content: Sequence[Symbol]) -> tuple[tuple[Name, ...], tuple[Name, ...], tuple[Name, ...]]:
         """The variables in front of the bar, those behind it, and the parameters behind a semicolon."""
         content, tail = cut_at(content, frozenset([";"])) or (content, ())
-        pieces = cut_at(content, BARS)
-        left, right = pieces if pieces is not None else (content, ())
+        left, right = cut_at(content, BARS) or cut_at(content, DOUBLE_BARS) or (content, ())
         more = self.names(tail) if tail else ()
         return self.names(left), self.names(right) if right else (), more
 

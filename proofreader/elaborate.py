@@ -248,7 +248,9 @@ class Plan(Laws):
         if not names:
             options += [law for law in self.names.measures if law.data[0].index and not law.data[0].base]
             latent = self.latent(body)
-            options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
+            every = tuple(n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base)
+            fronts = [latent] if set(latent) == set(every) else [latent, every]
+            options += [*(density(self.model_letter(), n) for n in fronts), *self.about(latent)] if latent else []
         options = options or [law for law in self.names.measures if not law.data[1] and law.data[0].base]
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")

@@ -15,6 +15,7 @@ from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, TYPED, operator_
 from proofreader.source import Token
 from proofreader.symbols import (
     CLOSING,
+    DOTS,
     OPENING,
     PUNCTUATION,
     Symbol,
@@ -356,8 +357,11 @@ class _Statements:
         return statement
 
     def side(self, statement: Statement, symbols: list[Symbol], position: int) -> None:
-        """Adds one side to a statement."""
+        """Adds one side to a statement; dots between two relations are none."""
         kept = _trimmed(symbols)
+        if len(kept) == 1 and kept[0].name in DOTS and statement.relations:
+            statement.relations.pop()
+            return
         start = kept[0].start if kept else position
         end = max((s.end for s in kept), default=position)
         statement.sides.append(Side(kept, start, end))

@@ -157,7 +157,7 @@ ACCENTS = {
 }
 # What only moves ink about, and what stands in front of an argument of its own.
 DROPPED = {
-    "~", "\\ ", " ", "\\", r"\left", r"\right", r"\middle",
+    "~", "\\ ", "\\\n", " ", "\\", r"\left", r"\right", r"\middle",
     *words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
     *words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
     *words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),
