@@ -6,14 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    cut_at,
-    index_of,
-    is_parameter,
-    is_unknown_command,
-    leaves,
-    name_of,
-)
+from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 

@@ -7,21 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from proofreader.arguments import Arguments
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    BRACKETS,
-    cut_at,
-    is_mark,
-    is_transpose,
-    name_of,
-    span_of,
-    unknown_symbol,
-)
-from proofreader.letters import (
-    USUAL_FUNCTIONS,
-    USUAL_LAWS,
-    law_letters_in,
-    of_one_family,
-)
+from proofreader.indices import BRACKETS, cut_at, is_mark, is_transpose, name_of, span_of, unknown_symbol
+from proofreader.letters import USUAL_FUNCTIONS, USUAL_LAWS, law_letters_in, of_one_family
 from proofreader.notation import CONSTANTS, named_law
 from proofreader.symbols import BARS, DOTS, GREEK, Symbol, flat, split
 from proofreader.syntax import Name, Node, density, number

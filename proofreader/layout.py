@@ -13,14 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, TYPED, operator_named, words
 from proofreader.source import Token
-from proofreader.symbols import (
-    CLOSING,
-    DOTS,
-    OPENING,
-    PUNCTUATION,
-    Symbol,
-    symbols_of,
-)
+from proofreader.symbols import CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
 
 __all__ = ["Side", "Statement", "Way", "statements_of"]
 

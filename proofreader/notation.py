@@ -100,18 +100,14 @@ RELATIONS = {
     **dict.fromkeys(["<", r"\lt", r"\ll"], "<"),
     **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
     **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
-    **dict.fromkeys(
-        words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"),
-        ":=",
-    ),
+    **dict.fromkeys(words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"), ":="),
     **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
     **dict.fromkeys([r"\neq", r"\ne", "≠"], "!="),
     **dict.fromkeys([r"\sim", "∼", r"\overset{iid}{\sim}", r"\thicksim"], "~"),
     **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
     **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
     **dict.fromkeys(
-        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"),
-        "->",
+        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"), "->"
     ),
 }
 IMPLIES = frozenset(

@@ -7,14 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from proofreader.duals import (
-    Cell,
-    Dual,
-    divided,
-    exponential,
-    logarithm,
-    multiplied,
-)
+from proofreader.duals import Cell, Dual, divided, exponential, logarithm, multiplied
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Cells, Deadline, Law, Setting, Step, Tensor
 
