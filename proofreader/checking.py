@@ -89,6 +89,7 @@ class Checker(Declarations):
             return DerivationReport(self.latex, ())
         if self.before and statements[0].continues:
             self.continued()
+        self.vectors()
         self.scan()
         judge = Judge(
             self.names(),

@@ -31,6 +31,7 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
+from proofreader.readings import variables_outside
 from proofreader.steps import defined_key
 from proofreader.structures import shown, tables_of
 from proofreader.syntax import Node, in_text
@@ -213,6 +214,9 @@ class Judge(Constants):
         of_one_function = base.left.kind == "name" and base.left.data[0].base != compared
         if compared and (compared in parameters or of_one_function):
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
+        apart = self.apart(base) if base.relation in ("=", "propto") else ""
+        if apart:
+            return Finding("unreadable", reason=apart, notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined and base.relation == "=" and (introduces(base.left) or introduces(base.right)):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
@@ -251,6 +255,19 @@ class Judge(Constants):
         """A line with names that nothing defines."""
         words = f"{', '.join(undefined)} is not defined here: define it with := or in definitions"
         return Finding("unreadable", reason=words, undefined=undefined, notes=notes)
+
+    def apart(self, base: Attempt) -> str:
+        """Why two sides that speak of other variables cannot be compared; empty if they speak of the same."""
+        found = [
+            {n for n in variables_outside(tree) if self.names.is_variable(n.base)} for tree in (base.left, base.right)
+        ]
+        mine, theirs = (
+            [n for n in side if n.base not in {o.base for o in other}] for side, other in (found, found[::-1])
+        )
+        for one, others in ((mine, theirs), (theirs, mine)):
+            if len(one) == 1 and not one[0].index and len({n.base for n in others}) > 1:
+                return f"what {one[0]} consists of is not said: define it, or write its parts"
+        return ""
 
     def by_parts(self, plan: Plan, left: int, right: int) -> bool:
         """Whether a derivative with respect to a variable stands under an integral over it."""
@@ -305,13 +322,13 @@ class Judge(Constants):
                     return Finding("holds", notes=[*notes, f"proportional in {what}"], attempt=attempt)
                 text = "; ".join((*((words.format(what),) if words else ()), *attempt.words))
                 return Finding("holds_if", text, notes=notes, attempt=attempt)
-        for attempt, what in options:
+        plan, left, right = self.plan(base, self.settings[0][1])
+        undefined = self.undefined(base, plan, left, right)
+        for attempt, what in options if not undefined else ():
             found = self.assumed(attempt)
             if found is not None:
                 text = "; ".join((*((words.format(what),) if words else ()), *found.words))
                 return Finding("holds_if", text, notes=notes, attempt=found)
-        plan, left, right = self.plan(base, self.settings[0][1])
-        undefined = self.undefined(base, plan, left, right)
         if undefined and any(map(introduces, (base.left, base.right))):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:

@@ -158,7 +158,9 @@ class Readings(Trial):
     def families(self, base: Attempt, trees: tuple[Node, Node], plan: Plan) -> list[Attempt]:
         """Vectors for their parts, data for their rows, draws for parts, and indices that run over all values."""
         found: list[Attempt] = []
+        parameters = {base for known in self.names.parameters.values() for base in known}
         indexed = {n.base for tree in trees for n in names_in(tree) if n.index and self.names.is_variable(n.base)}
+        indexed -= parameters
         plain_names = {
             n.base
             for tree in trees
@@ -189,7 +191,7 @@ class Readings(Trial):
                 words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
                 choices = replace(base.choices, indexed=base.choices.indexed | {family})
                 found.append(replace(base, choices=choices, words=words))
-        for family in sorted(indexed | plan.whole):
+        for family in sorted(indexed | plan.whole - parameters):
             if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(
