@@ -92,7 +92,7 @@ def _shared(plan: Plan, tables: Tables, *, priors: bool) -> Iterator[Assumption]
         behind = {role for _, right in pairs for role in right}
         for other, others in tables.items():
             for left, right in others:
-                prior = other not in weights and set(right) <= set(plan.laws[key].roles)
+                prior = other not in weights and other[:1].lower() != "q" and set(right) <= set(plan.laws[key].roles)
                 usual = not right and key != plan.names.model()
                 fits = key != other and len(left) == 1 and left[0] in behind and key not in plan.densities
                 if fits and key[:1] != other[:1] and (prior if priors else usual):

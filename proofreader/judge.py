@@ -200,7 +200,8 @@ class Judge(Constants):
         reason = next((words for test, words in CONDITIONS if equation and test(base.left, base.right)), "")
         if reason:
             return Finding("no_claim", reason=reason, notes=notes)
-        formed = form_asked(base.left, base.right) if equation and not self.densities else ""
+        given = {n.base + n.mark for tree in (base.left, base.right) for n in names_in(tree)} & set(self.definitions)
+        formed = form_asked(base.left, base.right) if equation and not self.densities and not given else ""
         if formed:
             reason = f"it depends on the form of {formed}, which is not given here"
             return Finding("unreadable", reason=reason, notes=notes)
