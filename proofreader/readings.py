@@ -33,6 +33,7 @@ class Readings(Trial):
         found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
         found += self.bounds(base, plan)
         found += self.noise(base)
+        found += self.as_functions(base)
         found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
@@ -108,6 +109,26 @@ class Readings(Trial):
 
         left, right = change(base.left), change(base.right)
         return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
+
+    def as_functions(self, base: Attempt) -> list[Attempt]:
+        """Densities that are taken at the values of functions, as functions wherever nothing is averaged under them."""
+        nodes = [n for tree in (base.left, base.right) for n in tree.walk()]
+        bases = {n.data[0].base for n in nodes if n.kind == "density"}
+        if not any(n.kind == "name" and n.parts and n.data[0].base in bases | {"p", "q"} for n in nodes):
+            return []
+
+        def change(node: Node) -> Node:
+            if node.kind == "expect":
+                return replace(node, parts=(*node.parts[:-1], change(node.parts[-1])))
+            node = node.map(change)
+            if node.kind != "density" or not node.data[1]:
+                return node
+            letter, left, right, parameters = node.data
+            letter = replace(letter, mark=letter.mark + "|" * bool(right))
+            return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
+
+        words = ("each density is a smooth function of numbers",)
+        return [replace(base, left=change(base.left), right=change(base.right), words=words)]
 
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
