@@ -184,6 +184,12 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     return bool(calls[0] & calls[1]) and inner and not laws
 
 
+def alike(first: Sequence[Node], second: Sequence[Node]) -> bool:
+    """Whether the arguments of two calls are names that differ in nothing but their indices, as in a recursion."""
+    names = [[p.data[0].base for p in parts if p.kind == "name" and not p.parts] for parts in (first, second)]
+    return names[0] == names[1] and len(names[0]) == len(first) == len(second)
+
+
 def is_condition_on_q(left: Node, right: Node) -> bool:
     """Whether a line says that the divergence of a q from something is zero."""
     inner = left.parts[0] if left.kind == "negative" else left

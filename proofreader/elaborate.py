@@ -165,7 +165,11 @@ class Plan(Laws):
             if all(n not in s.left for s in signatures) and all(not i.letter for i in n.index if isinstance(i, Index))
         ]
         spans = tuple(self.without(name, [n for n in never if n.base == name.base]) for name in bases)
-        return [Signature(spans, tuple(never), signatures[0].parameters)]
+        found = [Signature(spans, tuple(never), signatures[0].parameters)]
+        if not never and len(bases) == 1 and self.extent(bases[0].base):
+            first = replace(bases[0], index=(Index("", self.extents[bases[0].base][0]),))
+            found.append(Signature((self.without(bases[0], [first]),), (first,), signatures[0].parameters))
+        return found
 
     def without(self, name: Name, fixed: list[Name]) -> Name:
         """A family without some of its members."""

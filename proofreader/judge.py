@@ -14,6 +14,7 @@ from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import (
+    alike,
     compared_values,
     form_asked,
     has_any,
@@ -291,7 +292,12 @@ class Judge(Constants):
                 found.append(text)
         calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
         several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
-        found += [f"${name}$" for name in several if defined_key(name) in plan.undefined]
+        ours, theirs = ({(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in trees)
+        recurs = (base.left.kind == "name") != (base.right.kind == "name")
+        several += [
+            a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)
+        ]
+        found += [f"${name}$" for name in dict.fromkeys(several) if defined_key(name) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)
