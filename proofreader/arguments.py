@@ -6,15 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    cut_at,
-    index_of,
-    is_parameter,
-    is_unknown_command,
-    leaves,
-    name_of,
-)
-from proofreader.symbols import BARS, DOTS, Symbol, flat, split
+from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of
+from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
 __all__ = ["Arguments"]
@@ -101,8 +94,7 @@ class Arguments:
     def split_arguments(self, content: Sequence[Symbol]) -> tuple[tuple[Name, ...], tuple[Name, ...], tuple[Name, ...]]:
         """The variables in front of the bar, those behind it, and the parameters behind a semicolon."""
         content, tail = cut_at(content, frozenset([";"])) or (content, ())
-        pieces = cut_at(content, BARS)
-        left, right = pieces if pieces is not None else (content, ())
+        left, right = cut_at(content, BARS) or cut_at(content, DOUBLE_BARS) or (content, ())
         more = self.names(tail) if tail else ()
         return self.names(left), self.names(right) if right else (), more
 

@@ -6,12 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.factors import (
-    Factors,
-    Made,
-    Rest,
-    nested,
-)
+from proofreader.factors import Factors, Made, Rest, nested
 from proofreader.indices import (
     BRACKETS,
     MINUS,
@@ -24,9 +19,7 @@ from proofreader.indices import (
     name_of,
     used_as_index,
 )
-from proofreader.letters import (
-    USUAL_LAWS,
-)
+from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, operator_named
 from proofreader.symbols import BARS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node

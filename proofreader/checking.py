@@ -18,6 +18,7 @@ from proofreader.parse import Reading
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
 from proofreader.steps import Definition
+from proofreader.syntax import Node
 
 __all__ = ["check_derivation"]
 
@@ -45,6 +46,12 @@ def _listed(definitions: Definitions) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"definitions holds {type(text).__name__}; give LaTeX such as 'w(z) := p(x,z)/q(z)'")
     return texts
+
+
+def sets_derivative_to_zero(first: Node | None, last: Node | None) -> bool:
+    """Whether a chain begins with a derivative and ends with zero."""
+    zero = last is not None and last.kind == "number" and last.data[0] == 0
+    return zero and first is not None and first.kind == "gradient"
 
 
 def _doubtful(report: DerivationReport) -> int:
@@ -82,6 +89,7 @@ class Checker(Declarations):
             return DerivationReport(self.latex, ())
         if self.before and statements[0].continues:
             self.continued()
+        self.vectors()
         self.scan()
         judge = Judge(
             self.names(),
@@ -213,10 +221,13 @@ class Checker(Declarations):
         )
 
     def is_stationary(self, chain: Chain, at: int) -> bool:
-        """Whether a chain that begins with a derivative ends with zero."""
-        first, last = chain.sides[0].tree, chain.sides[at + 1].tree
-        zero = last is not None and last.kind == "number" and last.data[0] == 0
-        return zero and at > 0 and first is not None and first.kind == "gradient" and chain.relations[at] == "="
+        """Whether a chain that begins with a derivative ends with zero, or follows from one that does."""
+        if chain.relations[at] != "=":
+            return False
+        if sets_derivative_to_zero(chain.sides[0].tree, chain.sides[at + 1].tree):
+            return at > 0
+        before = self.chains[: self.chains.index(chain)]
+        return any(sets_derivative_to_zero(c.sides[0].tree, c.sides[-1].tree) for c in before)
 
     def found(self, left: ReadSide, right: ReadSide, relation: str, judge: Judge) -> Finding:
         """What is found of two sides and a relation."""

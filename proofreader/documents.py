@@ -165,8 +165,17 @@ def _with(
     except DerivationSyntaxError as error:
         if more:
             return _with(display, [], before, macros, models, seed, explain)
-        line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
-        return DerivationReport(display.latex, (line,))
+        return _unread(display, f"a definition: {error.message}")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if more:
+            return _with(display, [], before, macros, models, seed, explain)
+        return _unread(display, f"the checker itself failed here ({type(error).__name__}: {error}): please report it")
+
+
+def _unread(display: Display, why: str) -> DerivationReport:
+    """The report on a display that cannot be judged at all."""
+    error = DerivationSyntaxError(why, display.latex, 0)
+    return DerivationReport(display.latex, (DerivationLine(display.latex, "", "unreadable", cause=why, error=error),))
 
 
 def _badness(report: DerivationReport) -> tuple[int, int]:

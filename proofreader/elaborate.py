@@ -165,7 +165,11 @@ class Plan(Laws):
             if all(n not in s.left for s in signatures) and all(not i.letter for i in n.index if isinstance(i, Index))
         ]
         spans = tuple(self.without(name, [n for n in never if n.base == name.base]) for name in bases)
-        return [Signature(spans, tuple(never), signatures[0].parameters)]
+        found = [Signature(spans, tuple(never), signatures[0].parameters)]
+        if not never and len(bases) == 1 and self.extent(bases[0].base):
+            first = replace(bases[0], index=(Index("", self.extents[bases[0].base][0]),))
+            found.append(Signature((self.without(bases[0], [first]),), (first,), signatures[0].parameters))
+        return found
 
     def without(self, name: Name, fixed: list[Name]) -> Name:
         """A family without some of its members."""
@@ -248,7 +252,9 @@ class Plan(Laws):
         if not names:
             options += [law for law in self.names.measures if law.data[0].index and not law.data[0].base]
             latent = self.latent(body)
-            options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
+            every = tuple(n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base)
+            fronts = [latent] if set(latent) == set(every) else [latent, every]
+            options += [*(density(self.model_letter(), n) for n in fronts), *self.about(latent)] if latent else []
         options = options or [law for law in self.names.measures if not law.data[1] and law.data[0].base]
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.arguments import Arguments
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    BRACKETS,
-    cut_at,
-    is_mark,
-    is_transpose,
-    name_of,
-    span_of,
-    unknown_symbol,
-)
-from proofreader.letters import (
-    USUAL_FUNCTIONS,
-    USUAL_LAWS,
-    law_letters_in,
-    of_one_family,
-)
+from proofreader.indices import BRACKETS, cut_at, is_mark, is_transpose, name_of, span_of, unknown_symbol
+from proofreader.letters import USUAL_FUNCTIONS, USUAL_LAWS, law_letters_in, of_one_family
 from proofreader.notation import CONSTANTS, named_law
 from proofreader.symbols import BARS, DOTS, GREEK, Symbol, flat, split
 from proofreader.syntax import Name, Node, density, number
@@ -248,7 +236,7 @@ class Factors(Arguments):
         ):
             return False
         content = bracket.arguments[0]
-        if of_one_family(content) and symbol.key not in ("p", "q"):
+        if (of_one_family(content) and symbol.key not in ("p", "q")) or self.at_function(symbol, bracket):
             return False
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
@@ -270,14 +258,23 @@ class Factors(Arguments):
             speaks = symbol.key in USUAL_FUNCTIONS and law_letters_in(content, self.laws)
             return lawlike or speaks or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
         word = symbol.name.startswith("@") and len(symbol.name) > 2
+        word |= self.at_function(symbol, bracket)
         return simple or lawlike or word or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
+    def at_function(self, symbol: Symbol, bracket: Symbol) -> bool:
+        r"""Whether a density is taken at the value of a function, as in ``\\log q(g(\\epsilon))``."""
+        content = bracket.arguments[0]
+        calls = any(a.is_letter() and b.name == "()" for a, b in itertools.pairwise(content))
+        return bracket.name == "()" and calls and symbol.key in self.laws | USUAL_LAWS
+
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
-        """A function of its arguments."""
+        """A function of its arguments; what is behind a bar makes it another function."""
         letter, parameters = self.decorated(symbol)
         arguments = []
         content = bracket.arguments[0]
-        for part in split(content, ",", ";", *BARS) if of_one_family(content) else split(content, ",", ";"):
+        barred = self.at_function(symbol, bracket) and any(s.name in BARS for s in content)
+        letter = replace(letter, mark=letter.mark + "|" * barred)
+        for part in split(content, ",", ";", *BARS) if barred or of_one_family(content) else split(content, ",", ";"):
             if not part:
                 raise self.error("an argument is missing", bracket)
             if self.is_law(part):

@@ -7,19 +7,13 @@ is cut into **statements**: chains of sides with relations between them.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, TYPED, operator_named, words
+from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, operator_named, words
 from proofreader.source import Token
-from proofreader.symbols import (
-    CLOSING,
-    OPENING,
-    PUNCTUATION,
-    Symbol,
-    symbols_of,
-)
+from proofreader.spelling import spelled
+from proofreader.symbols import CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
 
 __all__ = ["Side", "Statement", "Way", "statements_of"]
 
@@ -54,43 +48,6 @@ class Way:
 
     signs_begin: bool = True
     rows_join_first: bool = False
-
-
-def _typedwords(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:
-    """Operators typed as italic letters, put together; the reader is told which command was meant."""
-    output: list[Symbol] = []
-    at = 0
-    while at < len(symbols):
-        word = next((w for w in TYPED if _spells(symbols, at, w)), "")
-        if word == "Pr" or not word:
-            if word == "Pr" and symbols[at + 2 : at + 3] and symbols[at + 2].name in ("(", "["):
-                output.append(Symbol("@Pr", symbols[at].start, symbols[at + 1].end))
-                at += 2
-                continue
-            symbol = symbols[at]
-            inner = (
-                tuple(_typedwords(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
-            )
-            output.append(replace(symbol, arguments=inner) if inner != symbol.arguments else symbol)
-            at += 1
-            continue
-        last = symbols[at + len(word) - 1]
-        output.append(Symbol("@" + word, symbols[at].start, last.end, (), last.sub, last.sup))
-        if word not in ("KL", "const"):
-            note = rf"did you mean \{word.lower()}? The letters {word} are read so"
-            if note not in notes:
-                notes.append(note)
-        at += len(word)
-    return tuple(output)
-
-
-def _spells(symbols: Sequence[Symbol], at: int, word: str) -> bool:
-    """Whether a word is typed here letter by letter, all but its last letter bare."""
-    piece = symbols[at : at + len(word)]
-    if len(piece) < len(word) or any(s.name != c or s.style for s, c in zip(piece, word, strict=True)):
-        return False
-    touching = all(b.start - a.end <= 1 for a, b in itertools.pairwise(piece))
-    return touching and all(s.sub is None and s.sup is None for s in piece[:-1])
 
 
 _BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
@@ -356,8 +313,11 @@ class _Statements:
         return statement
 
     def side(self, statement: Statement, symbols: list[Symbol], position: int) -> None:
-        """Adds one side to a statement."""
+        """Adds one side to a statement; dots between two relations are none."""
         kept = _trimmed(symbols)
+        if len(kept) == 1 and kept[0].name in DOTS and statement.relations:
+            statement.relations.pop()
+            return
         start = kept[0].start if kept else position
         end = max((s.end for s in kept), default=position)
         statement.sides.append(Side(kept, start, end))
@@ -375,7 +335,7 @@ def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], way: Wa
     Raises:
         DerivationSyntaxError: If braces do not match.
     """
-    symbols = _typedwords(symbols_of(tokens, latex), notes)
+    symbols = spelled(symbols_of(tokens, latex), notes)
     if (
         len(symbols) > 2
         and symbols[0].name.endswith(("cases", "array"))

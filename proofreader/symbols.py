@@ -256,6 +256,9 @@ class _Reader:
             return self.argument(depth, token)
         if text in ARGUMENTS:
             return self.with_arguments(token, depth)
+        if text == "." and [t.text for t in self.tokens[self.at : self.at + 2]] == [".", "."]:
+            self.at += 2
+            return (Symbol(r"\dots", token.start, self.tokens[self.at - 1].end),)
         if text == ":" and self.peek() == "=":
             self.at += 1
             return (Symbol(":=", token.start, self.tokens[self.at - 1].end),)
