@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,55 +16,12 @@ from lvmlib._draws import draw
 from lvmlib._hierarchy import Hierarchy, Levels, is_levels
 from lvmlib._layout import Layout, check_variable, find_layout
 from lvmlib._learnable import learnable_parts, leaves_behind
+from lvmlib._modes import evaluating, unless_learning
 from lvmlib._random import in_turn, stream
 from lvmlib._types import Float
 from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
 __all__ = ["LatentVariableModel", "evaluating", "unless_learning"]
-
-
-# Modules that somebody evaluates just now, perhaps in several threads, and by how many; all were in training mode.
-_EVALUATED: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
-_TURN = threading.Lock()
-
-
-@contextmanager
-def evaluating(*parts: Any) -> Iterator[None]:
-    """Dropout off and batch statistics frozen in every module behind ``parts``; afterwards each is in its old mode.
-
-    Args:
-        parts: Modules, methods of modules, and anything else, which is left alone.
-    """
-    modules = list(dict.fromkeys(module for part in parts for module in _modules_behind(part)))
-    with _TURN:
-        held = [module for module in modules if module.training or module in _EVALUATED]
-        for module in held:
-            _EVALUATED[module] = _EVALUATED.get(module, 0) + 1
-            module.training = False
-    try:
-        yield
-    finally:
-        with _TURN:
-            for module in held:
-                _EVALUATED[module] -= 1
-                if not _EVALUATED[module]:
-                    del _EVALUATED[module]
-                    module.training = True
-
-
-def unless_learning(*parts: Any) -> AbstractContextManager[None]:
-    """As :func:`evaluating` where no gradient is recorded, as nothing is being learnt then; otherwise nothing."""
-    return nullcontext() if torch.is_grad_enabled() else evaluating(*parts)
-
-
-def _modules_behind(part: Any) -> Iterator[nn.Module]:
-    owner = part if isinstance(part, nn.Module) else getattr(part, "__self__", None)
-    if isinstance(owner, nn.Module):
-        yield from owner.modules()
-    elif callable(part) and not isinstance(part, Distribution):
-        for found in learnable_parts(part):
-            if isinstance(found, nn.Module):
-                yield from found.modules()
 
 
 class LatentVariableModel(nn.Module):
