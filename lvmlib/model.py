@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -200,13 +201,20 @@ class LatentVariableModel(nn.Module):
 
     def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_joint` for arguments already checked."""
+        return self._joint_with(partial(self._log_likelihood, x), z)
+
+    def _joint_with(self, log_likelihood: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         prior = self.prior
         if is_real(support_of(prior)):
-            return log_density(prior, z) + self._log_likelihood(x, z)
+            return log_density(prior, z) + log_likelihood(z)
         z, inside = into_support(prior, z)
         log_prior = log_density(prior, z)
         inside = inside & (log_prior > -torch.inf)
-        return torch.where(inside, log_prior + self._log_likelihood(x, z), -torch.inf)
+        return torch.where(inside, log_prior + log_likelihood(z), -torch.inf)
+
+    def _log_likelihood_of(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """:meth:`_log_likelihood` as a function of z, without gradients: what does not depend on z is computed once."""
+        return partial(self._log_likelihood, x)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_likelihood` for arguments already checked; exact models have shorter ones."""

@@ -263,6 +263,11 @@ class QuadratureModel(ExactModel):
         for start, stop, mean, scale in zip(starts, stops, *_location_and_scale(prior, dim), strict=True):
             low = max(start, mean - 10 * scale) if lower is None else float(lower)
             high = min(stop, mean + 10 * scale) if upper is None else float(upper)
+            if not low < high and lower is None and upper is None:
+                raise ValueError(
+                    f"prior is {describe(prior)}, with mass from {low} to {high} only: expected a density over an "
+                    f"interval; give it a scale above zero that {self._layout().z_dtype} can tell from none."
+                )
             if not low < high:
                 raise ValueError(f"lower is {low} and upper is {high}: expected lower < upper; swap them.")
             box.append((low, high))
