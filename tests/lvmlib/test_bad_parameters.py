@@ -1,4 +1,4 @@
-"""A q, a prior or a level whose parameters have gone bad is named, also where torch's validation is off or passes it."""
+"""A q, a prior or a level whose parameters have gone bad is named, also where torch does not look."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unchecked(kind, *parameters):
         (SCALAR, unchecked(Normal, 0.0, math.inf), "scale inf"),
         (SCALAR, unchecked(Normal, -math.inf, 1.0), "loc -inf"),
         (SCALAR, unchecked(Normal, math.nan, 1.0), "loc nan"),
-        (SCALAR, unchecked(StudentT, math.nan, 0.0, 1.0), "df nan"),
+        (SCALAR, unchecked(StudentT, 3.0, math.nan, 1.0), "loc nan"),
         (RATE, unchecked(Gamma, math.nan, 1.0), "concentration nan"),
         (RATE, unchecked(Gamma, 1.0, 0.0), "rate 0"),
         (
