@@ -2,7 +2,9 @@
 (() => {
   "use strict";
 
-  const SCROLLING = "article div.math, article .scrolls, article pre, article .cell_output td, article .cell_output .text_html";
+  // The theme puts tables into boxes of its own.
+  const SCROLLING = `article :is(div.math, pre, .scrolls, .pst-scrollable-table-container),
+    article .cell_output :is(td, .text_html)`;
 
   function mark() {
     const boxes = [...document.querySelectorAll(SCROLLING)];

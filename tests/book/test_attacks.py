@@ -96,7 +96,7 @@ def test_the_notebook_says_the_same(book: SmallBook) -> None:
     book.build()
     text = "\n".join(cell.source for cell in nbformat.read(book.notebook("01_first"), as_version=4).cells)
     assert r"> *Positive wherever $p(x, z) > 0$*: needed because else $p(x) > 1$ &amp; worse." in text
-    assert "> <details><summary>✓ attacked with" in text
+    assert '> <details class="margin"><summary>✓ attacked with' in text
     assert "thm-first`" not in text
 
 

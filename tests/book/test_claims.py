@@ -194,7 +194,7 @@ def test_a_page_and_its_notebook_name_the_tests_under_the_claim(book: SmallBook)
     assert box.p is not None
     assert box.p.get_text() == "test_again and test_both in tests/test_one.py."
     (cell,) = [cell for cell in nbformat.read(book.notebook("01_first"), as_version=4).cells if "First" in cell.source]
-    assert "> <details><summary>✓ checked by 2 tests</summary>" in cell.source
+    assert '> <details class="margin"><summary>✓ checked by 2 tests</summary>' in cell.source
     assert "> `test_again` and `test_both` in `tests/test_one.py`." in cell.source
 
 

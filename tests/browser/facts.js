@@ -50,7 +50,7 @@
     if (!box.clientWidth || box.scrollWidth <= box.clientWidth + 1) return false;
     const style = getComputedStyle(box);
     if (style.overflowX === "visible") return false;
-    const hinted = box.matches("pre, td") || style.backgroundImage !== "none";
+    const hinted = box.matches("td") || style.backgroundImage !== "none";
     return !/auto|scroll/.test(style.overflowX) || box.tabIndex !== 0 || !hinted;
   };
 
@@ -79,11 +79,11 @@
     faces: [...new Set([document.body, ...all("article h1, article p, article math")].map((e) => getComputedStyle(e).fontFamily))],
     loaded: [...document.fonts].filter((face) => face.status === "loaded").map((face) => face.family.replaceAll('"', "")),
     sticking_out: all("article.bd-article *:not(math *, svg *)").filter(sticksOut).map(start),
-    cut: all("article :is(div.math, pre, td, .scrolls, .cell_output .text_html, figure, p)").filter(isCut).map(start),
+    cut: all("article :is(div.math, pre, td, .scrolls, .pst-scrollable-table-container, .cell_output .text_html, figure, p)").filter(isCut).map(start),
     faint: all(prose.map((tag) => `article ${tag}`).join())
       .filter((element) => element.getClientRects().length && contrast(element) < 4.5)
       .map((element) => [contrast(element).toFixed(2), start(element)]),
-    ink: getComputedStyle(document.querySelector("article p")).color,
+    ink: getComputedStyle(document.querySelector("article p") ?? document.body).color,
     pictures: all(".cell_output .text_html svg").map((svg) => [
       getComputedStyle(svg).color,
       getComputedStyle(svg.closest(".text_html")).backgroundColor,

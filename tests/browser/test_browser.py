@@ -17,13 +17,9 @@ HERE = Path(__file__).parent
 FACTS = (HERE / "facts.js").read_text(encoding="utf-8")
 PRUNE = (HERE / "prune.js").read_text(encoding="utf-8")
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
-RUN_AXE = """async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"] });
-  return found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .flatMap(({ id, nodes }) => nodes.map((node) => [id, node.html.slice(0, 160), node.failureSummary]));
-}"""
+RUN_AXE = (HERE / "axe.js").read_text(encoding="utf-8")
 SCREENS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
-# The two of these have both widths and both schemes. AXE=all takes the other two as well.
+# axe looks at two of these, which have both widths and both schemes; at all four with AXE=all in the environment.
 AXE_SCREENS = SCREENS if os.environ.get("AXE") == "all" else [(1280, "light"), (390, "dark")]
 FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 
@@ -41,32 +37,36 @@ class Sight:
     axe: list[list[str]]
 
 
-def look(browser: Browser, path: Path, width: int) -> list[Sight]:
-    """A page at one width: all facts in both schemes, and then what axe finds in what matters to it."""
-    with Visit(browser, path, width=width) as visit:
-        schemes = [scheme for at, scheme in SCREENS if at == width]
+def look(browser: Browser, path: Path) -> list[Sight]:
+    """A page on every screen, opened once: all facts first, and then what axe finds in what matters to it."""
+    with Visit(browser, path) as visit:
+        page = visit.page
+
+        def turn_to(width: int, scheme: str) -> None:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate(FRAME)
+
         facts, found = {}, {}
-        for scheme in schemes:
-            visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            visit.page.evaluate(FRAME)
-            facts[scheme] = visit.page.evaluate(FACTS, width)
-        visit.page.evaluate(PRUNE)
-        visit.page.evaluate(AXE)
-        for scheme in [scheme for at, scheme in AXE_SCREENS if at == width]:
-            visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            visit.page.evaluate(FRAME)
-            found[scheme] = visit.page.evaluate(RUN_AXE)
+        for width, scheme in SCREENS:
+            turn_to(width, scheme)
+            facts[width, scheme] = page.evaluate(FACTS, width)
+        page.evaluate(PRUNE)
+        page.evaluate(AXE)
+        for width, scheme in AXE_SCREENS:
+            turn_to(width, scheme)
+            found[width, scheme] = page.evaluate(RUN_AXE)
         return [
-            Sight(path.stem, width, scheme, visit.outside, visit.complaints, facts[scheme], found.get(scheme, []))
-            for scheme in schemes
+            Sight(path.stem, *screen, visit.outside, visit.complaints, facts[screen], found.get(screen, []))
+            for screen in SCREENS
         ]
 
 
 @pytest.fixture(scope="session")
 def sights(browser: Browser, build: Path) -> list[Sight]:
-    """Every page on every screen; opened once for each width."""
+    """Every page on every screen."""
     paths = [*pages(build), build / "html" / "search.html", build / "html" / "genindex.html"]
-    return [sight for path in paths for width in (1280, 390) for sight in look(browser, path, width)]
+    return [sight for path in paths for sight in look(browser, path)]
 
 
 def test_no_page_asks_the_network_for_anything(sights: list[Sight]) -> None:
@@ -144,7 +144,7 @@ BAD_PAGE = """<html data-theme="light"><article class="bd-article">
 def test_each_of_these_faults_would_be_seen(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(BAD_PAGE, encoding="utf-8")
-    (light, _) = look(browser, path, 1280)
+    light, *_ = look(browser, path)
     assert light.outside == ["https://example.org/x.js"]
     assert light.complaints != []
     assert light.facts["page_width"] > 1280

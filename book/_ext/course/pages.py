@@ -67,15 +67,18 @@ def write_palette(app: Sphinx, exception: Exception | None) -> None:
 
 
 FONT_PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+# The theme's button that unfolds the pages below another one, in the list at the left, has a sign and no name.
+UNFOLDS = re.compile(r"(>([^<]+)</a><details(?: open=\"open\")?>)<summary>")
 
 
-def drop_font_preloads(app: Sphinx, exception: Exception | None) -> None:
-    """The theme asks for its fonts early in a way that a browser refuses, loudly, on a page from a file."""
+def mend_the_theme(app: Sphinx, exception: Exception | None) -> None:
+    """No font is asked for early, which a browser refuses on a page from a file; and every button has a name."""
     if exception is None and app.builder.format == "html":
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
-            if FONT_PRELOAD.search(page):
-                path.write_text(FONT_PRELOAD.sub("", page), encoding="utf-8")
+            mended = UNFOLDS.sub(r'\1<summary aria-label="The pages of \2">', FONT_PRELOAD.sub("", page))
+            if mended != page:
+                path.write_text(mended, encoding="utf-8")
 
 
 FOLDED = re.compile(
@@ -116,7 +119,7 @@ def setup(app: Sphinx) -> None:
     app.add_css_file("palette.css")
     app.connect("html-page-context", name_folded_code)
     app.connect("build-finished", write_palette)
-    app.connect("build-finished", drop_font_preloads)
+    app.connect("build-finished", mend_the_theme)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.config import Config
 
 TEXTS = "search-texts.js"
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
@@ -59,6 +60,11 @@ def load_texts(app: Sphinx, pagename: str, templatename: str, context: dict[str,
         app.add_js_file("search.js", loading_method="defer")
 
 
+def set_scorer(app: Sphinx, config: Config) -> None:
+    config.html_search_scorer = str(Path(__file__).parent / "scorer.js")
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("config-inited", set_scorer)
     app.connect("html-page-context", load_texts)
     app.connect("build-finished", write_texts)
