@@ -35,7 +35,7 @@ from lvmlib.weights import WeightSummary
 __all__ = ["evidence_bar", "proposal_width"]
 
 _NUM_DRAWS = 2000
-_NUM_SETS = 3
+_NUM_SETS = 2
 _HIDDEN, _SHOWN = "hidden", "shown"
 
 
@@ -165,7 +165,7 @@ def proposal_width(
     .. math:: \chi^2 = \frac{t^2}{s \sqrt{2 t^2 - s^2}} - 1 \quad\text{for } t^2 > s^2 / 2
 
     The posterior N(m, s²) is that of the scalar model z ~ N(0, 1), x | z ~ N(slope z, noise²); the proposal is
-    N(m, t²). The draws are 2,000 standard normal numbers, one of three fixed sets, which a slider stretches: estimate
+    N(m, t²). The draws are 2,000 standard normal numbers, one of two fixed sets, which a slider stretches: estimate
     and effective sample size are computed from them as one watches. Pareto k is looked up:
     :attr:`WeightSummary.pareto_k` of the same draws, computed for each position of the slider when the explorer is
     made. It and the width at which the variance becomes infinite are hidden at first: a reader predicts that width,
@@ -314,17 +314,9 @@ def proposal_width(
     t = alt.X("t:Q", title="t / s", scale=alt.Scale(domain=[least, most], nice=False), axis=x_axis(tickCount=6))
     k = alt.Y("k:Q", scale=alt.Scale(domain=[-2.1, 1.1], nice=False), axis=y_axis("Pareto k", values=[-2, -1, 0, 1]))
     table = (
-        alt.Chart(
-            alt.Data(
-                values=[
-                    {"set": i + 1, "t": t, "k": k}
-                    for i, row in enumerate(shapes)
-                    for t, k in zip(widths, row, strict=True)
-                ]
-            )
-        )
-        .transform_filter("datum.set == draws")
+        alt.Chart(alt.sequence(least, most + step / 2, step, as_="t"))
         .transform_filter("shown")
+        .transform_calculate(k=f"shapes[draws - 1][round((datum.t - {least}) / {step})]")
     )
     here = rows_of_data(1).transform_calculate(t="ratio", k="isValid(pareto_k) ? pareto_k : 0")
     predicted = rows_of_data(1).transform_calculate(t="guess", k="-0.6")
