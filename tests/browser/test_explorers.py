@@ -18,7 +18,15 @@ from visits import Visit
 from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
 from lvmlib.plots import PALETTE
 
-NAMES = ("jensen_gap", "evidence_bar", "proposal_width", "forward_reverse_kl", "cost_of_dimension", "far_mode")
+NAMES = (
+    "jensen_gap",
+    "evidence_bar",
+    "proposal_width",
+    "forward_reverse_kl",
+    "cost_of_dimension",
+    "far_mode",
+    "weight_sticks",
+)
 MINUS = "\N{MINUS SIGN}"
 SETTLED = "document.querySelectorAll('.explorer [aria-busy=true]').length === 0"
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
@@ -148,7 +156,13 @@ def test_the_width_of_the_proposal_moves_estimate_ess_and_pareto_k(
     assert reader.press("ratio", "Home", *keys) == width
     spec = explorers.proposal_width().spec
     (csv,) = (data for data in spec["datasets"].values() if isinstance(data, str))
-    z = width * real(*(int(line) for line in csv.split("\n")[1:])) / 1000
+    number = reader.press("draws", "End")
+    thousandths = real(*(int(line) for line in csv.split("\n")[1:])).reshape(-1, 2000)[int(number) - 1]
+    z = width * thousandths / 1000
+    hidden, shown = reader.figure.get_by_role("radio").all()
+    hidden.check()
+    assert reader.text("chi_square_text") == "?"
+    shown.check()
     target, proposal = Normal(real(0.0), 1.0), Normal(real(0.0), width)
     evidence = LinearGaussian(real(1.5)[None], real(0.0), 0.49).log_evidence(real(2.5)).item()
     summary = WeightSummary.from_log_weights(evidence + target.log_prob(z) - proposal.log_prob(z))
@@ -204,9 +218,31 @@ def test_the_costs_are_those_of_the_sliders(reader: Reader) -> None:
     dim, points = reader.press("dim", "ArrowRight", "ArrowRight"), reader.press("points", "ArrowLeft")
     width, error = reader.press("width_1", "ArrowRight"), reader.press("error", "ArrowLeft")
     one = chi_square(Normal(real(0.0), width), Normal(real(0.0), 1.0)).item()
+    hidden, shown = reader.figure.get_by_role("radio").all()
+    hidden.check()
+    assert reader.text("log_prior_text") == "?"
+    shown.check()
     assert reader.number("log_grid_text") == pytest.approx(points**dim, rel=0.051)
     assert reader.number("log_prior_text") == pytest.approx(((1 + one) ** dim - 1) / error**2, rel=0.051, abs=1)
     assert reader.number("growth_text") == pytest.approx(one, abs=6e-4)
+
+
+@of("weight_sticks")
+def test_the_weights_of_another_set_of_draws_are_those_of_the_sliders(reader: Reader) -> None:
+    mean, width = reader.press("q_mean", "End", "PageDown"), reader.press("q_width", "ArrowLeft")
+    number = reader.press("draws", "ArrowRight", "ArrowRight")
+    hidden, shown = reader.figure.get_by_role("radio").all()
+    hidden.check()
+    assert reader.text("ess_text") == "?"
+    shown.check()
+    (csv,) = (data for data in explorers.weight_sticks().spec["datasets"].values() if isinstance(data, str))
+    rows = [[int(part) for part in line.split(",")] for line in csv.split("\n")[1:]]
+    z = mean + width * real(*(e for chosen, _, e in rows if chosen == number)) / 1000
+    model, x = LinearGaussian(real(1.5)[None], real(0.0), 0.49), real(2.5)
+    log_w = model.log_joint(x, z[:, None]) - Normal(real(mean), width).log_prob(z) - model.log_evidence(x)
+    summary = WeightSummary.from_log_weights(log_w)
+    assert reader.number("mean_text") == pytest.approx(summary.log_evidence.exp().item(), abs=6e-4)
+    assert reader.number("ess_text") == pytest.approx(summary.ess.item(), abs=0.06)
 
 
 @of(*NAMES)

@@ -144,8 +144,8 @@ def test_no_position_of_the_sliders_makes_the_elbo_leave_the_bar(made):
 
 @pytest.mark.parametrize("ratio", [0.4, 0.7, 0.75, 1.5, 3.0])
 def test_a_proposal_of_some_width_has_the_weights_of_the_library(made, ratio):
-    text = texts(made["proposal_width"], ratio=ratio)
-    draws = draws_of(made["proposal_width"])
+    text = texts(made["proposal_width"], ratio=ratio, draws=2, reveal="shown")
+    draws = draws_of(made["proposal_width"], 2)
     target, proposal = Normal(torch.zeros(()).double(), 1.0), Normal(torch.zeros(()).double(), ratio)
     z = ratio * draws
     summary = WeightSummary.from_log_weights(target.log_prob(z) - proposal.log_prob(z))
@@ -160,9 +160,17 @@ def test_a_proposal_of_some_width_has_the_weights_of_the_library(made, ratio):
         assert "band: two predicted standard errors" in text
 
 
-def draws_of(explorer: Explorer) -> torch.Tensor:
+def draws_of(explorer: Explorer, number: int = 1) -> torch.Tensor:
     (csv,) = (data for data in explorer.spec["datasets"].values() if isinstance(data, str))
-    return torch.tensor([int(line) for line in csv.split("\n")[1:]]).double() / 1000
+    return torch.tensor([int(line) for line in csv.split("\n")[1:]]).double().reshape(-1, 2000)[number - 1] / 1000
+
+
+def test_the_threshold_stays_hidden_until_it_is_predicted(made):
+    hidden = texts(made["proposal_width"], ratio=0.5)
+    assert "chi-square: ?" in hidden
+    assert "Pareto k: ?" in hidden
+    assert "0.71" not in hidden
+    assert "infinite" not in hidden.replace("infinite variance below", "")
 
 
 @pytest.mark.parametrize("distance", [0.0, 3.5, 9.0])
@@ -188,7 +196,7 @@ def test_beyond_the_reach_of_q_every_diagnostic_is_calm(made):
 
 
 def test_a_proposal_equal_to_the_posterior_has_equal_weights(made):
-    text = texts(made["proposal_width"], ratio=1.0)
+    text = texts(made["proposal_width"], ratio=1.0, reveal="shown")
     assert "Pareto k: none: equal weights" in text
     assert "effective sample size 2,000 of 2,000" in text
 
