@@ -249,7 +249,8 @@ def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
 
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
     spec = explorers.jensen_gap(a=2, b=0.5, p=1 / 3).spec
-    assert {name: param["value"] for name, param in sliders(spec).items()} == {"a": 2.0, "b": 0.5, "p": 0.33}
+    values = {name: param["value"] for name, param in sliders(spec).items()}
+    assert values == {"a": 2.0, "b": 0.5, "p": 0.33, "guess": 1.5}
     other = explorers.evidence_bar(slope=2.0, noise=1.0, x=-1.0, q_mean=-0.4, q_width=0.5)
     model = LinearGaussian(torch.tensor([[2.0]]).double(), torch.zeros(1).double(), 1.0)
     evidence = model.log_evidence(torch.tensor([-1.0]).double()).item()
