@@ -5,13 +5,43 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from lvmlib._types import Bool, Float
+
 if TYPE_CHECKING:
     from lvmlib._weight_summary import WeightSummary
 
-__all__ = ["FEWEST_TO_JUDGE", "described"]
+__all__ = ["FEWEST_TO_JUDGE", "Weighed", "described"]
 
 # With fewer weights the tail has fewer than the five that a fit needs.
 FEWEST_TO_JUDGE = 25
+
+
+class Weighed:
+    """What is known of an estimate by the weights behind it, its ``summary``."""
+
+    summary: WeightSummary
+
+    @property
+    def ess(self) -> Float[Tensor, "*batch"]:
+        """Effective sample size of the weights; see :attr:`WeightSummary.ess`."""
+        return self.summary.ess
+
+    @property
+    def pareto_k(self) -> Float[Tensor, "*batch"]:
+        """Shape of the tail of the weights; see :attr:`WeightSummary.pareto_k`."""
+        return self.summary.pareto_k
+
+    @property
+    def num_samples(self) -> int:
+        """K, the number of weights of each x."""
+        return self.summary.num_samples
+
+    @property
+    def believable(self) -> Bool[Tensor, "*batch"]:
+        """Whether nothing that was looked for speaks against the weights; see :attr:`WeightSummary.believable`."""
+        return self.summary.believable
 
 
 def described(summary: WeightSummary) -> str:

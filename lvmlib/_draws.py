@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -31,11 +31,15 @@ __all__ = [
     "check_draws",
     "device_of_draws",
     "draw",
+    "draw_in_parts",
     "draw_seeded",
     "draw_weighed",
     "noise_is_exact",
     "rounded_together",
 ]
+
+
+_GROUP = 16
 
 
 def draw(distribution: Distribution, num_samples: int) -> Tensor:
@@ -77,30 +81,59 @@ def draw_weighed(
         weighed: False where the density is not asked for; zeros stand in its place.
         by_noise: False where :func:`noise_is_exact` is not, so that all densities are read at the rounded draw.
     """
-    if not weighed:
-        nothing = torch.zeros((), device=device_of_draws(distribution)).expand(num_samples, *distribution.batch_shape)
-        return draw_seeded(distribution, num_samples, seed), nothing
-    normal = _noise_formula(distribution) if by_noise else None
-    if normal is not None:
-        like, shape, made = normal
-        return made(_noise(like, torch.Size((num_samples, *shape)), seed))
+    made = _from_noise(distribution, weighed=weighed, by_noise=by_noise)
+    if made is not None:
+        like, of_noise = made
+        return of_noise(_noise(like, num_samples, _generator(like, seed)))
     z = draw_seeded(distribution, num_samples, seed)
-    return z, log_density(distribution, z)
+    return z, log_density(distribution, z) if weighed else _no_density(z, distribution)
 
 
-def _noise(like: Tensor, shape: torch.Size, seed: tuple[object, ...] | None) -> Tensor:
-    if seed is None:
-        return torch.randn(shape, dtype=like.dtype, device=like.device)
-    return torch.randn(shape, dtype=like.dtype, device=like.device, generator=seeded_generator(like.device, *seed))
+def draw_in_parts(
+    distribution: Distribution,
+    num_samples: int,
+    length: int,
+    *,
+    seed: tuple[object, ...],
+    by_noise: bool = True,
+    weighed: bool = True,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """As :func:`draw_weighed`, in parts of about ``length`` draws: the numbers are those of one draw of all.
+
+    Only normals are really drawn in parts; other draws are made at once and handed out so.
+    """
+    made = _from_noise(distribution, weighed=weighed, by_noise=by_noise)
+    if made is None or made[0].device.type != "cpu":
+        z, log_q = draw_weighed(distribution, num_samples, seed=seed, by_noise=by_noise, weighed=weighed)
+        yield from zip(z.split(length), log_q.split(length), strict=True)
+        return
+    like, of_noise = made
+    generator = _generator(like, seed)
+    # torch makes normal numbers in groups of sixteen, and a few in another way.
+    length = -(-length // _GROUP) * _GROUP
+    while num_samples:
+        size = length if (num_samples - length) * like.numel() >= _GROUP else num_samples
+        yield of_noise(_noise(like, size, generator))
+        num_samples -= size
+
+
+def _noise(like: Tensor, num_samples: int, generator: torch.Generator | None) -> Tensor:
+    return torch.randn((num_samples, *like.shape), dtype=like.dtype, device=like.device, generator=generator)
+
+
+def _generator(like: Tensor, seed: tuple[object, ...] | None) -> torch.Generator | None:
+    return None if seed is None else seeded_generator(like.device, *seed)
+
+
+def _no_density(z: Tensor, distribution: Distribution) -> Tensor:
+    return torch.zeros((), device=z.device).expand(len(z), *distribution.batch_shape)
 
 
 def draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object, ...] | None) -> Tensor:
     """As :func:`draw`, from a stream of its own that depends on ``seed`` alone, whatever other threads draw."""
-    base, _ = without_independent(distribution)
-    if isinstance(distribution, DiagonalNormal) or type(base) is Normal:
-        normal: Any = distribution if isinstance(distribution, DiagonalNormal) else base
-        noise = _noise(normal.loc, torch.Size((num_samples, *normal.loc.shape)), seed)
-        return torch.addcmul(normal.loc, noise, normal.scale)
+    normal = _normal_in(distribution)
+    if normal is not None:
+        return _stretching(normal)(_noise(normal.loc, num_samples, _generator(normal.loc, seed)))
     if seed is None:
         return draw(distribution, num_samples)
     with in_turn(derived_seed(*seed), device_of_draws(distribution)):
@@ -150,33 +183,56 @@ def noise_is_exact(distribution: Distribution) -> bool:
     return bool((scale > 1e3 * torch.finfo(loc.dtype).eps * loc.abs()).all())
 
 
-def _noise_formula(
-    distribution: Any,
-) -> tuple[Tensor, torch.Size, Callable[[Tensor], tuple[Tensor, Tensor]]] | None:
-    """A tensor like the noise, the shape of the noise, and the map from noise to draws and log-densities."""
-    if "log_prob" in distribution.__dict__:  # replaced by somebody's own
+def _normal_in(distribution: Any) -> Any:
+    """The normal whose mean and scales a distribution of independent normals has, if it is one."""
+    if isinstance(distribution, DiagonalNormal):
+        return distribution
+    base, _ = without_independent(distribution)
+    return base if type(base) is Normal else None
+
+
+def _stretching(normal: Any) -> Callable[[Tensor], Tensor]:
+    """From noise to draws; of a standard normal the noise is the draw, and arithmetic would cost a pass."""
+    loc, scale = normal.loc, normal.scale
+    fixed = loc.device.type == "cpu" and not (loc.requires_grad or scale.requires_grad)
+    if fixed and not torch.compiler.is_compiling() and not loc.any() and bool((scale == 1).all()):
+        return lambda noise: noise
+    return lambda noise: torch.addcmul(loc, noise, scale)
+
+
+def _from_noise(
+    distribution: Any, *, weighed: bool, by_noise: bool
+) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]] | None:
+    """A tensor like the noise of one draw, and the map from noise to draws and log-densities, if there is one."""
+    normal = _normal_in(distribution)
+    if not weighed:
+        if normal is None:
+            return None
+        stretch = _stretching(normal)
+        return normal.loc, lambda noise: (stretch(noise), _no_density(noise, distribution))
+    if not by_noise or "log_prob" in distribution.__dict__:  # replaced by somebody's own
         return None
     if isinstance(distribution, DiagonalNormal):
-        return distribution.loc, distribution.loc.shape, distribution.from_noise
+        return distribution.loc, distribution.from_noise
     if type(distribution) is MultivariateNormal:
-        return distribution.loc, distribution.loc.shape, lambda noise: _multivariate(distribution, noise)
-    base, num_dims = without_independent(distribution)
-    if type(base) is Normal and type(distribution) in (Normal, Independent):
-        normal: Any = base
+        return distribution.loc, lambda noise: _multivariate(distribution, noise)
+    if normal is not None and type(distribution) in (Normal, Independent):
+        num_dims, stretch = len(distribution.event_shape), _stretching(normal)
         log_scale = sum_last(normal.scale.log() + 0.5 * math.log(2 * math.pi), num_dims)
 
-        def made(noise: Tensor) -> tuple[Tensor, Tensor]:
+        def of_noise(noise: Tensor) -> tuple[Tensor, Tensor]:
             # Summed before they are combined: the logarithms of the scales are as many as one draw has coordinates.
-            log_q = -0.5 * sum_last(noise.square(), num_dims) - log_scale
-            return torch.addcmul(normal.loc, noise, normal.scale), log_q
+            return stretch(noise), -0.5 * sum_last(noise.square(), num_dims) - log_scale
 
-        return normal.loc, normal.loc.shape, made
+        return normal.loc, of_noise
     return None
 
 
 def _multivariate(distribution: MultivariateNormal, noise: Tensor) -> tuple[Tensor, Tensor]:
     factor = distribution._unbroadcasted_scale_tril
-    z = distribution.loc + (factor @ noise[..., None])[..., 0]
+    # One product of matrices where all x share the factor, which is not one for each draw.
+    stretched = noise @ factor.mT if factor.ndim == 2 else (factor @ noise[..., None])[..., 0]
+    z = distribution.loc + stretched
     log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return z, _log_standard_normal(noise).sum(-1) - log_det
 

@@ -136,8 +136,8 @@ class Hierarchy(Distribution):
         for position, level in enumerate(self.levels):
             distribution = level
             if position:
-                distribution = call_named(
-                    f"{name}[{named[position][0]!r}]" if named else "a level", level, *(part for _, part in drawn)
+                distribution = self._called(
+                    level, [part for _, part in drawn], named and f"{name}[{named[position][0]!r}]"
                 )
             if named is not None and not isinstance(distribution, Distribution):
                 raise TypeError(
@@ -154,6 +154,21 @@ class Hierarchy(Distribution):
                 (distribution, (distribution.rsample if distribution.has_rsample else distribution.sample)(own))
             )
         return drawn
+
+    def _called(self, level: Any, before: list[Tensor], name: str | None) -> Any:
+        """What a level makes of those before it; at the first look an error says which level it was, and its inputs."""
+        if name is None:
+            return level(*before)
+        try:
+            return call_named(name, level, *before)
+        except Exception as error:
+            if isinstance(error, TypeError) and str(error).startswith(name):
+                raise
+            raise ValueError(
+                f"{name} fails for the levels before it, {', '.join(map(describe, before))} "
+                f"({type(error).__name__}: {error}): expected a callable that takes each of them as an argument of its "
+                f"own and makes one Distribution; correct it."
+            ) from error
 
 
 class _SupportOfLevels(constraints.Constraint):

@@ -51,6 +51,11 @@ def find_layout(
                 f"prior is {describe(prior)}, and drawing from it fails ({type(error).__name__}: {error}): expected a "
                 f"distribution that can be sampled; make it of floating-point tensors, for instance Normal(0.0, 1.0)."
             ) from error
+        if z.is_floating_point() and z.isnan().any():
+            raise ValueError(
+                f"prior is {describe(prior)} and drew z with NaN: expected numbers; its parameters are not finite, so "
+                f"look at what they were computed from."
+            )
         one_batch_dimension = False
         likelihood, failure = _probe(make_likelihood, z, (2, 3))
         if failure is None:

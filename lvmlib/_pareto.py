@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmlib._checks import check_no_nan, describe
+from lvmlib._checks import check_layout, check_no_nan, describe
 from lvmlib._types import Float
 
 __all__ = ["ParetoSmoothed", "Tail", "check_log_weights", "pareto_smoothed", "tail_length"]
@@ -124,6 +124,7 @@ def check_log_weights(log_w: Tensor) -> None:
             f"log_w is {describe(log_w)}: expected a floating-point tensor of log-weights; "
             f"convert it with torch.as_tensor(log_w).float()."
         )
+    check_layout("log_w", log_w)
     if log_w.ndim == 0 or len(log_w) == 0:
         raise ValueError(
             f"log_w has shape {tuple(log_w.shape)}: expected (K, *batch) with K at least 1; "

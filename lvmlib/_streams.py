@@ -22,6 +22,9 @@ Result = TypeVar("Result")
 # It fixes the order of the draws, so it depends on shapes and on the kind of device alone.
 _NUMBERS_PER_BLOCK = {"cpu": 2**20}
 _NUMBERS_PER_BLOCK_ELSEWHERE = 2**26
+# A block is drawn and weighed in parts, of as many numbers, or at least as many rows for a product of matrices.
+_NUMBERS_PER_PART = 2**18
+_ROWS_PER_PART = 1000
 # Just below the largest block that glibc can be made to keep, 32 MiB.
 _LARGEST_KEPT = 2**25 - 2**16
 
@@ -34,7 +37,15 @@ def stream_weights(
     Raises:
         TypeError, ValueError: As :func:`lvmlib.summarize_weights`.
     """
-    return map_blocks(problem, num_samples, lambda z, log_w: (z, log_w), name=name, seed=seed, chunk_size=chunk_size)
+    return map_blocks(
+        problem,
+        num_samples,
+        lambda z, log_w: (z, log_w),
+        name=name,
+        seed=seed,
+        chunk_size=chunk_size,
+        keep_draws=True,
+    )
 
 
 def map_blocks(
@@ -45,6 +56,7 @@ def map_blocks(
     name: str,
     seed: int | None,
     chunk_size: int | None = None,
+    keep_draws: bool = False,
     first: int = 0,
     last: int | None = None,
 ) -> Iterator[Result]:
@@ -62,6 +74,7 @@ def map_blocks(
         name: The public function that the stream belongs to.
         seed: As in :func:`lvmlib.summarize_weights`.
         chunk_size: As in :func:`lvmlib.summarize_weights`.
+        keep_draws: Whether ``digest`` is given the draws; otherwise it is given none of them, and they take less room.
         first: The first block, from 0.
         last: The block after the last; by default :func:`num_blocks`.
 
@@ -77,17 +90,33 @@ def map_blocks(
 
     def block(index: int) -> Result:
         size = min(length, num_samples - index * length)
-        z, log_q = problem.draw_weighed(size, seed=(key, index))
-        # A look at the numbers makes a GPU wait, so there only the first block is looked at.
-        if z.device.type == "cpu" or index == first:
-            check_draws(problem.q, z)
-        chunks = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
-        return digest(z, torch.cat([problem.weigh(part, log_p) for part, log_p in chunks]))
+        weigh = problem.weigher()
+        draws, weights = list[Tensor](), list[Tensor]()
+        for z, log_q in problem.draw_in_parts(size, _part_length(problem, size), seed=(key, index)):
+            # A look at the numbers makes a GPU wait, so there only the first block is looked at.
+            if z.device.type == "cpu" or index == first:
+                check_draws(problem.q, z)
+            chunks = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
+            weights += [weigh(chunk, log_p) for chunk, log_p in chunks]
+            draws += [z] * keep_draws
+        return digest(torch.cat(draws) if keep_draws else z[:0], torch.cat(weights))
 
     if problem.x.device.type == "cpu":
         _keep_freed_memory()
     with torch.no_grad(), problem.mode():
         yield from in_threads(block, range(first, last), problem.x.device)
+
+
+def _part_length(problem: Problem, size: int) -> int:
+    """Of how many draws at once the arithmetic of a block of this size stays in the cache of one core."""
+    if problem.x.device.type != "cpu":
+        return size
+    wanted = max(
+        _NUMBERS_PER_PART // max(1, _numbers_per_draw(problem)),
+        _ROWS_PER_PART // max(1, problem.batch_shape.numel()),
+        1,
+    )
+    return -(-size // max(1, size // wanted))
 
 
 def num_blocks(problem: Problem, num_samples: int) -> int:
@@ -102,8 +131,11 @@ def chunk_length(numbers_per_draw: int, device: torch.device) -> int:
 
 def block_length(problem: Problem) -> int:
     """How many draws one block holds, for every x."""
-    numbers_of_z = problem.q.batch_shape.numel() * problem.q.event_shape.numel()
-    return chunk_length(problem.x.numel() + numbers_of_z, problem.x.device)
+    return chunk_length(_numbers_per_draw(problem), problem.x.device)
+
+
+def _numbers_per_draw(problem: Problem) -> int:
+    return problem.x.numel() + problem.q.batch_shape.numel() * problem.q.event_shape.numel()
 
 
 def _keep_freed_memory() -> None:

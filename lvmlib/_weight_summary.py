@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lvmlib._checks import check_sample_count, describe
 from lvmlib._described import FEWEST_TO_JUDGE, described
+from lvmlib._largest import Largest
 from lvmlib._pareto import Tail, check_log_weights, tail_length
 from lvmlib._types import Bool, Float
 
@@ -48,9 +49,7 @@ class WeightSummary:
         self._dtype: torch.dtype | None = None
         self._num_samples = 0
         self._moments: _Moments | None = None
-        self._tail: list[Tensor] = []
-        self._num_kept = 0
-        self._least_kept: Tensor | None = None
+        self._largest = Largest(tail_size + 1)
         self._distrusted: Tensor | None = None
 
     @classmethod
@@ -87,7 +86,7 @@ class WeightSummary:
         merged = WeightSummary(tail_size=min(self._tail_size, other._tail_size))
         for part in (self, other):
             if part._moments is not None and part._dtype is not None:
-                merged._absorb(part._dtype, part._num_samples, part._moments, part._tail)
+                merged._absorb(part._dtype, part._num_samples, part._moments, part._largest.values())
                 merged._distrust(part._distrusted)
         return merged
 
@@ -109,7 +108,7 @@ class WeightSummary:
         if not (dist.is_available() and dist.is_initialized()):
             return self
         moments = self._read()
-        tail = self._largest()
+        tail = self._largest.values()
         absent = tail.new_full((self._tail_size + 1 - len(tail), *tail.shape[1:]), -torch.inf)
         count = torch.full_like(moments.maximum, self._num_samples)
         distrusted = count.new_zeros(count.shape) if self._distrusted is None else self._distrusted.to(count)
@@ -117,11 +116,11 @@ class WeightSummary:
         received = [torch.empty_like(packed) for _ in range(dist.get_world_size(group))]
         dist.all_gather(received, packed, group=group)
         dtype, size = self._dtype, 2 + len(moments)
-        self._num_samples, self._moments, self._tail, self._num_kept, self._least_kept = 0, None, [], 0, None
+        self._num_samples, self._moments, self._largest = 0, None, Largest(self._tail_size + 1)
         for part in received:
             num_samples = int(part[0].flatten()[0])
             tail = part[size : size + min(num_samples, self._tail_size + 1)]
-            self._absorb(dtype, num_samples, _Moments(*part[2:size]), [tail])
+            self._absorb(dtype, num_samples, _Moments(*part[2:size]), tail)
             self._distrust(part[1] > 0)
         return self
 
@@ -240,7 +239,7 @@ class WeightSummary:
             Vehtari et al. (2024), JMLR 25.
         """
         moments = self._read()
-        kept = (self._largest() - torch.where(moments.maximum == -torch.inf, 0.0, moments.maximum)).exp()
+        kept = (self._largest.values() - torch.where(moments.maximum == -torch.inf, 0.0, moments.maximum)).exp()
         # What is no longer kept is known by its sum, up to the rounding of the whole, and smaller than what is.
         dropped = self._num_samples * moments.mean - kept.sum(0)
         dropped = torch.minimum(dropped.clamp(min=0.0), (self._num_samples - len(kept)) * kept[-1])
@@ -264,17 +263,18 @@ class WeightSummary:
             self._distrusted = rows if self._distrusted is None else self._distrusted | rows
         return self
 
-    def _digest(self, log_w: Tensor) -> tuple[torch.dtype, int, _Moments, list[Tensor]]:
+    def _digest(self, log_w: Tensor) -> tuple[torch.dtype, int, _Moments, Tensor]:
         """What :meth:`_absorb` takes of some weights; the summary does not change, so several threads may ask."""
         exact = log_w.double()
-        return log_w.dtype, len(log_w), _Moments.of(exact), [self._candidates(exact)]
+        return log_w.dtype, len(log_w), _Moments.of(exact), self._candidates(exact)
 
     def _candidates(self, log_w: Tensor) -> Tensor:
         """Those of some log-weights that may be among the largest of all, and perhaps a few more."""
         count = min(len(log_w), self._tail_size + 1)
         # Once enough are kept only a larger one can join them. To count those makes a GPU wait.
-        if self._least_kept is not None and log_w.numel() and log_w.device.type == "cpu":
-            count = min(count, int((log_w > self._least_kept).sum(0).amax()))
+        least = self._largest.least
+        if least is not None and log_w.numel() and log_w.device.type == "cpu":
+            count = min(count, int((log_w > least).count_nonzero(0).amax()))
         return log_w if count == len(log_w) else log_w.topk(count, dim=0).values
 
     def _check_finite(self) -> None:
@@ -288,7 +288,7 @@ class WeightSummary:
                 f"or -inf; look at log_likelihood(x, z), log_prior(z) and log q(z) for a draw z of q."
             )
 
-    def _absorb(self, dtype: torch.dtype | None, num_samples: int, moments: _Moments, tail: list[Tensor]) -> None:
+    def _absorb(self, dtype: torch.dtype | None, num_samples: int, moments: _Moments, tail: Tensor) -> None:
         if self._moments is None:
             self._dtype, self._moments = dtype, moments
         else:
@@ -303,25 +303,13 @@ class WeightSummary:
                 )
             self._moments = self._moments.merge(self._num_samples, moments, num_samples)
         self._num_samples += num_samples
-        # Copied to this thread's memory: small things kept between large temporaries of another thread would keep the
-        # allocator from using their room again.
-        self._tail += [part.clone() for part in tail if len(part)]
-        self._num_kept += sum(map(len, tail))
-        # Sorting waits until there is as much to drop as to keep, so that small chunks stay cheap.
-        if self._num_kept > 2 * (self._tail_size + 1):
-            self._tail = [self._largest()]
-            self._num_kept, self._least_kept = len(self._tail[0]), self._tail[0][-1]
-
-    def _largest(self) -> Tensor:
-        """The largest log-weights of each x, in falling order, at most ``tail_size + 1``."""
-        kept = torch.cat(self._tail)
-        return kept.topk(min(len(kept), self._tail_size + 1), dim=0).values
+        self._largest.add(tail)
 
     def _tails(self) -> list[Tail]:
         """The tail of each x, in the order of the flattened batch."""
         maximum = self._read().maximum
         length = min(tail_length(self._num_samples), self._tail_size)
-        largest = (self._largest() - maximum)[: length + 1]
+        largest = (self._largest.values() - maximum)[: length + 1]
         columns = largest.reshape(len(largest), -1).unbind(1)
         return [Tail.fit(column, scale) for column, scale in zip(columns, maximum.flatten(), strict=True)]
 
@@ -353,10 +341,15 @@ class _Moments(NamedTuple):
 
     @classmethod
     def of(cls, log_w: Tensor) -> _Moments:
-        maximum = log_w.amax(0)
+        minimum, maximum = log_w.amin(0), log_w.amax(0)
         weights = (log_w - torch.where(maximum == -torch.inf, 0.0, maximum)).exp_()
         mean = weights.mean(0)
         squares = weights.sub_(mean).square_().sum(0)
+        # Where a look is free, it spares the passes that weights of zero need; the numbers are the same.
+        if log_w.device.type == "cpu" and bool((minimum > -torch.inf).all()):
+            log_mean = log_w.mean(0)
+            log_squares = torch.sub(log_w, log_mean, out=weights).square_().sum(0)
+            return cls(maximum, mean, squares, torch.zeros_like(mean), log_mean, log_squares)
         # The moments of log w are those of the weights above zero; the count says whether they may be used.
         zero = log_w == -torch.inf
         num_zero = zero.sum(0).to(mean)

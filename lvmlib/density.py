@@ -54,22 +54,10 @@ from torch.distributions import (
 from torch.distributions.transforms import Transform
 from torch.nn.functional import logsigmoid
 
+from lvmlib import _gamma_densities as gammas
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._coins import bernoulli_log_density
 from lvmlib._distribution_parts import LaidOut, in_float64, tensors_in
-from lvmlib._gamma_densities import (
-    beta_log_density,
-    log_binomial,
-    log_dirichlet,
-    log_fisher,
-    log_gamma_density,
-    log_kumaraswamy,
-    log_multinomial,
-    log_negative_binomial,
-    log_poisson,
-    log_student_t,
-    times,
-)
 from lvmlib._supports import into_constraint, is_real, support_of
 
 __all__ = [
@@ -229,7 +217,7 @@ def _categorical(distribution: Any, value: Tensor) -> Tensor:
 
 def _one_hot(distribution: Any, value: Tensor) -> Tensor:
     inside = ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
-    return torch.where(inside, times(value, table_log_probabilities(distribution)).sum(-1), -torch.inf)
+    return torch.where(inside, gammas.times(value, table_log_probabilities(distribution)).sum(-1), -torch.inf)
 
 
 def _bernoulli(distribution: Any, value: Tensor) -> Tensor:
@@ -253,7 +241,7 @@ def _in_double(formula: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tenso
 
 def _geometric(distribution: Any, value: Tensor) -> Tensor:
     zero, one = coin_log_probabilities(distribution)
-    return one + times(value, zero)
+    return one + gammas.times(value, zero)
 
 
 def _cauchy(distribution: Any, value: Tensor) -> Tensor:
@@ -335,21 +323,25 @@ _FORMULAS: dict[type[Distribution], Callable[[Any, Tensor], Tensor]] = {
     OneHotCategorical: _one_hot,
     OneHotCategoricalStraightThrough: _one_hot,
     Bernoulli: _bernoulli,
-    Binomial: _in_double(lambda d, v: log_binomial(v, d.total_count, *coin_log_probabilities(d))),
+    Binomial: _in_double(lambda d, v: gammas.log_binomial(v, d.total_count, *coin_log_probabilities(d))),
     Geometric: _in_double(_geometric),
-    NegativeBinomial: _in_double(lambda d, v: log_negative_binomial(v, d.total_count, *coin_log_probabilities(d))),
-    Multinomial: _in_double(lambda d, v: log_multinomial(v, table_log_probabilities(d._categorical).log_softmax(-1))),
-    Poisson: _in_double(lambda d, v: log_poisson(v, d.rate, _log(d.rate))),
-    Beta: _in_double(lambda d, v: beta_log_density(v, d.concentration1, d.concentration0)),
-    Dirichlet: _in_double(lambda d, v: log_dirichlet(v, d.concentration)),
-    Gamma: _in_double(lambda d, v: log_gamma_density(v, d.concentration, d.rate)),
-    Chi2: _in_double(lambda d, v: log_gamma_density(v, d.concentration, d.rate)),
-    FisherSnedecor: _in_double(lambda d, v: log_fisher(v, d.df1, d.df2)),
-    StudentT: _in_double(lambda d, v: log_student_t((v - d.loc) / d.scale, d.df) - d.scale.log()),
+    NegativeBinomial: _in_double(
+        lambda d, v: gammas.log_negative_binomial(v, d.total_count, *coin_log_probabilities(d))
+    ),
+    Multinomial: _in_double(
+        lambda d, v: gammas.log_multinomial(v, table_log_probabilities(d._categorical).log_softmax(-1))
+    ),
+    Poisson: _in_double(lambda d, v: gammas.log_poisson(v, d.rate, _log(d.rate))),
+    Beta: _in_double(lambda d, v: gammas.beta_log_density(v, d.concentration1, d.concentration0)),
+    Dirichlet: _in_double(lambda d, v: gammas.log_dirichlet(v, d.concentration)),
+    Gamma: _in_double(lambda d, v: gammas.log_gamma_density(v, d.concentration, d.rate)),
+    Chi2: _in_double(lambda d, v: gammas.log_gamma_density(v, d.concentration, d.rate)),
+    FisherSnedecor: _in_double(lambda d, v: gammas.log_fisher(v, d.df1, d.df2)),
+    StudentT: _in_double(lambda d, v: gammas.log_student_t((v - d.loc) / d.scale, d.df) - d.scale.log()),
     Cauchy: _in_double(_cauchy),
     HalfCauchy: _in_double(_half_cauchy),
     VonMises: _in_double(_von_mises),
-    Kumaraswamy: _in_double(lambda d, v: log_kumaraswamy(v, d.concentration1, d.concentration0)),
+    Kumaraswamy: _in_double(lambda d, v: gammas.log_kumaraswamy(v, d.concentration1, d.concentration0)),
     InverseGamma: _in_double(_transformed),
     LKJCholesky: _in_double(lambda d, v: d.log_prob(v)),
     LowRankMultivariateNormal: _in_double(_low_rank),

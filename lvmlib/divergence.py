@@ -126,7 +126,7 @@ def kl(
         summary = WeightSummary()
         for log_ratio in _log_ratios(p, q, num_samples, "kl", seed):
             summary.update(log_ratio)
-        return DivergenceEstimate(-summary.elbo, summary.elbo_std_error, num_samples)
+        return DivergenceEstimate(0.0 - summary.elbo, summary.elbo_std_error, num_samples)
     value = closed_form_kl(q, p)
     if value is None:
         raise ValueError(

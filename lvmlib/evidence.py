@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._described import described
+from lvmlib._described import Weighed, described
 from lvmlib._draws import draw_seeded
-from lvmlib._types import Bool, Float
+from lvmlib._types import Float
 from lvmlib._weight_summary import WeightSummary
 from lvmlib.density import log_density
 from lvmlib.guide import Guide
@@ -32,7 +32,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, repr=False)
-class EvidenceEstimate:
+class EvidenceEstimate(Weighed):
     r"""An estimate of :math:`\log p(x)` with what is known of its error.
 
     Args:
@@ -55,29 +55,9 @@ class EvidenceEstimate:
         return self.summary.std_error
 
     @property
-    def ess(self) -> Float[Tensor, "*batch"]:
-        """Effective sample size; see :attr:`WeightSummary.ess`."""
-        return self.summary.ess
-
-    @property
-    def pareto_k(self) -> Float[Tensor, "*batch"]:
-        """Shape of the tail of the weights; see :attr:`WeightSummary.pareto_k`."""
-        return self.summary.pareto_k
-
-    @property
     def smoothed_log_evidence(self) -> Float[Tensor, "*batch"]:
         """The estimate by Pareto smoothed weights, in nats; see :attr:`WeightSummary.smoothed_log_evidence`."""
         return self.summary.smoothed_log_evidence
-
-    @property
-    def num_samples(self) -> int:
-        """K, the number of weights of each x."""
-        return self.summary.num_samples
-
-    @property
-    def believable(self) -> Bool[Tensor, "*batch"]:
-        """Whether nothing that was looked for speaks against it; see :attr:`WeightSummary.believable`."""
-        return self.summary.believable
 
     def __repr__(self) -> str:
         return f"EvidenceEstimate({described(self.summary)}, direction={self.direction!r})"

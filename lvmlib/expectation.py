@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmlib._checks import check_no_nan, check_sample_count, describe
-from lvmlib._described import described
+from lvmlib._described import Weighed, described
 from lvmlib._random import stream
 from lvmlib._streams import chunk_length, stream_weights
 from lvmlib._types import Float
@@ -24,7 +24,7 @@ __all__ = ["ExpectationEstimate", "PosteriorSample", "sample_posterior", "self_n
 
 
 @dataclass(frozen=True, repr=False)
-class ExpectationEstimate:
+class ExpectationEstimate(Weighed):
     r"""An estimate of a posterior expectation :math:`\E_{p(z \mid x)}[f(z)]` with what is known of its error.
 
     Args:
@@ -36,21 +36,6 @@ class ExpectationEstimate:
     value: Tensor
     std_error: Tensor
     summary: WeightSummary
-
-    @property
-    def ess(self) -> Float[Tensor, "*batch"]:
-        """Effective sample size of the weights; see :attr:`WeightSummary.ess`."""
-        return self.summary.ess
-
-    @property
-    def pareto_k(self) -> Float[Tensor, "*batch"]:
-        """Shape of the tail of the weights, whatever f is; see :attr:`WeightSummary.pareto_k`."""
-        return self.summary.pareto_k
-
-    @property
-    def num_samples(self) -> int:
-        """K, the number of draws for each x."""
-        return self.summary.num_samples
 
     def __repr__(self) -> str:
         few = self.value.numel() <= 8

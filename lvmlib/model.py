@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,55 +17,12 @@ from lvmlib._draws import draw
 from lvmlib._hierarchy import Hierarchy, Levels, is_levels
 from lvmlib._layout import Layout, check_variable, find_layout
 from lvmlib._learnable import learnable_parts, leaves_behind
+from lvmlib._modes import evaluating, unless_learning
 from lvmlib._random import in_turn, stream
 from lvmlib._types import Float
 from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
 __all__ = ["LatentVariableModel", "evaluating", "unless_learning"]
-
-
-# Modules that somebody evaluates just now, perhaps in several threads, and by how many; all were in training mode.
-_EVALUATED: weakref.WeakKeyDictionary[nn.Module, int] = weakref.WeakKeyDictionary()
-_TURN = threading.Lock()
-
-
-@contextmanager
-def evaluating(*parts: Any) -> Iterator[None]:
-    """Dropout off and batch statistics frozen in every module behind ``parts``; afterwards each is in its old mode.
-
-    Args:
-        parts: Modules, methods of modules, and anything else, which is left alone.
-    """
-    modules = list(dict.fromkeys(module for part in parts for module in _modules_behind(part)))
-    with _TURN:
-        held = [module for module in modules if module.training or module in _EVALUATED]
-        for module in held:
-            _EVALUATED[module] = _EVALUATED.get(module, 0) + 1
-            module.training = False
-    try:
-        yield
-    finally:
-        with _TURN:
-            for module in held:
-                _EVALUATED[module] -= 1
-                if not _EVALUATED[module]:
-                    del _EVALUATED[module]
-                    module.training = True
-
-
-def unless_learning(*parts: Any) -> AbstractContextManager[None]:
-    """As :func:`evaluating` where no gradient is recorded, as nothing is being learnt then; otherwise nothing."""
-    return nullcontext() if torch.is_grad_enabled() else evaluating(*parts)
-
-
-def _modules_behind(part: Any) -> Iterator[nn.Module]:
-    owner = part if isinstance(part, nn.Module) else getattr(part, "__self__", None)
-    if isinstance(owner, nn.Module):
-        yield from owner.modules()
-    elif callable(part) and not isinstance(part, Distribution):
-        for found in learnable_parts(part):
-            if isinstance(found, nn.Module):
-                yield from found.modules()
 
 
 class LatentVariableModel(nn.Module):
@@ -246,13 +201,20 @@ class LatentVariableModel(nn.Module):
 
     def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_joint` for arguments already checked."""
+        return self._joint_with(partial(self._log_likelihood, x), z)
+
+    def _joint_with(self, log_likelihood: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         prior = self.prior
         if is_real(support_of(prior)):
-            return log_density(prior, z) + self._log_likelihood(x, z)
+            return log_density(prior, z) + log_likelihood(z)
         z, inside = into_support(prior, z)
         log_prior = log_density(prior, z)
         inside = inside & (log_prior > -torch.inf)
-        return torch.where(inside, log_prior + self._log_likelihood(x, z), -torch.inf)
+        return torch.where(inside, log_prior + log_likelihood(z), -torch.inf)
+
+    def _log_likelihood_of(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """:meth:`_log_likelihood` as a function of z, without gradients: what does not depend on z is computed once."""
+        return partial(self._log_likelihood, x)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_likelihood` for arguments already checked; exact models have shorter ones."""

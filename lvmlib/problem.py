@@ -2,20 +2,21 @@ r"""A model, a q and observations that fit together: everything is checked once,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MultivariateNormal, constraints
 
 from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
-from lvmlib._draws import check_draws, draw_weighed, noise_is_exact
+from lvmlib._draws import check_draws, draw_in_parts, draw_weighed, noise_is_exact
 from lvmlib._hierarchy import Hierarchy, is_levels
 from lvmlib._types import Float
-from lvmlib.density import support_of
+from lvmlib.density import support_of, without_independent
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel, unless_learning
 
@@ -57,6 +58,13 @@ class Problem:
         """Draws from q, shape ``(K, *batch, *z_event)``, and their log-density under q."""
         return draw_weighed(self.q, num_samples, seed=seed, by_noise=self.by_noise, weighed=not self.q_is_prior)
 
+    def draw_in_parts(
+        self, num_samples: int, length: int, *, seed: tuple[object, ...]
+    ) -> Iterator[tuple[Tensor, Float[Tensor, K * batch]]]:
+        """As :meth:`draw_weighed`, the same numbers in parts of about ``length`` draws."""
+        weighed = not self.q_is_prior
+        return draw_in_parts(self.q, num_samples, length, seed=seed, by_noise=self.by_noise, weighed=weighed)
+
     def log_weights(self, num_samples: int) -> Float[Tensor, K * batch]:
         """Log importance weights of draws from q, in nats; see :func:`lvmlib.log_weights`."""
         check_sample_count("num_samples", num_samples)
@@ -71,6 +79,13 @@ class Problem:
             # Densities that cancel are left out: at an end of the support both may be infinite.
             return self.model._log_likelihood(self.x, z)
         return self.model._log_joint(self.x, z) - log_q
+
+    def weigher(self) -> Callable[[Tensor, Tensor], Float[Tensor, K * batch]]:
+        """:meth:`weigh` without gradients, for many draws in turn: what depends on x alone is computed once."""
+        log_likelihood = self.model._log_likelihood_of(self.x)
+        if self.q_is_prior:
+            return lambda z, log_q: log_likelihood(z)
+        return lambda z, log_q: self.model._joint_with(log_likelihood, z) - log_q
 
     def mode(self) -> AbstractContextManager[None]:
         """Without gradients nothing is being learnt: dropout off, batch statistics frozen. Otherwise as modules are."""
@@ -207,6 +222,31 @@ def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:
             )
     if isinstance(q, DiagonalNormal):
         _check_normal(q)
+    else:
+        _check_parameters(q)
+
+
+def _check_parameters(q: Distribution) -> None:
+    """Those of any other q: torch looks only where validation is on, and takes an infinite mean or scale for one."""
+    base, _ = without_independent(q)
+    held = {name: (base.__dict__.get(name), constraint) for name, constraint in base.arg_constraints.items()}
+    if type(base) is MultivariateNormal:
+        # The factor is what it computes with; its diagonal is the scales.
+        scales = base._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1)
+        held = {"loc": (base.loc, constraints.real), "scale": (scales, constraints.positive)}
+    for name, (value, constraint) in held.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        value = value.detach()
+        wrong = ~value.isfinite() if name in ("loc", "scale") else value.isnan()
+        if not constraints.is_dependent(constraint) and not constraint.event_dim and name not in ("logits", "probs"):
+            wrong = wrong | ~constraint.check(value)
+        if wrong.any():
+            first = tuple(wrong.nonzero()[0].tolist())
+            raise ValueError(
+                f"q is {describe(q)} with {name} {value[first].item():.6g} at index {first}: expected finite numbers, "
+                f"{name} in {constraint}; its parameters have gone bad, so look at what they were computed from."
+            )
 
 
 def _check_normal(q: DiagonalNormal) -> None:

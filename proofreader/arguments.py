@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    cut_at,
-    index_of,
-    is_parameter,
-    is_unknown_command,
-    name_of,
-)
-from proofreader.symbols import BARS, DOTS, Symbol, flat, split
+from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of
+from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
 __all__ = ["Arguments"]
@@ -67,8 +61,11 @@ class Arguments:
         """Whether a part of a list is a density."""
         raise NotImplementedError
 
-    def decorated(self, symbol: Symbol) -> tuple[Name, tuple[Name, ...]]:
+    def decorated(self, symbol: Symbol, bracket: Symbol | None = None) -> tuple[Name, tuple[Name, ...]]:
         r"""The letter of a density or function, and the parameters in its subscript."""
+        mine = (
+            {s.name.lower() for s in leaves(bracket.arguments[0])} if bracket else {v.lower() for v in self.variables}
+        )
         plain = replace(symbol, sub=None)
         parameters: list[Name] = []
         index: tuple[Part, ...] = ()
@@ -77,28 +74,27 @@ class Arguments:
             names = [name_of(s) for s in part]
             if part and all(n is not None and is_parameter(n) for n in names):
                 parameters += [n for n in names if n is not None]
-            elif (found := index_of(part)) is not None and not self.is_variable_label(part):
+            elif (found := index_of(part)) is not None and not self.is_variable_label(part, mine):
                 index = (*index, found)
-            elif not self.is_variable_label(part):
+            elif not self.is_variable_label(part, mine):
                 mark += f"_{{{flat(part)}}}"
         name = name_of(plain) or Name(symbol.key)
         if name.index and symbol.sup is not None:
             name = Name(name.base, (), f"{name.mark}^{{{flat(symbol.sup)}}}")
         return Name(name.base, index, name.mark + mark), tuple(parameters)
 
-    def is_variable_label(self, part: Sequence[Symbol]) -> bool:
+    def is_variable_label(self, part: Sequence[Symbol], mine: set[str]) -> bool:
         """``p_X(x)`` and ``p_{X|Z}(x|z)`` repeat what their arguments say."""
         letters = [s for s in part if s.is_letter()]
         barred = any(s.name in BARS for s in part)
-        capitals = all(s.name.isupper() and len(s.name) == 1 for s in letters)
+        capitals = all(s.name.isupper() and s.name.lower() in mine for s in letters)
         named = capitals or (barred and all(s.key in self.variables for s in letters))
         return bool(letters) and named and all(s.is_letter() or s.name in BARS | {","} for s in part)
 
     def split_arguments(self, content: Sequence[Symbol]) -> tuple[tuple[Name, ...], tuple[Name, ...], tuple[Name, ...]]:
         """The variables in front of the bar, those behind it, and the parameters behind a semicolon."""
         content, tail = cut_at(content, frozenset([";"])) or (content, ())
-        pieces = cut_at(content, BARS)
-        left, right = pieces if pieces is not None else (content, ())
+        left, right = cut_at(content, BARS) or cut_at(content, DOUBLE_BARS) or (content, ())
         more = self.names(tail) if tail else ()
         return self.names(left), self.names(right) if right else (), more
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, islice
 
 from proofreader.elaborate import Plan
+from proofreader.names import law_key
 from proofreader.structures import (
     Assumption,
     Factors,
@@ -44,9 +45,11 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
             factors, [pair for pairs in tables.values() for pair in pairs]
         ):
             single.append(assumption)
+    priors = [*_shared(plan, tables, priors=True)]
+    yield from priors
     yield from single
     yield from _still(plan, tables)
-    shared = [*_shared(plan, tables), *_uniform(plan, tables)] if relation == "=" else []
+    shared = [*_shared(plan, tables, priors=False), *_uniform(plan, tables)] if relation == "=" else []
     yield from shared
     if relation == "=":
         yield from _posteriors(plan, places, tables, trees)
@@ -81,25 +84,21 @@ def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
                 yield Assumption(words, {"still": {key: frozenset([role])}})
 
 
-def _shared(plan: Plan, tables: Tables) -> Iterator[Assumption]:
-    """A variable behind the bar of q whose own density under q is that under p."""
+def _shared(plan: Plan, tables: Tables, *, priors: bool) -> Iterator[Assumption]:
+    """A variable behind the bar of one letter whose own density under it is that of another letter; ``priors`` asks for
+    those that nothing is averaged under."""
+    weights = {law_key(law.data[0]) for law in plan.names.measures}
     for key, pairs in tables.items():
         behind = {role for _, right in pairs for role in right}
         for other, others in tables.items():
             for left, right in others:
-                if (
-                    key != other
-                    and len(left) == 1
-                    and not right
-                    and left[0] in behind
-                    and key not in plan.densities
-                    and key[0] != other[0]
-                    and key != plan.names.model()
-                ):
-                    yield Assumption(
-                        f"{shown(left[0])} has the density {other} under {key} too",
-                        {"shared": {key: (left, other)}, "far": True},
-                    )
+                prior = other not in weights and other[:1].lower() != "q" and set(right) <= set(plan.laws[key].roles)
+                usual = not right and key != plan.names.model()
+                fits = key != other and len(left) == 1 and left[0] in behind and key not in plan.densities
+                if fits and key[:1] != other[:1] and (prior if priors else usual):
+                    given = f" given {listed(right)}" if right else ""
+                    words = f"{shown(left[0])}{given} has the density {other} under {key} too"
+                    yield Assumption(words, {"shared": {key: (left, other, right)}, "far": True})
 
 
 def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequence[Node]) -> Iterator[Assumption]:
@@ -152,7 +151,7 @@ def _weighs_all(plan: Plan, places: Sequence[int], key: str, roles: set[str]) ->
 
 def _is_part_of(plan: Plan, key: str, other: str) -> bool:
     """Whether two letters are no q and its model, as where they differ by decoration alone."""
-    return key[0] == other[0] or key.lower() == other.lower() or not plan.names.models(other, key)
+    return key[:1] == other[:1] or key.lower() == other.lower() or not plan.names.models(other, key)
 
 
 def _optimal(plan: Plan, tables: Tables) -> Iterator[Assumption]:
@@ -221,20 +220,22 @@ def _shapes(plan: Plan, trees: Sequence[Node]) -> Iterator[Assumption]:
 def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
     """A variable that is a function of noise: z = g(e) with e drawn from its own density."""
     tables = tables_of(plan, places)
-    for place in sorted(set().union(*(plan.reached(p) for p in places))):
+    reached = sorted(set().union(*(plan.reached(p) for p in places)))
+    functions = [at for at in reached if plan.steps[at].kind == "function"]
+    inside = {a for at in functions for a in plan.steps[at].arguments if plan.steps[a].kind in ("sum", "product")}
+    for place in (*functions, *sorted(inside)):
         step = plan.steps[place]
-        if step.kind != "function":
-            continue
         for source in sorted(plan.free(place)):
             role = plan.role(source)
             noise = next((key for key, pairs in tables.items() if any(role in left for left, _ in pairs)), None)
             for key, pairs in tables.items():
                 for left, right in pairs:
-                    inside = {plan.role(atom) for atom in plan.free(place)}
-                    if noise is None or len(left) != 1 or left[0] in inside or role in right:
+                    known = {plan.role(atom) for atom in plan.free(place)}
+                    if noise is None or len(left) != 1 or left[0] in known or role in right:
                         continue
-                    value = f"{step.data[0]}({', '.join(map(shown, sorted(plan.free(place))))})"
-                    drawn = f"when {shown(source)} is drawn from {noise}"
+                    what = step.data[0] if step.kind == "function" else "g"
+                    value = f"{what}({', '.join(map(shown, sorted(plan.free(place))))})"
+                    drawn = f"when {shown(source)} is drawn from {noise.removeprefix('named ')}"
                     words = f"{shown(left[0])} = {value} has the density {key} {drawn}"
                     changes = {
                         "pushed": {left[0]: (place, source)},

@@ -6,12 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.factors import (
-    Factors,
-    Made,
-    Rest,
-    nested,
-)
+from proofreader.factors import Factors, Made, Rest, nested
 from proofreader.indices import (
     BRACKETS,
     MINUS,
@@ -24,11 +19,9 @@ from proofreader.indices import (
     name_of,
     used_as_index,
 )
-from proofreader.letters import (
-    USUAL_LAWS,
-)
+from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, operator_named
-from proofreader.symbols import BARS, DOUBLE_BARS, Symbol, split
+from proofreader.symbols import BARS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node
 
 __all__ = ["Bracketed"]
@@ -40,6 +33,12 @@ ROWS = (
     ),
     Operator("renyi", "", "divergence", r"D_{{{2}}}({0} \Vert {1})"),
 )
+
+
+def _size(symbols: Sequence[Symbol]) -> Index | None:
+    """A size with an index or a mark, one in bars, or a word."""
+    named = symbols[0].is_letter() and (len(symbols) == 1 or symbols[1].name == "()") and len(symbols) < 3
+    return Index(flat(symbols)) if named or symbols[0].name == symbols[-1].name in BARS else None
 
 
 class Bracketed(Factors):
@@ -240,7 +239,7 @@ class Bracketed(Factors):
         """A sum with bounds."""
         names = self.names(head)
         first = index_of(tail)
-        last = index_of(symbol.sup) if symbol.sup is not None else None
+        last = (index_of(symbol.sup) or _size(symbol.sup)) if symbol.sup is not None else None
         if (
             len(names) != 1
             or names[0].index

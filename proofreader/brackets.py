@@ -8,15 +8,7 @@ from dataclasses import replace
 from proofreader.errors import DerivationSyntaxError
 from proofreader.layout import Side
 from proofreader.notation import operator_named
-from proofreader.symbols import (
-    BARS,
-    CLOSING,
-    DOUBLE_BARS,
-    MAX_DEPTH,
-    OPENING,
-    Symbol,
-    flat,
-)
+from proofreader.symbols import BARS, CLOSING, DOUBLE_BARS, MAX_DEPTH, OPENING, Symbol, flat
 
 __all__ = ["grouped"]
 

@@ -11,16 +11,19 @@ from proofreader.declarations import SECONDS, Chain, Declarations, ReadSide
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.explain import explained
 from proofreader.judge import Finding, Judge
+from proofreader.layout import Way
 from proofreader.limits import limit_of
 from proofreader.names import Names, law_key, names_in
 from proofreader.parse import Reading
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
 from proofreader.steps import Definition
+from proofreader.syntax import Node
 
 __all__ = ["check_derivation"]
 
 
+WAYS = (Way(), Way(signs_begin=False), Way(rows_join_first=True))
 Definitions = str | Sequence[str] | Mapping[str, str] | None
 
 
@@ -45,54 +48,48 @@ def _listed(definitions: Definitions) -> list[str]:
     return texts
 
 
+def sets_derivative_to_zero(first: Node | None, last: Node | None) -> bool:
+    """Whether a chain begins with a derivative and ends with zero."""
+    zero = last is not None and last.kind == "number" and last.data[0] == 0
+    return zero and first is not None and first.kind == "gradient"
+
+
+def _doubtful(report: DerivationReport) -> int:
+    return sum(line.verdict in ("false", "unreadable") for line in report.lines)
+
+
 class Checker(Declarations):
     """One call of :func:`check_derivation`."""
 
     def run(self, definitions: Sequence[str]) -> DerivationReport:
-        """All verdicts."""
-        for text in definitions:
-            self.given(text)
-        given = (
-            dict(self.definitions),
-            dict(self.densities),
-            dict(self.samples),
-            dict(self.ranges),
-            list(self.trees),
-            set(self.laws),
-        )
+        """All verdicts, under the way to cut the display into statements that leaves the fewest lines in doubt."""
+        best: DerivationReport | None = None
+        for way in WAYS:
+            other = Checker(self.latex, self.models, self.seed, self.macros, self.explain, self.before)
+            other.way, other.deadline = way, self.deadline
+            for text in definitions:
+                other.given(text)
+            report = other.segmented()
+            if best is None or _doubtful(report) < _doubtful(best):
+                best = report
+            if not _doubtful(best) or not re.search(r"\\\\|\\cr", self.latex):
+                break
+        assert best is not None
+        return best
+
+    def segmented(self) -> DerivationReport:
+        """The report under one way to cut the display into statements."""
         try:
-            first = self.segmented(signs_begin=True)
+            statements = self.statements(self.latex)
         except DerivationSyntaxError as error:
             return DerivationReport(self.latex, (_unreadable(self.latex.strip(), "", error),))
-        if not any(line.verdict in ("false", "unreadable") for line in first.lines) or not self.signed_rows():
-            return first
-        self.definitions, self.densities, self.samples, self.ranges, self.trees, self.laws = given
-        self.defined, self.notes = [], []
-        try:
-            second = self.segmented(signs_begin=False)
-        except DerivationSyntaxError:
-            return first
-        bad = [sum(line.verdict in ("false", "unreadable") for line in report.lines) for report in (first, second)]
-        return second if bad[1] < bad[0] else first
-
-    def signed_rows(self) -> bool:
-        """Whether some row begins with a sign."""
-        return (
-            re.search(
-                r"(?:\\\\|\\cr)(?:\[[^\]]*\])?[\s&]*(?:\\quad|\\qquad|\\hspace\{[^}]*\}|\\,|\\;|[\s&])*[-+]", self.latex
-            )
-            is not None
-        )
-
-    def segmented(self, *, signs_begin: bool) -> DerivationReport:
-        """The report under one way to cut the display into statements."""
-        statements = self.statements(self.latex, signs_begin=signs_begin)
         self.letters(statements, self.latex)
         self.chains = [self.chain(statement, self.latex) for statement in statements]
         if not self.chains:
             return DerivationReport(self.latex, ())
         if self.before and statements[0].continues:
             self.continued()
+        self.vectors()
         self.scan()
         judge = Judge(
             self.names(),
@@ -177,20 +174,9 @@ class Checker(Declarations):
         if not chain.relations:
             return {"start": chain.sides[0].side.start, "end": chain.sides[0].side.end}
         start = chain.sides[at].side.start if at == 0 else chain.sides[at].side.end
-        while (
-            at
-            and start < len(self.latex)
-            and (
-                self.latex[start].isspace()
-                or (
-                    self.latex[start] in "&\\"
-                    and self.latex[start : start + 2] in ("& ", "\\\\", "&=", "&\\", "& \\")
-                    and self.latex[start] in "&\\"
-                    and not self.latex[start + 1 : start + 2].isalpha()
-                )
-            )
-        ):
-            start += 2 if self.latex.startswith("\\\\", start) else 1
+        gap = self.latex[start : chain.sides[at + 1].side.start] if at else ""
+        skipped = re.match(r"(?:.*(?:\\\\|\\cr\b)(?:\[[^]]*\])?)?[\s&]*", gap, re.DOTALL)
+        start += skipped.end() if skipped is not None else 0
         return {"start": start, "end": max(chain.sides[at + 1].side.end, start)}
 
     def line(self, chain: Chain, at: int, judge: Judge) -> DerivationLine:
@@ -235,10 +221,13 @@ class Checker(Declarations):
         )
 
     def is_stationary(self, chain: Chain, at: int) -> bool:
-        """Whether a chain that begins with a derivative ends with zero."""
-        first, last = chain.sides[0].tree, chain.sides[at + 1].tree
-        zero = last is not None and last.kind == "number" and last.data[0] == 0
-        return zero and at > 0 and first is not None and first.kind == "gradient" and chain.relations[at] == "="
+        """Whether a chain that begins with a derivative ends with zero, or follows from one that does."""
+        if chain.relations[at] != "=":
+            return False
+        if sets_derivative_to_zero(chain.sides[0].tree, chain.sides[at + 1].tree):
+            return at > 0
+        before = self.chains[: self.chains.index(chain)]
+        return any(sets_derivative_to_zero(c.sides[0].tree, c.sides[-1].tree) for c in before)
 
     def found(self, left: ReadSide, right: ReadSide, relation: str, judge: Judge) -> Finding:
         """What is found of two sides and a relation."""

@@ -48,6 +48,10 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         and (pattern.parts[0].data[0].mark or has_any([body], {"constant"}))
     ):
         pattern = pattern.parts[0]
+    if pattern.kind == "log" and pattern.parts[0].kind == "density" and not letters_of(body):
+        values = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
+        if {n.base for n in names_in(pattern)} & {n.base for n in values}:
+            return f"a choice of the form of {law_key(pattern.parts[0].data[0])}"
     if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
     if (
@@ -148,6 +152,23 @@ def is_stationarity(left: Node, right: Node) -> bool:
     return False
 
 
+def chooses_form(tree: Node) -> bool:
+    """Whether a distribution by name occurs that nothing is averaged under."""
+    parts = tree.parts[-1:] if tree.kind == "expect" else tree.parts
+    return tree.kind == "named" or any(map(chooses_form, parts))
+
+
+def is_convention(left: Node, right: Node) -> bool:
+    """Whether a logarithm of zero, or a quotient with one, is given a value."""
+    zero = Node("number", (), (0.0,))
+    return any(
+        (node.kind in ("log", "quotient") and zero in node.parts)
+        or (node.kind == "log" and node.parts[0].kind == "quotient" and zero in node.parts[0].parts)
+        for tree in (left, right)
+        for node in tree.walk()
+    )
+
+
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())
@@ -161,6 +182,31 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws
+
+
+def alike(first: Sequence[Node], second: Sequence[Node]) -> bool:
+    """Whether the arguments of two calls are names that differ in nothing but their indices, as in a recursion."""
+    names = [[p.data[0].base for p in parts if p.kind == "name" and not p.parts] for parts in (first, second)]
+    return names[0] == names[1] and len(names[0]) == len(first) == len(second)
+
+
+def is_condition_on_q(left: Node, right: Node) -> bool:
+    """Whether a line says that the divergence of a q from something is zero."""
+    inner = left.parts[0] if left.kind == "negative" else left
+    letters = [part.data[0] for part in inner.parts if part.kind == "density"]
+    zero = right.kind == "number" and right.data[0] == 0
+    return zero and inner.kind == "kl" and len(letters) == 2 and letters[0].base != letters[1].base
+
+
+def form_asked(left: Node, right: Node) -> str:
+    """The letter of a density, or of its logarithm or score, that an equation gives as a formula; else empty."""
+    for one, other in ((left, right), (right, left)):
+        while one.kind in ("gradient", "log", "negative"):
+            one = one.parts[0]
+        formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})
+        if one.kind == "density" and one.data[1] and formula:
+            return str(one.data[0])
+    return ""
 
 
 def compared_values(left: Node, right: Node, relation: str) -> str:

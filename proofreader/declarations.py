@@ -7,17 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.brackets import grouped
-from proofreader.classify import defines, has_any, is_condition, kind_of_relation, letters_of, simplex_of, unsigned
+from proofreader.classify import (
+    chooses_form,
+    defines,
+    has_any,
+    is_condition,
+    kind_of_relation,
+    letters_of,
+    simplex_of,
+    unsigned,
+)
 from proofreader.errors import DerivationSyntaxError
 from proofreader.judge import TURNED
-from proofreader.layout import Side, Statement, statements_of
+from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import law_key, names_in, variant_key
 from proofreader.parse import Reading, readings_of
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
-from proofreader.syntax import Name, Node
+from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
 
@@ -82,6 +91,7 @@ class Declarations:
         self.macros = macros
         self.explain = explain
         self.deadline = Deadline(SECONDS)
+        self.way = Way()
         self.laws: set[str] = set()
         self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
@@ -94,9 +104,9 @@ class Declarations:
         self.stated: set[str] = set()
         self.notes: list[str] = []
 
-    def statements(self, latex: str, *, signs_begin: bool = True) -> list[Statement]:
+    def statements(self, latex: str) -> list[Statement]:
         """The statements of a text."""
-        return statements_of(tokens_of(latex, self.macros), latex, self.notes, signs_begin=signs_begin)
+        return statements_of(tokens_of(latex, self.macros), latex, self.notes, self.way)
 
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""
@@ -119,6 +129,33 @@ class Declarations:
         for side in statement.sides:
             sides.append(self.read(side, latex))
         return Chain(sides, list(statement.relations))
+
+    def vectors(self) -> None:
+        r"""Reads ``\\sum_i p_i \\log (p_i / q_i)`` as a sum over the values of what ``KL(p \\Vert q)`` compares."""
+        sides = [side for chain in self.chains for side in chain.sides if side.readings]
+        nodes = [n for side in sides if side.tree is not None for n in side.tree.walk()]
+        laws = [n for n in nodes if n.kind == "density"]
+        letters = {n.data[0].base for n in laws if not n.data[0].index} - {n.data[0].base for n in laws if n.data[1]}
+        summed = {n.data[0] for n in nodes if n.kind == "series"}
+        called = {n.data[0].base for n in nodes if n.kind == "name" and n.data[0].index and not n.parts}
+        if not letters & called:
+            return
+        letters |= {"p", "q"} & called - {n.data[0].base for n in laws if n.data[1]}
+
+        def change(node: Node) -> Node:
+            node = node.map(change)
+            if node.kind == "series":
+                inside = {n.data[1] for n in node.parts[0].walk() if n.kind == "density" and n.data[0].base in letters}
+                value = (Name(node.data[0]),)
+                return Node("integral", node.parts, (value, True)) if value in inside else node
+            part = node.data[0].index[0] if node.kind == "name" and len(node.data[0].index) == 1 else None
+            if node.kind != "name" or node.parts or not isinstance(part, Index) or part.letter not in summed:
+                return node
+            letter = node.data[0]
+            return density(replace(letter, index=()), (Name(part.letter),)) if letter.base in letters else node
+
+        for side in sides:
+            side.readings = [replace(reading, tree=change(reading.tree)) for reading in side.readings]
 
     def read(self, side: Side, latex: str) -> ReadSide:
         """A side with its readings; one with a bracket that is clearly missing is read as if it were there."""
@@ -237,7 +274,7 @@ class Declarations:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
-        if has_any([right], {"named"}) and not has_any([left], {"named"}) and has_any([left], {"density"}):
+        if chooses_form(right) and not has_any([left], {"named"}) and has_any([left], {"density"}):
             return "a choice of the form of a density"
         last = at + 2 == len(chain.sides)
         if relation == "=" and last and at and right.kind == "density" and self.is_new(chain, right):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proofreader.checking import check_derivation, definitions_in
@@ -22,6 +22,10 @@ _INPUT = re.compile(
 _BEGINS = re.compile(
     r"^(?:\s|&|\\begin\{[^}]*\}(?:\{[^}]*\})?|\\label\{[^}]*\}|\\quad|\\qquad|\\,|\\;|\\nonumber)*(?:=|\\(?:ge|geq|le|leq|approx|propto|equiv)\b|≥|≤)"
 )
+
+
+# How many displays back one that begins with a relation may continue.
+MAX_BACK = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +105,23 @@ def check_file(
     ]
     stated = [definitions_in(display.latex, known) if not display.unread else ((), ()) for display in displays]
     checked = []
-    before = ""
+    tails = [""]
     for at, display in enumerate(displays):
         if display.unread:
             checked.append(CheckedDisplay(display, None))
-            before = ""
+            tails = [""]
             continue
-        report = _checked(
-            display,
-            _known_names(display, at, stated),
-            before if _BEGINS.match(display.latex) else "",
-            known,
-            num_models,
-            seed,
-            explain,
-        )
-        before = report.tail
+        given = _known_names(display, at, stated)
+        continues = _BEGINS.match(display.latex) is not None
+        report = _checked(display, given, tails[0] if continues else "", known, num_models, seed, explain)
+        for tail in tails[1:MAX_BACK] if continues and report.lines[0].verdict == "false" else ():
+            other = _checked(display, given, tail, known, num_models, seed, explain)
+            first = other.lines[0]
+            if first.verdict in ("holds", "holds_if"):
+                words = f"it continues ${' '.join(tail.split())}$" + (f"; {first.condition}" if first.condition else "")
+                report = replace(other, lines=(replace(first, verdict="holds_if", condition=words), *other.lines[1:]))
+                break
+        tails.insert(0, report.tail)
         checked.append(CheckedDisplay(display, report))
     return checked
 
@@ -160,8 +165,17 @@ def _with(
     except DerivationSyntaxError as error:
         if more:
             return _with(display, [], before, macros, models, seed, explain)
-        line = DerivationLine(display.latex, "", "unreadable", cause=f"a definition: {error.message}", error=error)
-        return DerivationReport(display.latex, (line,))
+        return _unread(display, f"a definition: {error.message}")
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if more:
+            return _with(display, [], before, macros, models, seed, explain)
+        return _unread(display, f"the checker itself failed here ({type(error).__name__}: {error}): please report it")
+
+
+def _unread(display: Display, why: str) -> DerivationReport:
+    """The report on a display that cannot be judged at all."""
+    error = DerivationSyntaxError(why, display.latex, 0)
+    return DerivationReport(display.latex, (DerivationLine(display.latex, "", "unreadable", cause=why, error=error),))
 
 
 def _badness(report: DerivationReport) -> tuple[int, int]:

@@ -82,6 +82,8 @@ class Plan(Laws):
         """A letter alone, with the variables that it must be about."""
         letter, own, right, parameters = law.data
         factor = self.factor(letter, right, parameters) if letter.index and not names else None
+        if factor is None and not letter.base and not names:
+            factor = density(Name("q", letter.index), (self.rest(letter, body),), right, parameters)
         if factor is not None:
             return factor
         signatures = self.signatures(law_key(letter))
@@ -114,23 +116,33 @@ class Plan(Laws):
                     return density(whole, (replace(s.left[0], index=letter.index),), right or s.right, parameters)
         return None
 
-    def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> Node | None:
+    def rest(self, letter: Name, body: Node) -> Name:
+        """The members of a family over which an expectation such as ``E_{-j}`` is taken."""
+        for tree in (body, *self.names.trees):
+            for name in names_in(tree):
+                if self.names.is_variable(name.base) and (name.index == letter.index or self.in_parts(name.base)):
+                    return replace(name, index=letter.index)
+        self.whole |= {name.base for name in self.latent(body)}
+        raise DerivationSyntaxError("an expectation over all members of a family but one, which it does not name")
+
+    def without_arguments(self, letter: Name, parameters: tuple[Name, ...], env: Environment) -> int | None:
         """A letter of a density under an integral that leaves out its arguments: they are what is integrated over."""
         known = letter.base in {n.base for n in self.names.letters.values()} or letter.base in ("p", "q")
         if not env.bound or not known or self.names.is_variable(letter.base):
             return None
-        found = self.factor(letter, (), parameters) if letter.index else None
-        if found is not None:
-            return found
-        families = [name for name in env.bound if self.in_parts(name.base)]
-        if letter.index and not families:
-            self.whole |= {name.base for name in env.bound}
-            raise DerivationSyntaxError(f"{letter} is a factor of {letter.base}, but of which variable is not said")
-        if letter.index:
-            return density(letter, (replace(families[0], index=letter.index),), (), parameters)
-        signatures = self.signatures(law_key(letter))
         bound = tuple(dict.fromkeys(env.bound))
-        return density(letter, signatures[0].left if signatures else bound, (), parameters)
+        if not letter.index:
+            fronts = [self.loose(s.left, env) for s in self.signatures(law_key(letter))]
+            left = next((names for names in fronts if set(names) <= set(bound)), bound)
+            return self.aligned(density(letter, (), (), parameters), self.expand(left, env), env)
+        found = self.factor(letter, (), parameters)
+        if found is not None:
+            return self.density(found, env)
+        families = [name for name in bound if self.in_parts(name.base)]
+        if not families:
+            self.whole |= {name.base for name in bound}
+            raise DerivationSyntaxError(f"{letter} is a factor of {letter.base}, but of which variable is not said")
+        return self.density(density(letter, (replace(families[0], index=letter.index),), (), parameters), env)
 
     def single(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
         """One variable for a family of draws, or the whole family where it is one."""
@@ -153,7 +165,11 @@ class Plan(Laws):
             if all(n not in s.left for s in signatures) and all(not i.letter for i in n.index if isinstance(i, Index))
         ]
         spans = tuple(self.without(name, [n for n in never if n.base == name.base]) for name in bases)
-        return [Signature(spans, tuple(never), signatures[0].parameters)]
+        found = [Signature(spans, tuple(never), signatures[0].parameters)]
+        if not never and len(bases) == 1 and self.extent(bases[0].base):
+            first = replace(bases[0], index=(Index("", self.extents[bases[0].base][0]),))
+            found.append(Signature((self.without(bases[0], [first]),), (first,), signatures[0].parameters))
+        return found
 
     def without(self, name: Name, fixed: list[Name]) -> Name:
         """A family without some of its members."""
@@ -206,7 +222,17 @@ class Plan(Laws):
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found
-        return tuple(several or [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base])
+        if several and body.kind not in ("kl", "negative"):
+            return tuple(several)
+        bound = {
+            n
+            for node in body.walk()
+            if node.kind == "kl"
+            for n in node.parts[0].data[1]
+            if node.parts[0].kind == "density"
+        }
+        every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
+        return tuple([n for n in every if n not in bound] or several or every)
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
@@ -224,15 +250,17 @@ class Plan(Laws):
             options = [*options, prior] if exact else [prior, *options]
             options += self.about(names_of_one)
         if not names:
-            latent = self.latent(body) or tuple(
-                dict.fromkeys(n for n in names_in(body) if self.names.is_variable(n.base))
-            )
-            options += [density(self.model_letter(), latent), *self.about(latent)] if latent else []
+            options += [law for law in self.names.measures if law.data[0].index and not law.data[0].base]
+            latent = self.latent(body)
+            every = tuple(n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base)
+            fronts = [latent] if set(latent) == set(every) else [latent, every]
+            options += [*(density(self.model_letter(), n) for n in fronts), *self.about(latent)] if latent else []
+        options = options or [law for law in self.names.measures if not law.data[1] and law.data[0].base]
         if not options:
             raise DerivationSyntaxError("an expectation that says neither over what nor under which density")
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
-        draws = names or self.draws(chosen.data[1], body, env)
+        draws = names or (self.draws(chosen.data[1], body, env) if chosen.data[1] else ())
         if draws and not names:
             chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
         pairs = self.drawn(chosen, draws, body, env)

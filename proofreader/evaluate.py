@@ -12,15 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from proofreader.duals import (
-    ELEMENTARY,
-    Cell,
-    Dual,
-    exponential,
-    plain,
-    powered,
-    slope,
-)
+from proofreader.duals import ELEMENTARY, Cell, Dual, exponential, plain, powered, slope
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Cells, Step, Tensor
 from proofreader.tables import Tables

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from proofreader.arguments import Arguments
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import (
-    BRACKETS,
-    cut_at,
-    is_mark,
-    is_transpose,
-    name_of,
-    span_of,
-    unknown_symbol,
-)
-from proofreader.letters import (
-    USUAL_FUNCTIONS,
-    USUAL_LAWS,
-    of_one_family,
-)
+from proofreader.indices import BRACKETS, cut_at, is_mark, is_transpose, name_of, span_of, unknown_symbol
+from proofreader.letters import USUAL_FUNCTIONS, USUAL_LAWS, law_letters_in, of_one_family
 from proofreader.notation import CONSTANTS, named_law
 from proofreader.symbols import BARS, DOTS, GREEK, Symbol, flat, split
 from proofreader.syntax import Name, Node, density, number
@@ -36,6 +25,8 @@ READINGS = {
     "gradient": "the gradient without brackets reaches to the end of its term",
 }
 MAX_NESTING = 60
+# Letters of numbers that a network gives, so that a Greek subscript is what they depend on.
+MOVED = frozenset((r"\mu", r"\sigma", r"\Sigma", r"\nu"))
 
 
 Rest = list[tuple[bool, list[Symbol]]]
@@ -224,7 +215,11 @@ class Factors(Arguments):
         return self.scalar(symbol), at + 1
 
     def scalar(self, symbol: Symbol) -> Node:
-        """A letter that stands for a number."""
+        """A letter that stands for a number; ``\\mu_\\phi`` is a function of its parameter."""
+        if symbol.name in MOVED and symbol.sup is None and symbol.sub and not symbol.style:
+            letter, parameters = self.decorated(symbol)
+            if parameters and not letter.index and not letter.mark:
+                return Node("name", (), (letter, parameters))
         name = name_of(symbol, raised=False)
         if name is None and symbol.sup is not None:
             if is_transpose(symbol.sup):
@@ -241,7 +236,7 @@ class Factors(Arguments):
         ):
             return False
         content = bracket.arguments[0]
-        if of_one_family(content) and symbol.key not in ("p", "q"):
+        if (of_one_family(content) and symbol.key not in ("p", "q")) or self.at_function(symbol, bracket):
             return False
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
@@ -260,16 +255,26 @@ class Factors(Arguments):
         simple = all(len(part) == 1 and name_of(part[0]) is not None for part in parts)
         lawlike = all(self.is_law(part) for part in parts if part)
         if bracket.name == "[]":
-            return lawlike or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
+            speaks = symbol.key in USUAL_FUNCTIONS and law_letters_in(content, self.laws)
+            return lawlike or speaks or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
         word = symbol.name.startswith("@") and len(symbol.name) > 2
+        word |= self.at_function(symbol, bracket)
         return simple or lawlike or word or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
 
+    def at_function(self, symbol: Symbol, bracket: Symbol) -> bool:
+        r"""Whether a density is taken at the value of a function, as in ``\\log q(g(\\epsilon))``."""
+        content = bracket.arguments[0]
+        calls = any(a.is_letter() and b.name == "()" for a, b in itertools.pairwise(content))
+        return bracket.name == "()" and calls and symbol.key in self.laws | USUAL_LAWS
+
     def call(self, symbol: Symbol, bracket: Symbol) -> Node:
-        """A function of its arguments."""
+        """A function of its arguments; what is behind a bar makes it another function."""
         letter, parameters = self.decorated(symbol)
         arguments = []
         content = bracket.arguments[0]
-        for part in split(content, ",", ";", *BARS) if of_one_family(content) else split(content, ",", ";"):
+        barred = self.at_function(symbol, bracket) and any(s.name in BARS for s in content)
+        letter = replace(letter, mark=letter.mark + "|" * barred)
+        for part in split(content, ",", ";", *BARS) if barred or of_one_family(content) else split(content, ",", ";"):
             if not part:
                 raise self.error("an argument is missing", bracket)
             if self.is_law(part):
@@ -299,7 +304,7 @@ class Factors(Arguments):
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A density of variables given others."""
         power = symbol.sup is not None and flat(symbol.sup).isdigit() and not is_mark(symbol.sup)
-        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol)
+        letter, parameters = self.decorated(replace(symbol, sup=None) if power else symbol, bracket)
         left, right, more = self.split_arguments(bracket.arguments[0])
         if not left:
             raise self.error("a density of nothing", symbol)

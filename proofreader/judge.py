@@ -7,12 +7,24 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
-from proofreader.classify import compared_values, has_any, introduces, is_functional_equation, is_stationarity
+from proofreader.classify import (
+    alike,
+    compared_values,
+    form_asked,
+    has_any,
+    introduces,
+    is_condition_on_q,
+    is_convention,
+    is_functional_equation,
+    is_stationarity,
+)
+from proofreader.constants import Constants
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -20,9 +32,10 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
-from proofreader.readings import Readings, variables_outside
-from proofreader.structures import Pairs, shown, tables_of
-from proofreader.syntax import Index, Name, Span, in_text
+from proofreader.readings import variables_outside
+from proofreader.steps import defined_key
+from proofreader.structures import shown, tables_of
+from proofreader.syntax import Node, in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
@@ -30,6 +43,21 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+
+def _in_exponents(tree: Node) -> bool:
+    """Whether every constant of a side stands in an exponent, where it is a factor."""
+    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
+    return all(node in inside for node in tree.walk() if node.kind == "constant")
+
+
+# Equations that ask something of what they name, and say why they claim nothing.
+CONDITIONS = (
+    (is_convention, "a convention about zero"),
+    (is_stationarity, "a stationarity condition"),
+    (is_functional_equation, "a condition on a function, not a claim about every one"),
+    (is_condition_on_q, "a condition on a density, not a claim about every one"),
+)
 
 
 @dataclass
@@ -45,7 +73,7 @@ class Finding:
     failed_only_continuous: bool = False
 
 
-class Judge(Readings):
+class Judge(Constants):
     """Judges the lines of one display."""
 
     def claim(self, lefts: Sequence[Reading], rights: Sequence[Reading], relation: str) -> Finding:
@@ -74,7 +102,7 @@ class Judge(Readings):
                 raise
             return found
         notes = list(plan.notes)
-        if constant:
+        if constant and (base.relation != "propto" or not _in_exponents(base.right)):
             return self.up_to_constant(readings, notes)
         if base.relation == "propto":
             return self.varied(readings, notes, "")
@@ -169,12 +197,15 @@ class Judge(Readings):
     def refuted(self, base: Attempt, plan: Plan, left: int, right: int, notes: list[str]) -> Finding:
         """A line that no reading saves: false, unless a name on one side alone has no meaning, or a derivative is
         set to zero."""
-        if base.relation == "=" and is_stationarity(base.left, base.right):
-            return Finding("no_claim", reason="a stationarity condition", notes=notes)
-        if base.relation == "=" and is_functional_equation(base.left, base.right):
-            return Finding("no_claim", reason="a condition on a function, not a claim about every one", notes=notes)
-        if base.relation == "=" and self.is_condition_on_q(base):
-            return Finding("no_claim", reason="a condition on a density, not a claim about every one", notes=notes)
+        equation = base.relation == "="
+        reason = next((words for test, words in CONDITIONS if equation and test(base.left, base.right)), "")
+        if reason:
+            return Finding("no_claim", reason=reason, notes=notes)
+        given = {n.base + n.mark for tree in (base.left, base.right) for n in names_in(tree)} & set(self.definitions)
+        formed = form_asked(base.left, base.right) if equation and not self.densities and not given else ""
+        if formed:
+            reason = f"it depends on the form of {formed}, which is not given here"
+            return Finding("unreadable", reason=reason, notes=notes)
         numbers = self.numerical(base, plan, left, right)
         if numbers is not None:
             return replace(numbers, notes=notes)
@@ -185,6 +216,9 @@ class Judge(Readings):
         of_one_function = base.left.kind == "name" and base.left.data[0].base != compared
         if compared and (compared in parameters or of_one_function):
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
+        apart = self.apart(base) if base.relation in ("=", "propto") else ""
+        if apart:
+            return Finding("unreadable", reason=apart, notes=notes)
         undefined = self.undefined(base, plan, left, right)
         if undefined and base.relation == "=" and (introduces(base.left) or introduces(base.right)):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
@@ -224,18 +258,24 @@ class Judge(Readings):
         words = f"{', '.join(undefined)} is not defined here: define it with := or in definitions"
         return Finding("unreadable", reason=words, undefined=undefined, notes=notes)
 
+    def apart(self, base: Attempt) -> str:
+        """Why two sides that speak of other variables cannot be compared; empty if they speak of the same."""
+        found = [
+            {n for n in variables_outside(tree) if self.names.is_variable(n.base)} for tree in (base.left, base.right)
+        ]
+        mine, theirs = (
+            [n for n in side if n.base not in {o.base for o in other}] for side, other in (found, found[::-1])
+        )
+        for one, others in ((mine, theirs), (theirs, mine)):
+            if len(one) == 1 and not one[0].index and len({n.base for n in others}) > 1:
+                return f"what {one[0]} consists of is not said: define it, or write its parts"
+        return ""
+
     def by_parts(self, plan: Plan, left: int, right: int) -> bool:
         """Whether a derivative with respect to a variable stands under an integral over it."""
         steps = [plan.steps[at] for at in plan.reached(left) | plan.reached(right)]
         bound = {atom for step in steps if step.kind == "integral" for atom in step.data}
         return any(step.kind == "gradient" and bound & set(step.data) for step in steps)
-
-    def is_condition_on_q(self, base: Attempt) -> bool:
-        """Whether a line says that the divergence of a q from something is zero."""
-        inner = base.left.parts[0] if base.left.kind == "negative" else base.left
-        letters = [part.data[0] for part in inner.parts if part.kind == "density"]
-        zero = base.right.kind == "number" and base.right.data[0] == 0
-        return zero and inner.kind == "kl" and len(letters) == 2 and letters[0].base != letters[1].base
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
@@ -250,6 +290,14 @@ class Judge(Readings):
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
+        calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
+        several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
+        ours, theirs = ({(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in trees)
+        recurs = (base.left.kind == "name") != (base.right.kind == "name")
+        several += [
+            a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)
+        ]
+        found += [f"${name}$" for name in dict.fromkeys(several) if defined_key(name) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)
@@ -281,91 +329,18 @@ class Judge(Readings):
                     return Finding("holds", notes=[*notes, f"proportional in {what}"], attempt=attempt)
                 text = "; ".join((*((words.format(what),) if words else ()), *attempt.words))
                 return Finding("holds_if", text, notes=notes, attempt=attempt)
-        for attempt, what in options:
+        plan, left, right = self.plan(base, self.settings[0][1])
+        undefined = self.undefined(base, plan, left, right)
+        for attempt, what in options if not undefined else ():
             found = self.assumed(attempt)
             if found is not None:
                 text = "; ".join((*((words.format(what),) if words else ()), *found.words))
                 return Finding("holds_if", text, notes=notes, attempt=found)
-        plan, left, right = self.plan(base, self.settings[0][1])
-        undefined = self.undefined(base, plan, left, right)
         if undefined and any(map(introduces, (base.left, base.right))):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)
-
-    def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
-        """What the constant of a line may be free of, the likeliest first."""
-        try:
-            plan, left, right = self.plan(base, self.settings[0][1])
-        except DerivationSyntaxError:
-            return []
-        free = (plan.free(left) | plan.free(right)) - {"#"}
-        outside = {
-            a
-            for tree in (base.left, base.right)
-            for n in variables_outside(tree)
-            if self.has_value(n, plan)
-            for a in plan.members(n, plan.top)
-        }
-        parameters = {p for law in plan.laws.values() for p in law.parameters}
-        found: list[tuple[Attempt, str]] = []
-        moving = tuple(
-            sorted(a for a in free if plan.role(a).partition("|")[0] in parameters or plan.role(a) in parameters)
-        )
-        if base.relation == "const" and moving:
-            found.append((replace(base, vary=moving), ", ".join(map(shown, moving))))
-        front = self.in_front(base, plan)
-        for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
-            if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
-                found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))
-        if (
-            base.relation == "const"
-            and has_any([base.left, base.right], {"expect", "kl", "entropy", "integral"})
-            and not moving
-        ):
-            for key, pairs in tables_of(plan, (left, right)).items():
-                if any(self.names.models(other, key) for other in plan.laws if other != key):
-                    found.append((replace(base, vary_law=(key, tuple(plan.laws[key].roles))), key))
-                    found += self.factor_by_factor(base, key, pairs)
-        if base.relation == "propto":
-            logs = [
-                (replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what)
-                for a, what in found
-            ]
-            found += logs if base.left.kind in ("log", "negative", "sum") else []
-        return found
-
-    def factor_by_factor(self, base: Attempt, key: str, pairs: Pairs) -> list[tuple[Attempt, str]]:
-        """Where a line speaks of the factors of a q alone: the constant may depend on all of them but one."""
-        if len(pairs) < 2 or any(len(left) != 1 or right for left, right in pairs):
-            return []
-        factors = {"factors": {key: tuple((left, ()) for left, _ in pairs)}}
-        return [
-            (replace(base, vary_law=(key, left), changes={**base.changes, **factors}), f"{key}({shown(left[0])})")
-            for left, _ in sorted(pairs)
-        ]
-
-    def has_value(self, name: Name, plan: Plan) -> bool:
-        """Whether the indices of a name are bound by no sum."""
-        letters = {
-            end.letter
-            for part in name.index
-            for end in (
-                (part.first, part.last)
-                if isinstance(part, Span)
-                else (part if isinstance(part, Index) else part.index,)
-            )
-        }
-        return letters <= {"", *plan.top.indices}
-
-    def in_front(self, base: Attempt, plan: Plan) -> tuple[str, ...]:
-        """The variables in front of the bar of the first density of the line."""
-        for tree in (base.left, base.right):
-            inner = tree.parts[0] if tree.kind == "log" else tree
-            if inner.kind == "density" and inner.data[1]:
-                return tuple(sorted(plan.expand(inner.data[1], plan.top)))
-        return ()
 
     def support(self, attempt: Attempt) -> str:
         """What a true line needs of the support of q; empty where it needs nothing."""

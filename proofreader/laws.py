@@ -185,6 +185,8 @@ class Laws(Steps):
     def density(self, node: Node, env: Environment, left: tuple[str, ...] | None = None) -> int:
         """A density as written, or with other atoms in front of its bar."""
         letter, own, right, parameters = node.data
+        if len(own) > 1 and set(own) & set(right):
+            raise DerivationSyntaxError(f"{in_text(node)} has a variable on both sides of its bar")
         key = self.bare_key(self.key(letter, own), env)
         atoms = self.expand(own, env) if left is None else left
         return self.table(key, atoms, self.expand(right, env), parameters, env)

@@ -7,21 +7,15 @@ is cut into **statements**: chains of sides with relations between them.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from proofreader.notation import IMPLIES, RELATIONS, TYPED
+from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, operator_named, words
 from proofreader.source import Token
-from proofreader.symbols import (
-    CLOSING,
-    OPENING,
-    PUNCTUATION,
-    Symbol,
-    symbols_of,
-)
+from proofreader.spelling import spelled
+from proofreader.symbols import CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
 
-__all__ = ["Side", "Statement", "statements_of"]
+__all__ = ["Side", "Statement", "Way", "statements_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +36,18 @@ class Statement:
     continues: bool = False
 
 
-def _typedwords(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, ...]:
-    """Operators typed as italic letters, put together; the reader is told which command was meant."""
-    output: list[Symbol] = []
-    at = 0
-    while at < len(symbols):
-        word = next((w for w in TYPED if _spells(symbols, at, w)), "")
-        if word == "Pr" or not word:
-            if word == "Pr" and symbols[at + 2 : at + 3] and symbols[at + 2].name in ("(", "["):
-                output.append(Symbol("@Pr", symbols[at].start, symbols[at + 1].end))
-                at += 2
-                continue
-            symbol = symbols[at]
-            inner = (
-                tuple(_typedwords(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
-            )
-            output.append(replace(symbol, arguments=inner) if inner != symbol.arguments else symbol)
-            at += 1
-            continue
-        last = symbols[at + len(word) - 1]
-        output.append(Symbol("@" + word, symbols[at].start, last.end, (), last.sub, last.sup))
-        if word not in ("KL", "const"):
-            note = rf"did you mean \{word.lower()}? The letters {word} are read so"
-            if note not in notes:
-                notes.append(note)
-        at += len(word)
-    return tuple(output)
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How rows are put together where people differ.
 
+    Args:
+        signs_begin: Whether a row that begins with a sign and has a relation of its own is a new statement.
+        rows_join_first: Whether a row that begins with a relation continues the first statement of the row before, and
+            not the last.
+    """
 
-def _spells(symbols: Sequence[Symbol], at: int, word: str) -> bool:
-    """Whether a word is typed here letter by letter, all but its last letter bare."""
-    piece = symbols[at : at + len(word)]
-    if len(piece) < len(word) or any(s.name != c or s.style for s, c in zip(piece, word, strict=True)):
-        return False
-    touching = all(b.start - a.end <= 1 for a, b in itertools.pairwise(piece))
-    return touching and all(s.sub is None and s.sup is None for s in piece[:-1])
+    signs_begin: bool = True
+    rows_join_first: bool = False
 
 
 _BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
@@ -128,15 +99,21 @@ def _relates(symbols: Sequence[Symbol]) -> bool:
 
 
 def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
-    """The statements of a row: cut at implications, words between, wide spaces, columns, and commas before a new relation."""
+    """The statements of a row: cut at implications, words between, wide spaces, columns, and commas before a new relation;
+    what words such as ``where`` bring in begins with them."""
     row = _without_quantifier(row)
     pieces: list[list[Symbol]] = [[]]
     depths = [d + depth for d in _depths(row)]
     for at, symbol in enumerate(row):
-        if depths[at] == 0 and (_is_aside(row, at, pieces[-1]) or (len(pieces) > 1 and _says_when(symbol))):
+        if depths[at] == 0 and (
+            _is_aside(row, at, pieces[-1])
+            or _is_remark(row, at, pieces[-1])
+            or (len(pieces) > 1 and _says_when(symbol))
+        ):
             break
         if depths[at] == 0 and _cuts(row, at, pieces[-1]):
-            pieces.append([])
+            words = next((s for s in row[at:] if s.name not in _WIDE and s.name not in ("&", *PUNCTUATION)), symbol)
+            pieces.append([words] if _brings_in(words) else [])
             continue
         if symbol.name not in _WIDE and symbol.name != "&" and symbol.name != r"\text":
             pieces[-1].append(symbol)
@@ -175,6 +152,9 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
 _REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
 
 
+_BESIDE = frozenset(words("where using since because as by with for when if given here from recall note noting"))
+
+
 _WHEN = ("with equality", "equality", "iff", "if and only", "when")
 
 
@@ -196,6 +176,34 @@ def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
         return True
     apart = before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE)
     return apart and not _relates(row[at + 1 :])
+
+
+def _brings_in(symbol: Symbol) -> bool:
+    """Whether a word brings in something beside the chain that the next row continues."""
+    words = symbol.arguments[1][0].name.lower().lstrip("(").split() if symbol.name == r"\text" else []
+    return symbol.name == r"\because" or (bool(words) and words[0].strip(",:") in _BESIDE)
+
+
+def _is_remark(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
+    """Whether a remark begins here that is set apart: in brackets, a word alone, or what follows a semicolon."""
+    apart = row[at].name == ";" or row[at - 1].name in (*_WIDE, "&", r"\text")
+    if not at or not apart or not _relates(before) or not _complete(before):
+        return False
+    rest = [s for s in row[at:] if s.name not in (*_WIDE, "&", *PUNCTUATION)]
+    if row[at].name == ";":
+        return not _relates(rest)
+    if rest and rest[0].name in ("(", "[") and rest[-1].name in (")", "]"):
+        words = rest[1:-1]
+        spelled = len(words) > 2 and all(s.is_letter() and len(s.name) == 1 and not s.sub and not s.sup for s in words)
+        return bool(words) and (spelled or words[0].name in (r"\text", r"\because") or all(map(_is_word, words)))
+    return len(rest) == 1 and _is_word(rest[0])
+
+
+def _is_word(symbol: Symbol) -> bool:
+    """Whether a symbol is a word of prose."""
+    named = symbol.name.startswith("@") and len(symbol.name) > 4 and symbol.sub is None and symbol.sup is None
+    known = operator_named(symbol.name) or symbol.name in CONSTANTS or symbol.name in ("@ELBO", "@EUBO", "@CUBO")
+    return symbol.name == r"\text" or (named and not known)
 
 
 def _complete(before: Sequence[Symbol]) -> bool:
@@ -233,11 +241,11 @@ def _trimmed(symbols: Sequence[Symbol]) -> tuple[Symbol, ...]:
 class _Statements:
     """Puts rows together to chains."""
 
-    def __init__(self, latex: str, signs_begin: bool) -> None:
-        self.latex = latex
-        self.signs_begin = signs_begin
+    def __init__(self, way: Way) -> None:
+        self.way = way
         self.found: list[Statement] = []
         self.open: list[Symbol] = []
+        self.beside: list[Statement] = []
         self.depth = 0
 
     def row(self, row: list[Symbol]) -> None:
@@ -252,12 +260,16 @@ class _Statements:
         visible = [s for s in piece if s.name not in ("&", *_WIDE)]
         if not visible:
             return
+        brought_in = _brings_in(visible[0])
+        if brought_in or (self.way.rows_join_first and not first):
+            self.beside.append(self.cut(Statement(), visible[brought_in:]))
+            return
         lead = visible[0].name
         joins = first and bool(self.found) and (
             self.depth > 0
             or lead in RELATIONS
             or self.waiting()
-            or (lead in ("+", "-", r"\times", r"\cdot", r"\pm") and not (self.signs_begin and _relates(visible)))
+            or (lead in ("+", "-", r"\times", r"\cdot", r"\pm") and not (self.way.signs_begin and _relates(visible)))
             or (not _relates(visible) and not self.ended() and lead in ("(", "[", r"\{", ")", "]", r"\}"))
         )  # fmt: skip
         if joins:
@@ -280,12 +292,14 @@ class _Statements:
 
     def close(self) -> None:
         """Cuts the symbols of the open statement at its relations."""
-        if not self.found or not self.open:
-            return
-        statement = self.found[-1]
-        depths = _closed_depths(self.open)
+        if self.found and self.open:
+            self.cut(self.found[-1], self.open)
+        self.open = []
+
+    def cut(self, statement: Statement, symbols: Sequence[Symbol]) -> Statement:
+        """Cuts symbols at their relations."""
         current: list[Symbol] = []
-        for symbol, depth in zip(self.open, depths, strict=True):
+        for symbol, depth in zip(symbols, _closed_depths(symbols), strict=True):
             relation = RELATIONS.get(symbol.name) if depth == 0 and symbol.name != ":" else None
             if relation and not current and statement.relations[-1:] == [relation]:
                 continue
@@ -295,44 +309,45 @@ class _Statements:
                 current = []
             else:
                 current.append(symbol)
-        self.side(statement, current, self.open[-1].end)
-        self.open = []
+        self.side(statement, current, symbols[-1].end if symbols else 0)
+        return statement
 
     def side(self, statement: Statement, symbols: list[Symbol], position: int) -> None:
-        """Adds one side to a statement."""
+        """Adds one side to a statement; dots between two relations are none."""
         kept = _trimmed(symbols)
+        if len(kept) == 1 and kept[0].name in DOTS and statement.relations:
+            statement.relations.pop()
+            return
         start = kept[0].start if kept else position
         end = max((s.end for s in kept), default=position)
         statement.sides.append(Side(kept, start, end))
 
 
-def statements_of(
-    tokens: Sequence[Token], latex: str, notes: list[str], *, signs_begin: bool = True
-) -> list[Statement]:
+def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], way: Way) -> list[Statement]:
     """Cuts a display into statements.
 
     Args:
         tokens: Its tokens, macros expanded.
         latex: Its source, for messages.
         notes: Takes what the reader should know of the spelling.
-        signs_begin: Whether a row that begins with a sign and has a relation of its own is a new statement.
+        way: How its rows are put together.
 
     Raises:
         DerivationSyntaxError: If braces do not match.
     """
-    symbols = _typedwords(symbols_of(tokens, latex), notes)
+    symbols = spelled(symbols_of(tokens, latex), notes)
     if (
         len(symbols) > 2
         and symbols[0].name.endswith(("cases", "array"))
         and symbols[-1].name == r"\end" + symbols[0].name[6:]
     ):
         symbols = symbols[1:-1]
-    reader = _Statements(latex, signs_begin)
+    reader = _Statements(way)
     for row in _rows(symbols):
         reader.row(row)
     reader.close()
     found = []
-    for statement in reader.found:
+    for statement in (*reader.found, *reader.beside):
         if not any(side.symbols for side in statement.sides):
             continue
         statement.continues = bool(statement.relations) and not statement.sides[0].symbols

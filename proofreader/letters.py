@@ -116,7 +116,7 @@ def _measure_letters(symbols: Sequence[Symbol]) -> set[str]:
     for at, symbol in enumerate(symbols):
         behind = symbols[at - 1].name if at else ""
         opens = bool(symbols[at + 1 : at + 2]) and symbols[at + 1].name == "()"
-        if symbol.is_letter() and (opens or RELATIONS.get(behind) == "~"):
+        if symbol.is_letter() and not named_law(symbol.key) and (opens or RELATIONS.get(behind) == "~"):
             found.add(symbol.key)
     return found
 

@@ -23,10 +23,10 @@ def _number(plan: Plan, node: Node, env: Environment) -> int:
 @meaning("density")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
     letter, left, _, parameters = node.data
-    law = node if left else plan.without_arguments(letter, parameters, env)
-    if law is None:
+    place = plan.density(node, env) if left else plan.without_arguments(letter, parameters, env)
+    if place is None:
         raise DerivationSyntaxError(f"{letter} stands alone where a number is expected")
-    return plan.density(law, env)
+    return place
 
 
 @meaning("sum")
@@ -107,6 +107,8 @@ def _integral(plan: Plan, node: Node, env: Environment) -> int:
         atoms = tuple(sorted(a for a in plan.free(body) if a in plan.names.variables and a not in observed))
         if len(atoms) != 1:
             raise DerivationSyntaxError("an integral that does not say over what")
+    if not plan.free(body) & set(atoms) and plan.free(body) and not {n.base for n in names} & plan.names.lefts:
+        raise DerivationSyntaxError(f"nothing under this integral depends on {', '.join(map(str, names))}")
     return plan.add("integral", (body,), atoms)
 
 

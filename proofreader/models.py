@@ -6,9 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proofreader.duals import (
-    Cell,
-)
+from proofreader.duals import Cell
 from proofreader.errors import TooSlowError
 
 __all__ = ["Cells", "Deadline", "Law", "Setting", "Step", "Tensor"]

@@ -284,6 +284,10 @@ class Names:
             if index is not None and index.letter
         }
         self.size_letters |= ends
+        open_ended = {
+            letter.upper() for letter, pairs in self.bounds.items() for pair in pairs if pair[0] and not pair[1]
+        }
+        self.size_letters |= open_ended & set(letters)
         self.size_letters -= bound
         spans_from = {p.first.letter for t in self.trees for n in names_in(t) for p in n.index if isinstance(p, Span)}
         self.size_letters -= {

@@ -31,6 +31,8 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
         and name.base not in plan.names.free_letters
     ):
         return plan.number(env.indices[name.base])
+    if not node.parts and str(name) in plan.sizes_by_name:
+        return plan.number(plan.sizes_by_name[str(name)])
     definition = plan.definitions.get(defined_key(name))
     if definition is not None:
         return _inlined(plan, node, definition, env)
@@ -38,9 +40,9 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if sign:
         bound = _bound(plan, env)
         return bound if sign > 0 else plan.negative(bound)
-    law = plan.without_arguments(name, parameters, env) if not node.parts else None
-    if law is not None:
-        return plan.density(law, env)
+    place = plan.without_arguments(name, parameters, env) if not node.parts else None
+    if place is not None:
+        return place
     atoms = plan.expand((name,), env) if not node.parts else ()
     axis = {p for law in plan.laws.values() for p in law.parameters} | {
         p for ps in plan.names.parameters.values() for p in ps
@@ -89,7 +91,7 @@ def _bound(plan: Plan, env: Environment) -> int:
     left = q.left if q is not None else (Name("z"),)
     law = density(guide, left, q.right if q is not None else (), q.parameters if q is not None else ())
     signatures = plan.signatures(law_key(model))
-    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in GREEK}
+    observed = {n for s in signatures for n in (*s.left, *s.right) if n not in left and n.base not in {"", *GREEK}}
     seen = tuple(sorted(observed, key=str)) or (Name("x"),)
     parameters = next((s.parameters for s in signatures if s.parameters), ())
     given = tuple(dict.fromkeys(n for s in signatures for n in s.right if n.base in GREEK))

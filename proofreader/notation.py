@@ -100,18 +100,14 @@ RELATIONS = {
     **dict.fromkeys(["<", r"\lt", r"\ll"], "<"),
     **dict.fromkeys([r"\propto", r"\varpropto", "∝"], "propto"),
     **dict.fromkeys([r"\approx", r"\simeq", r"\cong", r"\approxeq", "≈"], "approx"),
-    **dict.fromkeys(
-        words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"),
-        ":=",
-    ),
+    **dict.fromkeys(words(r"\triangleq \equiv \coloneqq \coloneq \colonequals \doteq ≡ ≜ := \defeq \eqdef"), ":="),
     **dict.fromkeys([r"\eqqcolon", r"\eqcolon", "=:"], "=:"),
     **dict.fromkeys([r"\neq", r"\ne", "≠"], "!="),
     **dict.fromkeys([r"\sim", "∼", r"\overset{iid}{\sim}", r"\thicksim"], "~"),
     **dict.fromkeys([r"\in", r"\subset", r"\subseteq", "∈", r"\notin"], "in"),
     **dict.fromkeys([r"\leftarrow", r"\gets", "←", r"\longleftarrow", r"\Leftarrow"], "<-"),
     **dict.fromkeys(
-        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"),
-        "->",
+        words(r"\to \rightarrow \longrightarrow \mapsto \xrightarrow → \perp \indep \rightsquigarrow"), "->"
     ),
 }
 IMPLIES = frozenset(
@@ -157,7 +153,7 @@ ACCENTS = {
 }
 # What only moves ink about, and what stands in front of an argument of its own.
 DROPPED = {
-    "~", "\\ ", " ", "\\", r"\left", r"\right", r"\middle",
+    "~", "\\ ", "\\\n", " ", "\\", r"\left", r"\right", r"\middle",
     *words(r"\, \; \: \! \> \/ \- \enspace \thinspace \medspace \thickspace \negthinspace \negmedspace \hfill \hfil \allowbreak \nobreak \par"),
     *words(r"\displaystyle \textstyle \scriptstyle \scriptscriptstyle \limits \nolimits \nonumber \notag \strut \mathstrut \relax \noindent"),
     *words(r"\big \Big \bigg \Bigg \bigl \Bigl \biggl \Biggl \bigr \Bigr \biggr \Biggr \bigm \Bigm \biggm \Biggm \mathop \mathrel \mathbin"),

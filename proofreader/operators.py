@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from proofreader.bracketed import Bracketed
-from proofreader.factors import (
-    Rest,
-    differentiated,
-)
-from proofreader.indices import (
-    BRACKETS,
-    TIMES,
-    cut_at,
-    index_of,
-    leaves,
-    name_of,
-    used_as_index,
-)
-from proofreader.letters import (
-    USUAL_LAWS,
-)
+from proofreader.factors import Rest, differentiated
+from proofreader.indices import BRACKETS, TIMES, cut_at, index_of, leaves, name_of, used_as_index
+from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, named_law
 from proofreader.symbols import BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Others, density

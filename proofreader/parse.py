@@ -20,23 +20,10 @@ from dataclasses import dataclass
 from proofreader.bracketed import ROWS
 from proofreader.brackets import grouped
 from proofreader.errors import DerivationSyntaxError
-from proofreader.factors import (
-    MAX_NESTING,
-    Rest,
-    product_of,
-    with_dots,
-)
-from proofreader.indices import (
-    BRACKETS,
-    MINUS,
-    TIMES,
-    is_divergence,
-)
+from proofreader.factors import MAX_NESTING, Rest, product_of, with_dots
+from proofreader.indices import BRACKETS, MINUS, TIMES, is_divergence
 from proofreader.layout import Side
-from proofreader.letters import (
-    law_letters_in,
-    of_one_family,
-)
+from proofreader.letters import law_letters_in, of_one_family
 from proofreader.names import names_in, renamed
 from proofreader.notation import SHY, Operator, operator_named
 from proofreader.operators import Operators

@@ -9,7 +9,7 @@ from typing import Any, cast
 from proofreader.distributions import as_gaussian
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import BOUNDS, names_in
+from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.steps import Choices
 from proofreader.structures import shown
 from proofreader.symbols import GREEK
@@ -33,6 +33,7 @@ class Readings(Trial):
         found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
         found += self.bounds(base, plan)
         found += self.noise(base)
+        found += self.as_functions(base)
         found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
@@ -109,6 +110,26 @@ class Readings(Trial):
         left, right = change(base.left), change(base.right)
         return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
 
+    def as_functions(self, base: Attempt) -> list[Attempt]:
+        """Densities that are taken at the values of functions, as functions wherever nothing is averaged under them."""
+        nodes = [n for tree in (base.left, base.right) for n in tree.walk()]
+        bases = {n.data[0].base for n in nodes if n.kind == "density"}
+        if not any(n.kind == "name" and n.parts and n.data[0].base in bases | {"p", "q"} for n in nodes):
+            return []
+
+        def change(node: Node) -> Node:
+            if node.kind == "expect":
+                return replace(node, parts=(*node.parts[:-1], change(node.parts[-1])))
+            node = node.map(change)
+            if node.kind != "density" or not node.data[1]:
+                return node
+            letter, left, right, parameters = node.data
+            letter = replace(letter, mark=letter.mark + "|" * bool(right))
+            return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
+
+        words = ("each density is a smooth function of numbers",)
+        return [replace(base, left=change(base.left), right=change(base.right), words=words)]
+
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
         for side, tree, other in (("left", base.left, base.right), ("right", base.right, base.left)):
@@ -147,69 +168,58 @@ class Readings(Trial):
             if key.startswith(("cal:", "bb:")) and key[-1:].lower() in self.names.laws
         ]
         words = tuple(f"{Name(big)} is the law with the density {small}" for big, small in pairs)
-        return [replace(base, choices=replace(base.choices, same=tuple(pairs)), words=words)] if pairs else []
+        for key, plain in ((key, key.partition("_{")[0]) for key in self.names.laws):
+            nodes = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density"]
+            fronts = [{n.data[1] for n in nodes if law_key(n.data[0]) == k} for k in (key, plain)]
+            if key != plain and all(fronts) and not fronts[0] & fronts[1]:
+                pairs.append((key, plain))
+                words += (f"{key} and {plain} are parts of one joint density",)
+        return [_chosen(base, words, same=tuple(pairs))] if pairs else []
 
     def families(self, base: Attempt, trees: tuple[Node, Node], plan: Plan) -> list[Attempt]:
         """Vectors for their parts, data for their rows, draws for parts, and indices that run over all values."""
         found: list[Attempt] = []
+        parameters = {base for known in self.names.parameters.values() for base in known}
         indexed = {n.base for tree in trees for n in names_in(tree) if n.index and self.names.is_variable(n.base)}
+        indexed -= parameters
         plain_names = {
             n.base
             for tree in trees
             for n in names_in(tree)
             if not n.index and not n.mark and self.names.is_variable(n.base)
         }
-        collections = _collections(plain_names - indexed, indexed)
+        collections = _collections(plain_names - indexed, indexed, plain_names)
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
-            found.append(
-                replace(
-                    base,
-                    choices=replace(base.choices, collections=collections, parts=base.choices.parts | parts),
-                    words=words,
-                )
-            )
+            found.append(_chosen(base, words, collections=collections, parts=base.choices.parts | parts))
         capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
         if capitals:
             words = tuple(
                 f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
             )
-            found.append(replace(base, choices=replace(base.choices, collections=capitals), words=words))
+            found.append(_chosen(base, words, collections=capitals))
         singly = {n.base: n.index for tree in trees for n in names_in(tree) if len(n.index) == 1}
         for family in sorted(indexed & plain_names & self.names.lefts - GREEK):
             part = singly.get(family, (None,))[0]
             if isinstance(part, Index) and part.letter in self.names.free_letters and not plan.in_parts(family):
                 words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
-                choices = replace(base.choices, indexed=base.choices.indexed | {family})
-                found.append(replace(base, choices=choices, words=words))
-        for family in sorted(indexed | plan.whole):
+                found.append(_chosen(base, words, indexed=base.choices.indexed | {family}))
+        for family in sorted(indexed | plan.whole - parameters):
             if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
-                found.append(
-                    replace(base, choices=replace(base.choices, parts=base.choices.parts | {family}), words=words)
-                )
+                found.append(_chosen(base, words, parts=base.choices.parts | {family}))
             elif plan.in_parts(family) and family in plain_names:
                 words = (f"{shown(family)} is the first of {shown(family)}_0, {shown(family)}_1, …",)
-                found.append(
-                    replace(base, choices=replace(base.choices, first=base.choices.first | {family}), words=words)
-                )
+                found.append(_chosen(base, words, first=base.choices.first | {family}))
             elif plan.in_parts(family):
                 words = (f"{shown(family)}_1, … are independent draws",)
-                found.append(
-                    replace(base, choices=replace(base.choices, copies=base.choices.copies | {family}), words=words)
-                )
+                found.append(_chosen(base, words, copies=base.choices.copies | {family}))
         for tree in trees:
             for node in tree.walk():
                 if node.kind == "series" and not self.names.is_variable(node.data[0]) and self.has_copies(node, plan):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
-                    found.append(
-                        replace(
-                            base,
-                            choices=replace(base.choices, support=base.choices.support | {node.data[0]}),
-                            words=words,
-                        )
-                    )
+                    found.append(_chosen(base, words, support=base.choices.support | {node.data[0]}))
         return found
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
@@ -263,10 +273,13 @@ class Readings(Trial):
                 and variable not in self.names.extremised | self.names.gradients
             ):
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
-                found.append(
-                    replace(base, choices=replace(base.choices, fixed=base.choices.fixed | {variable}), words=words)
-                )
+                found.append(_chosen(base, words, fixed=base.choices.fixed | {variable}))
         return found
+
+
+def _chosen(base: Attempt, words: tuple[str, ...], **changes: Any) -> Attempt:
+    """An attempt that reads something otherwise, with its words."""
+    return replace(base, choices=replace(base.choices, **changes), words=words)
 
 
 def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
@@ -283,7 +296,7 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
     return replace(base, **changes)
 
 
-def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, str], ...]:
+def _collections(plain_names: set[str], indexed: set[str], alone: set[str]) -> tuple[tuple[str, str], ...]:
     """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
     over."""
     pairs = []
@@ -293,6 +306,7 @@ def _collections(plain_names: set[str], indexed: set[str]) -> tuple[tuple[str, s
         if name.rpartition(":")[2] != small and small in left:
             pairs.append((name, small))
             left.discard(small)
+    left -= alone
     others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
     if len(others) == 1 and len(left) == 1:
         pairs.append((others[0], left.pop()))

@@ -119,6 +119,7 @@ class Steps:
             if letter not in numbers:
                 numbers[letter] = sizes.free + at
         self.top = Environment(numbers)
+        self.sizes_by_name = {letter: size for letter, size in sizes.numbers if len(letter) > 1}
 
     def add(self, kind: str, arguments: tuple[int, ...] = (), data: tuple[Any, ...] = ()) -> int:
         """The place of a step; equal steps are one."""

@@ -256,6 +256,9 @@ class _Reader:
             return self.argument(depth, token)
         if text in ARGUMENTS:
             return self.with_arguments(token, depth)
+        if text == "." and [t.text for t in self.tokens[self.at : self.at + 2]] == [".", "."]:
+            self.at += 2
+            return (Symbol(r"\dots", token.start, self.tokens[self.at - 1].end),)
         if text == ":" and self.peek() == "=":
             self.at += 1
             return (Symbol(":=", token.start, self.tokens[self.at - 1].end),)
@@ -320,6 +323,8 @@ class _Reader:
             )
         if bare.upper() in ("ELBO", "EUBO"):
             bare = bare.upper()
+        if is_text and text.strip().endswith(":"):
+            return (Symbol(r"\text", token.start, end, ((), (Symbol(bare, 0),))),)
         if len(bare) == 1 and bare.isalpha():
             return (Symbol("@" + bare if bare in "EHIND" and not is_text else bare, token.start, end),)
         if (

@@ -7,14 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from proofreader.duals import (
-    Cell,
-    Dual,
-    divided,
-    exponential,
-    logarithm,
-    multiplied,
-)
+from proofreader.duals import Cell, Dual, divided, exponential, logarithm, multiplied
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Cells, Deadline, Law, Setting, Step, Tensor
 
@@ -199,7 +192,9 @@ class Tables:
             return assumed
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None:
-            return [(shared[0], ()), (tuple(role for role in law.roles if role not in shared[0]), shared[0])]
+            own, _, given = shared
+            rest = tuple(role for role in law.roles if role not in (*own, *given))
+            return [part for part in ((given, ()), (own, given), (rest, (*own, *given))) if part[0]]
         still = self.still(name)
         fixed = tuple(role for role in law.roles if role in still)
         rest = tuple(role for role in law.roles if role not in still)
@@ -226,7 +221,7 @@ class Tables:
             return Tensor(children, [1.0 / self.card(children[0])] * (self.models * self.card(children[0])))
         shared = self.assumptions.get("shared", {}).get(name)
         if shared is not None and children == shared[0]:
-            return self.marginal(shared[1], children, (), ())
+            return self.marginal(shared[1], children, shared[2], ())
         moving = () if self.still(name) and set(children) <= self.still(name) else tuple(law.parameters)
         axes = (*children, *parents, *moving)
         moved = set(children) <= set(self.assumptions.get("again", {}).get(name, ()))

@@ -247,6 +247,8 @@ class Trial:
         """Whether an attempt holds in all kinds of worlds; an attempt that has no meaning, or an assumption that
         does not fit the variables of the line, does not."""
         self.attempts += 1
+        if attempt.relation == "!=":
+            return not self.holds(replace(attempt, relation="="), worlds=worlds)
         try:
             return all(self.holds_in(attempt, at) for at in worlds)
         except DerivationSyntaxError:

@@ -106,12 +106,15 @@
       this.view?.signal(name, value);
     }
 
+    // While the picture follows, the values are busy: a screen reader waits, and says each new value once.
     async apply() {
+      this.values.setAttribute("aria-busy", "true");
       await this.view.runAsync();
       for (const [name, output] of this.outputs) {
         const text = this.read(name);
         if (output.textContent !== text) output.textContent = text;
       }
+      this.values.setAttribute("aria-busy", "false");
     }
 
     // A value is a parameter, or a field of the one row of some data set.

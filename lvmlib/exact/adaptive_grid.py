@@ -9,21 +9,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lvmlib._types import Bool, Float, Int
+from lvmlib.exact.gauss_legendre import NODES_PER_CELL, OVERSHOOT, measure, rule_on
 
 __all__ = ["Edge", "Grid", "NotResolvedError", "adaptive_grids", "merge", "tolerance_of"]
-
-NODES_PER_CELL = 20
-"""Nodes of Gauss-Legendre quadrature in each dimension of a cell; exact for polynomials of degree 39."""
 
 _MAX_ROUNDS = 64
 _MAX_NODES = 40_000_000
 _LOG_EDGE_SHARE = math.log(1e-11)
-_OVERSHOOT = 0.5
 _LONGEST = 1e30
 
 
@@ -62,15 +58,6 @@ class Grid(NamedTuple):
     widths: Float[Tensor, "G B D"]
     log_weights: Float[Tensor, "G B"]
     log_values: Float[Tensor, "G B"]
-
-
-class _Rule(NamedTuple):
-    """Gauss-Legendre quadrature on [0, 1], and what it says of a function."""
-
-    nodes: Tensor
-    weights: Tensor
-    to_tails: Tensor  # values at the nodes to the Legendre coefficients of degree 12 to 15 and 16 to 19, (2, 4, n)
-    between: Tensor  # values at the nodes to those of the interpolating polynomial between them, shape (n + 1, n)
 
 
 def tolerance_of(dtype: torch.dtype) -> float:
@@ -133,7 +120,7 @@ def adaptive_grids(
             continue
         limit = total + log_tolerance
         share = limit - math.log(2 * len(cells.log_mass))
-        hidden = (cells.overshoot > _OVERSHOOT) & (cells.log_bound > share)
+        hidden = (cells.overshoot > OVERSHOOT) & (cells.log_bound > share)
         unsettled = (cells.log_error.logsumexp(0) > limit) | hidden.any(0)
         if not unsettled.all():
             done = cells.of(~unsettled)
@@ -147,6 +134,11 @@ def adaptive_grids(
             break
     errors = cells.log_error.logsumexp(0) - cells.log_mass.logsumexp(0)
     worst = errors == errors.amax()
+    if errors.amax() <= log_tolerance:
+        raise NotResolvedError(
+            cells.first(hidden.any(0)),
+            "changes so steeply between two nodes that a peak may stand there, however fine the grid",
+        )
     raise NotResolvedError(
         cells.first(worst), f"is not resolved: the estimated relative error is {errors.amax().exp().item():.1g}"
     )
@@ -187,7 +179,7 @@ class _AdaptiveCells:
         device: torch.device,
     ) -> None:
         self._log_function, self._dtype = log_function, dtype
-        self._rule = _rule(device)
+        self._rule = rule_on(device)
         self._ends = torch.tensor(box, dtype=torch.float64, device=device)
         self._panels = -(-num_points // NODES_PER_CELL)
         self._dim = len(box)
@@ -315,7 +307,7 @@ class _AdaptiveCells:
         self._lows, self._widths = torch.cat([self._lows, lows]), torch.cat([self._widths, widths])
         self._log_values = torch.cat([self._log_values, log_values], dim=1)
         log_volume = widths.log().sum(-1)
-        mass, error, bound, overshoot = _measure(self._rule, self._dim, log_values)
+        mass, error, bound, overshoot = measure(self._rule, self._dim, log_values)
         for name, value in (("log_mass", mass), ("log_error", error), ("log_bound", bound)):
             setattr(self, name, torch.cat([getattr(self, name), value + log_volume]))
         self.overshoot = torch.cat([self.overshoot, overshoot])
@@ -332,53 +324,3 @@ def _split_box(ends: Float[Tensor, "D 2"], panels: int) -> tuple[Tensor, Tensor]
     lows = torch.cartesian_prod(*[edge[:-1] for edge in edges]).reshape(-1, 1, len(ends))
     widths = torch.cartesian_prod(*[edge.diff() for edge in edges]).reshape(-1, 1, len(ends))
     return lows, widths
-
-
-def _measure(rule: _Rule, dim: int, log_values: Float[Tensor, "n C B"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The logarithms of mass, error and largest value in cells of size one, and how far the interpolated logarithm
-    rises above the nodes, each of shape ``(C, B)``."""
-    peak = log_values.amax(0)
-    shift = torch.where(peak == -torch.inf, 0.0, peak)
-    scaled = (log_values - shift).exp()
-    n = NODES_PER_CELL
-    finite = (log_values > -torch.inf).all(0)
-    smooth = torch.where(finite, log_values, 0.0)
-    if dim == 1:
-        mass = torch.einsum("i,i...->...", rule.weights, scaled)
-        error = _error_beyond(torch.einsum("gti,i...->gt...", rule.to_tails, scaled).square().sum(1))
-        between = torch.einsum("mi,i...->m...", rule.between, smooth).amax(0)
-    else:
-        table, smooth = (v.reshape(n, n, *v.shape[1:]) for v in (scaled, smooth))
-        mass = torch.einsum("i,j,ij...->...", rule.weights, rule.weights, table)
-        error = torch.zeros_like(mass)
-        for flipped in (table, table.transpose(0, 1)):
-            coefficients = torch.einsum("gti,ij...->gtj...", rule.to_tails, flipped).square()
-            error = error + _error_beyond(torch.einsum("j,gtj...->g...", rule.weights, coefficients))
-        between = torch.einsum("mi,ij...->mj...", rule.between, smooth)
-        between = torch.einsum("kj,mj...->mk...", rule.between, between).flatten(0, 1).amax(0)
-    between = torch.where(finite, torch.maximum(between, peak), peak)
-    rise = torch.where(finite, between - shift, 0.0)
-    return shift + mass.log(), shift + error.log(), between, rise
-
-
-def _error_beyond(squares: Float[Tensor, "2 C B"]) -> Float[Tensor, "C B"]:
-    """The size of what 20 nodes miss, by the squared norms of the coefficients of degree 12 to 15 and 16 to 19.
-
-    Gauss-Legendre quadrature misses the coefficients beyond degree 39, five groups of four further on. They are taken
-    to shrink as powers of the degree, at the rate of those two: fast for a smooth function, hardly for a kink.
-    """
-    before, last = squares.sqrt()
-    ratio = (last / before.clamp(min=torch.finfo(squares.dtype).tiny)).clamp(max=1.0)
-    return 4 * last * ratio**3
-
-
-def _rule(device: torch.device) -> _Rule:
-    nodes, weights = np.polynomial.legendre.leggauss(NODES_PER_CELL)
-    degrees = np.arange(NODES_PER_CELL)
-    # Orthonormal on [0, 1]: the squares of the coefficients sum to the square of the norm.
-    basis = np.polynomial.legendre.legvander(nodes, NODES_PER_CELL - 1) * np.sqrt(2 * degrees + 1)
-    to_coefficients = (basis * weights[:, None] / 2).T
-    middles = np.concatenate([[-1.0], (nodes[1:] + nodes[:-1]) / 2, [1.0]])
-    there = np.polynomial.legendre.legvander(middles, NODES_PER_CELL - 1) * np.sqrt(2 * degrees + 1)
-    arrays = ((nodes + 1) / 2, weights / 2, to_coefficients[12:].reshape(2, 4, -1), there @ to_coefficients)
-    return _Rule(*(torch.as_tensor(array, device=device) for array in arrays))

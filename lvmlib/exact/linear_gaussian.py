@@ -3,6 +3,7 @@ r"""A linear map of a standard normal plus Gaussian noise."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -155,18 +156,16 @@ class LinearGaussian(ExactModel):
         return Independent(Normal(mean, self.noise_variance.sqrt().expand_as(mean)), 1)
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        if not torch.is_grad_enabled() and _are_many(z, x):
+            return self._log_likelihood_of(x)(z)
         scale = self.noise_variance.sqrt().expand_as(self.bias)
-        constant = len(scale) * math.log(2 * math.pi) + 2 * scale.log().sum()
-        if not torch.is_grad_enabled() and z.numel() > x.numel() and z.ndim >= x.ndim:
-            return -0.5 * (self._squared_distances(x, z) + constant)
         distance = (x - self.bias) / scale - z @ (self.weight / scale[:, None]).T
         # A norm would take no temporary, but has no second derivative where it is zero.
-        return -0.5 * (distance.square().sum(-1) + constant)
+        return -0.5 * (distance.square().sum(-1) + self._constant())
 
-    def _squared_distances(self, x: Tensor, z: Tensor) -> Tensor:
-        r""":math:`\lVert r - \Psi^{-1/2} W z \rVert^2`, with :math:`r = \Psi^{-1/2}(x - b)`, for many z.
-
-        With :math:`\Psi^{-1/2} W = Q R`, it is the squared length in the D dimensions of the plane,
+    def _log_likelihood_of(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        r"""With :math:`r = \Psi^{-1/2}(x - b)` and :math:`\Psi^{-1/2} W = Q R`, the squared distance
+        :math:`\lVert r - \Psi^{-1/2} W z \rVert^2` is the squared length in the D dimensions of the plane,
         :math:`\lVert Q^\top r - R z \rVert^2`, and that outside, which is the same for every z.
         """
         scale = self.noise_variance.double().rsqrt().expand_as(self.bias)
@@ -174,12 +173,22 @@ class LinearGaussian(ExactModel):
         residual = (x.double() - self.bias) * scale
         inside = residual @ axes
         outside = _squared_norm(residual - inside @ axes.T).to(x.dtype)
-        # With the coordinates first, products with a few columns and sums over them are several times as fast.
-        mapped = (factor.to(x.dtype) @ z.reshape(-1, z.shape[-1]).T).reshape(-1, *z.shape[:-1])
-        start = inside.to(x.dtype).movedim(-1, 0)
-        start = start.reshape(len(start), *(1,) * (mapped.ndim - start.ndim), *start.shape[1:])
-        distance = mapped.sub_(start) if broadcasts_into(start, mapped) else start - mapped
-        return distance.square_().sum(0) + outside
+        factor, start, constant = factor.to(x.dtype), inside.to(x.dtype).movedim(-1, 0), self._constant()
+
+        def log_likelihood(z: Tensor) -> Tensor:
+            if not _are_many(z, x):
+                return self._log_likelihood(x, z)
+            # With the coordinates first, products with a few columns and sums over them are several times as fast.
+            mapped = (factor @ z.reshape(-1, z.shape[-1]).T).reshape(-1, *z.shape[:-1])
+            origin = start.reshape(len(start), *(1,) * (mapped.ndim - start.ndim), *start.shape[1:])
+            distance = mapped.sub_(origin) if broadcasts_into(origin, mapped) else origin - mapped
+            return -0.5 * (distance.square_().sum(0) + outside + constant)
+
+        return log_likelihood
+
+    def _constant(self) -> Tensor:
+        scale = self.noise_variance.sqrt().expand_as(self.bias)
+        return len(scale) * math.log(2 * math.pi) + 2 * scale.log().sum()
 
     def log_evidence(self, x: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:
         r"""Log-evidence :math:`\log \mathrm{N}(x; b, W W^\top + \Psi)`, in nats.
@@ -324,6 +333,11 @@ def _principal_axes(x: Float[Tensor, "N M"], mean: Float[Tensor, M]) -> tuple[Te
     variances = torch.zeros_like(mean)
     variances[: len(lengths)] = torch.where(lengths > rounding, lengths, 0.0).square() / num_points
     return variances, axes.T
+
+
+def _are_many(z: Tensor, x: Tensor) -> bool:
+    """Whether there is so much of z that the work on x alone, done first, pays."""
+    return z.numel() > x.numel() and z.ndim >= x.ndim
 
 
 def _squared_norm(rows: Float[Tensor, "*batch M"]) -> Float[Tensor, "*batch"]:

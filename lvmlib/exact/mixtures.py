@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -71,6 +72,9 @@ class GaussianMixture(DiscreteLatentModel):
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         return pick_column(self._component_table(x), z)
+
+    def _log_likelihood_of(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        return partial(pick_column, self._component_table(x))
 
     @property
     def _numbers_per_row(self) -> int:
@@ -182,6 +186,9 @@ class BernoulliMixture(DiscreteLatentModel):
 
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         return pick_column(self._component_table(x), z)
+
+    def _log_likelihood_of(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        return partial(pick_column, self._component_table(x))
 
     @property
     def _numbers_per_row(self) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, VonMises, constraints
 
 from lvmlib._checks import check_number, check_sample_count, describe
+from lvmlib._draws import draw_seeded
 from lvmlib._types import Float, Int
-from lvmlib.density import support_of
+from lvmlib.density import support_of, without_independent
 from lvmlib.exact.adaptive_grid import (
-    NODES_PER_CELL,
     Edge,
     Grid,
     LogFunction,
@@ -23,6 +23,7 @@ from lvmlib.exact.adaptive_grid import (
     tolerance_of,
 )
 from lvmlib.exact.base import ExactModel
+from lvmlib.exact.gauss_legendre import NODES_PER_CELL
 from lvmlib.exact.grid_posterior import GridPosterior
 from lvmlib.model import LatentVariableModel, evaluating
 
@@ -47,15 +48,16 @@ class QuadratureModel(ExactModel):
         prior: As for :class:`LatentVariableModel`, continuous, with event shape ``()``, ``(1,)`` or ``(2,)``.
         likelihood: As for :class:`LatentVariableModel`.
         lower: Lower corner of the box, a float for all dimensions. Given, the box does not grow there. By default ten
-            prior standard deviations below the prior mean, or the end of the prior's support.
+            prior standard deviations below the prior mean, or the end of the prior's support. Where a prior has no
+            variance, as a Cauchy, its quartiles say how wide it is.
         upper: Upper corner of the box, likewise.
         num_points: Nodes a dimension to begin with, rounded up to a multiple of 20; by default 1000 in one dimension
             and 200 in two.
 
     Raises:
         TypeError: If the prior is discrete.
-        ValueError: If z has more than two dimensions, the prior has no variance and no box is given, or the box misses
-            more than 1e-6 of the prior's mass.
+        ValueError: If z has more than two dimensions, the prior's tails are so heavy that no box holds its mass, or the
+            box misses more than 1e-6 of it.
 
     Example:
         >>> from torch.distributions import Normal
@@ -255,17 +257,17 @@ class QuadratureModel(ExactModel):
         prior, lower, upper = self.prior, self._lower, self._upper
         dim = self._layout().z_event.numel()
         starts, stops = _ends_of(support_of(prior), dim)
+        if isinstance(without_independent(prior)[0], VonMises):  # an angle; torch calls all reals its support
+            starts, stops = [-math.pi] * dim, [math.pi] * dim
         box = []
         for start, stop, mean, scale in zip(starts, stops, *_location_and_scale(prior, dim), strict=True):
-            known = math.isfinite(mean) and math.isfinite(scale)
-            if not known and ((lower is None and start == -math.inf) or (upper is None and stop == math.inf)):
+            low = max(start, mean - 10 * scale) if lower is None else float(lower)
+            high = min(stop, mean + 10 * scale) if upper is None else float(upper)
+            if not low < high and lower is None and upper is None:
                 raise ValueError(
-                    f"prior is {describe(prior)}, whose mean or variance is not finite: expected lower and upper, as "
-                    f"there is no standard deviation to lay a grid by; pass, for example, lower=-1000.0 and "
-                    f"upper=1000.0 with num_points=10000."
+                    f"prior is {describe(prior)}, with mass from {low} to {high} only: expected a density over an "
+                    f"interval; give it a scale above zero that {self._layout().z_dtype} can tell from none."
                 )
-            low = max(start, mean - 10 * scale if known else start) if lower is None else float(lower)
-            high = min(stop, mean + 10 * scale if known else stop) if upper is None else float(upper)
             if not low < high:
                 raise ValueError(f"lower is {low} and upper is {high}: expected lower < upper; swap them.")
             box.append((low, high))
@@ -299,15 +301,24 @@ class QuadratureModel(ExactModel):
             except NotResolvedError as error:
                 raise ValueError(
                     f"prior is {describe(self.prior)}, and its density from lower {lows} to upper {highs} "
-                    f"{error.reason}: expected a density that a grid can hold; change lower and upper, or raise "
-                    f"num_points from {self._num_points}."
+                    f"{error.reason}: expected a density that a grid can hold; {self._advice()}."
                 ) from None
         mass = (grid.log_values + grid.log_weights).logsumexp(0).exp().item()
         if abs(mass - 1) > 1e-6 + tolerance_of(grid.nodes.dtype):
             raise ValueError(
-                f"lower {lows}, upper {highs} and num_points {self._num_points} hold {mass:.6f} of the prior's mass: "
-                f"expected 1; widen lower and upper, or raise num_points."
+                f"prior is {describe(self.prior)}, and a grid from lower {lows} to upper {highs} with num_points "
+                f"{self._num_points} holds {mass:.6f} of its mass: expected 1; {self._advice()}."
             )
+
+    def _advice(self) -> str:
+        """What to do about a prior that the grid does not hold."""
+        if self._lower is not None or self._upper is not None:
+            return f"widen lower and upper, or leave them out, or raise num_points from {self._num_points}"
+        more = "use float64, " if self._layout().z_dtype == torch.float32 else ""
+        return (
+            f"{more}raise num_points from {self._num_points}, or, where the density is infinite at an end or its tail "
+            f"is too long, take another z, such as its logarithm or its logit"
+        )
 
 
 def _unless_fixed(edge: Edge) -> Edge:
@@ -315,12 +326,19 @@ def _unless_fixed(edge: Edge) -> Edge:
 
 
 def _location_and_scale(prior: Distribution, dim: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation in each dimension; NaN where a prior names none."""
+    """Mean and standard deviation in each dimension; where one is not known or not finite, those of a normal with the
+    quartiles of some draws: the box grows to where the mass is."""
     try:
-        mean, scale = prior.mean, prior.stddev
+        known = torch.stack([part.detach().double().reshape(-1) for part in (prior.mean, prior.stddev)])
     except NotImplementedError:
-        return [math.nan] * dim, [math.nan] * dim
-    return mean.detach().double().reshape(-1).tolist(), scale.detach().double().reshape(-1).tolist()
+        known = torch.full((2, dim), math.nan, dtype=torch.float64)
+    with torch.no_grad():
+        draws = draw_seeded(prior, 1001, ("quartiles",)).double().reshape(1001, -1)
+    levels = draws.new_tensor([0.25, 0.5, 0.75])
+    lower, median, upper = draws.quantile(levels, 0, interpolation="lower")
+    measured = torch.stack([median, (upper - lower) / 1.35])
+    location, scale = torch.where(known.isfinite().all(0), known, measured)
+    return location.tolist(), scale.tolist()
 
 
 def _ends_of(support: constraints.Constraint, dim: int) -> tuple[list[float], list[float]]:

@@ -9,6 +9,7 @@ bundle that lies beside the page, and whoever has neither sees the picture at it
 Altair and vl-convert-python are needed here and nowhere else in the library.
 """
 
+from lvmlib.explorers.bent import cut_the_joint, two_pieces
 from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
@@ -16,13 +17,17 @@ from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
+from lvmlib.explorers.weight_sticks import weight_sticks
 
 __all__ = [
     "Explorer",
     "cost_of_dimension",
+    "cut_the_joint",
     "evidence_bar",
     "far_mode",
     "forward_reverse_kl",
     "jensen_gap",
     "proposal_width",
+    "two_pieces",
+    "weight_sticks",
 ]

@@ -14,6 +14,7 @@ from lvmlib.explorers.vega import (
     ShownValue,
     count_from_log10,
     derived_parameter,
+    if_shown,
     require,
     rows_of_data,
     slider,
@@ -26,23 +27,31 @@ from lvmlib.plots.palette import PALETTE, text_colour
 
 __all__ = ["cost_of_dimension"]
 
+_HIDDEN, _SHOWN = "hidden", "shown"
+_A_SECOND = 1e9  # evaluations of a fast machine
+_A_YEAR = _A_SECOND * 365.25 * 86400
 
-def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Number = 0.1, dim: int = 10) -> Explorer:
+
+def cost_of_dimension(
+    points: int = 10, width: Number = 0.2, relative_error: Number = 0.1, dim: int = 10, *, guess: int = 35
+) -> Explorer:
     r"""The nodes of a grid against the draws from the prior, for D latent coordinates.
 
     .. math:: G^D \quad\text{against}\quad K = \frac{(1 + \chi^2_1)^D - 1}{\epsilon^2}, \qquad
         1 + \chi^2_1 = \frac{1}{s \sqrt{2 - s^2}}
 
-    Each coordinate has the prior N(0, 1) and the posterior N(0, s²), independently of the others.
+    Each coordinate has the prior N(0, 1) and the posterior N(0, s²), independently of the others. The
+    prior's line is hidden at first: a reader predicts where it crosses a year of work, and then chooses to see it.
 
     Args:
         points: G, nodes of the grid in each coordinate, from 2 to 50.
         width: s, the posterior's standard deviation in each coordinate, from 0.05 to 1.
         relative_error: The wanted standard error of p(x) over p(x), from 0.01 to 0.5.
         dim: D, where the picture reads off its numbers, from 1 to 40.
+        guess: First value of the slider for the predicted D from which on the prior takes a year, from 1 to 100.
 
     Returns:
-        The explorer, with a slider for each argument.
+        The explorer, with a slider for each argument, and a choice that shows the line of the prior.
 
     Raises:
         ImportError: If Altair or vl-convert-python is not installed.
@@ -60,14 +69,29 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
         slider("points", "grid points in each dimension G", points, 2, 50, 1),
         slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01, argument="width"),
         slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01, argument="relative_error"),
+        slider("guess", "your prediction: D from which on the prior takes a year", guess, 1, 100, 1),
+        alt.param(
+            name="reveal",
+            value=_HIDDEN,
+            bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="draws from the prior: "),
+        ),
+        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
         derived_parameter("growth", "1 / (width_1 * sqrt(2 - width_1 * width_1))"),
         derived_parameter("log_grid", "dim * log(points) / LN10"),
         derived_parameter("log_prior", f"max(0, {log_draws('dim')})"),
+        derived_parameter("a_year", f"ceil(log({_A_YEAR!r} * error * error + 1) / max(1e-9, log(growth)))"),
     ]
     values = [
         ShownValue("nodes of the grid", "joint", "log_grid", count_from_log10("log_grid"), ""),
-        ShownValue("draws from the prior", "prior", "log_prior", count_from_log10("log_prior"), ""),
+        ShownValue("draws from the prior", "prior", "log_prior", if_shown(count_from_log10("log_prior")), ""),
         ShownValue("chi-square of one coordinate", "posterior", "growth", "format(growth - 1, '.3f')", ""),
+        ShownValue(
+            "the prior takes a year from D",
+            "prior",
+            "a_year",
+            if_shown("a_year < 1000 ? format(a_year, '.0f') : 'above 1000'"),
+            "",
+        ),
     ]
     top = 24
     x = alt.X("d:Q", title="latent dimension D", scale=alt.Scale(domain=[1, dims], nice=False), axis=x_axis())
@@ -75,7 +99,7 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
         "log:Q",
         scale=alt.Scale(domain=[0, top], nice=False),
         axis=y_axis(
-            "evaluations (dotted: at 10⁹ a second)",
+            "evaluations (dotted: a second and a year, at 10⁹ a second)",
             values=list(range(0, top + 1, 4)),
             labelExpr=f"'10' + {superscript_of('datum.value')}",
         ),
@@ -83,47 +107,67 @@ def cost_of_dimension(points: int = 10, width: Number = 0.4, relative_error: Num
     curves = alt.Chart(alt.sequence(1, dims + 0.1, 0.25, as_="d"))
     here = rows_of_data(1).transform_calculate(d="dim")
 
-    def marked(role: str, text: str, log: str, leaves: str) -> list[Any]:
-        """A curve, its value at D, and its name where it leaves the picture."""
+    grid_leaves = f"{top} / (log(points) / LN10)"
+    prior_leaves = f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)"
+    params.append(
+        derived_parameter(
+            "grid_above",
+            f"min({grid_leaves}, {prior_leaves}) < {dims} ? {grid_leaves} < {prior_leaves}"
+            f" : {dims} * log(points) / LN10 > {log_draws(str(dims))}",
+        )
+    )
+
+    def marked(role: str, log: str, leaves: str, above: str) -> list[Any]:
+        """A curve, its value at D, and its name where it leaves the picture, on the side away from the other curve."""
         end = rows_of_data(1).transform_calculate(d=f"min({dims}, {leaves})", log=log)
-        below = alt.expr(f"{leaves} < {dims} ? 10 : -12")
+        through_the_top = f"{leaves} < {dims - 5}"
+        to_the_left = f"{above} || !({through_the_top})"
+        offset = -7 if role == "joint" else 7
+        seen = "1" if role == "joint" else "shown"
+        value = here.transform_calculate(count=log, log=f"min({top}, {log})")
         return [
             curves.transform_calculate(log=log)
+            .transform_filter(seen)
             .mark_line(color=PALETTE[role], strokeWidth=2.5, clip=True)
             .encode(x=x, y=y),
-            here.transform_calculate(log=log)
-            .transform_filter(f"datum.log <= {top}")
+            value.transform_filter(f"{seen} && datum.count <= {top}")
             .mark_circle(color=PALETTE[role], size=75, opacity=1)
             .encode(x=x, y=y),
-            text_mark(text, end, x, y, text_colour(PALETTE[role]), align="right", dx=-16, dy=below),
+            # Beyond the picture, where both curves may be: side by side.
+            value.transform_filter(f"{seen} && datum.count > {top}")
+            .mark_point(shape="triangle-up", filled=True, color=PALETTE[role], size=75, opacity=1, xOffset=offset)
+            .encode(x=x, y=y),
+            text_mark(
+                "grid" if role == "joint" else "prior",
+                end,
+                x,
+                y,
+                text_colour(PALETTE[role]),
+                align=alt.expr(f"{to_the_left} ? 'right' : 'left'"),
+                dx=alt.expr(f"{to_the_left} ? -16 : 16"),
+                dy=alt.expr(f"{through_the_top} ? 12 : ({above} ? -20 : 20)"),
+                opacity=alt.expr(seen),
+            ),
         ]
 
-    def reference(text: str, count: Number) -> list[Any]:
-        row = rows_of_data(1).transform_calculate(d="1", log=repr(math.log10(count)))
-        return [
-            row.mark_rule(color=INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y),
-            text_mark(text, row, x, y, INK, align="left", dx=6, dy=-8),
-        ]
+    def reference(count: Number) -> Any:
+        row = rows_of_data(1).transform_calculate(log=repr(math.log10(count)))
+        return row.mark_rule(color=INK, opacity=0.45, strokeDash=[2, 3]).encode(y=y)
 
     chart = alt.layer(
-        *reference("a second", 1e9),
-        *reference("a year", 1e9 * 365.25 * 86400),
+        reference(_A_SECOND),
+        reference(_A_YEAR),
         here.mark_rule(color=INK, opacity=0.5).encode(x=x),
-        *marked("joint", "grid", "datum.d * log(points) / LN10", f"{top} / (log(points) / LN10)"),
-        *marked(
-            "prior",
-            "prior",
-            f"max(0, {log_draws('datum.d')})",
-            f"({top} + 2 * log(error) / LN10) / max(1e-9, log(growth) / LN10)",
-        ),
+        *marked("joint", "datum.d * log(points) / LN10", grid_leaves, "grid_above"),
+        *marked("prior", f"max(0, {log_draws('datum.d')})", prior_leaves, "!grid_above"),
     ).properties(width=PLOT_WIDTH, height=250)
     return make_explorer(
         chart,
         params,
         values,
-        "On a logarithmic axis, the number of evaluations against the latent dimension: two straight lines, one for a "
-        "grid and a flatter one for draws from the prior. A narrower posterior steepens the line of the prior; a "
-        "smaller relative error lifts it; more grid points steepen the line of the grid. Both cross the line of what a "
-        "machine does in a year.",
+        "On a logarithmic axis, the number of evaluations against the latent dimension: a straight line for a grid "
+        "and, when it is shown, a nearly straight one for draws from the prior. A narrower posterior steepens the line "
+        "of the prior; a smaller relative error lifts it; more grid points steepen the line of the grid. Both cross "
+        "the line of what a machine does in a year. A count beyond the picture is a triangle at its upper edge.",
         gutter=GUTTER,
     )

@@ -8,10 +8,12 @@ from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
     GUTTER,
     INK,
+    MATH_FONT,
     PLOT_WIDTH,
     Number,
     ShownValue,
     derived_parameter,
+    if_shown,
     require,
     rows_of_data,
     slider,
@@ -24,7 +26,6 @@ from lvmlib.plots.palette import PALETTE, text_colour
 __all__ = ["jensen_gap"]
 
 _HIDDEN, _SHOWN = "hidden", "shown"
-_MATH_FONT = "STIX Two Text, Cambria, DejaVu Serif, Georgia, serif"
 _NAMES_AT = 10.4  # where the names of the two heights stand, to the right of every value
 _SPREAD = 0.17  # half of the smallest distance between two names, in nats
 
@@ -70,12 +71,12 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
     ]
     values = [
-        ShownValue("log 𝔼[w]", "evidence", "log_mean", _if_shown("format(log_mean, '.3f')"), "nats"),
-        ShownValue("𝔼[log w]", "elbo", "mean_log", _if_shown("format(mean_log, '.3f')"), "nats"),
-        ShownValue("gap", "kl", "gap", _if_shown("format(gap, '.3f')"), "nats"),
-        ShownValue("prediction less gap", "data", "off", _if_shown("format(guess - gap, '+.3f')"), "nats"),
+        ShownValue("log 𝔼[w]", "evidence", "log_mean", if_shown("format(log_mean, '.3f')"), "nats"),
+        ShownValue("𝔼[log w]", "elbo", "mean_log", if_shown("format(mean_log, '.3f')"), "nats"),
+        ShownValue("gap", "kl", "gap", if_shown("format(gap, '.3f')"), "nats"),
+        ShownValue("prediction less gap", "data", "off", if_shown("format(guess - gap, '+.3f')"), "nats"),
     ]
-    axis = x_axis(values=[0, 2, 4, 6, 8, 10], titleFont=_MATH_FONT, titleFontStyle="italic")
+    axis = x_axis(values=[0, 2, 4, 6, 8, 10], titleFont=MATH_FONT, titleFontStyle="italic")
     x = alt.X("w:Q", title="w", scale=alt.Scale(domain=[0, 12.4], nice=False), axis=axis)
     y = alt.Y("log:Q", scale=alt.Scale(domain=[-2.6, 2.9], nice=False), axis=y_axis("nats", tickCount=5))
     seen = alt.OpacityValue(alt.expr("shown"))
@@ -129,10 +130,6 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
     )
 
 
-def _if_shown(text: str) -> str:
-    return f"shown ? {text} : '?'"
-
-
 def _leader(point: Any, height: str, x: Any, y: Any) -> list[Any]:
     """A thin line from a point to its name at the right edge, where it ends at the same height."""
     alt = require("altair")
@@ -149,4 +146,4 @@ def _name_place(height: str) -> Any:
 
 def _name(text: str, chart: Any, x: Any, y: Any, role: str, *, dx: Number = 3, dy: Number = 0, **mark: Any) -> Any:
     colour = text_colour(PALETTE[role]) if role in PALETTE else role
-    return text_mark(text, chart, x, y, colour, dx=dx, dy=dy, align="left", font=_MATH_FONT, **mark)
+    return text_mark(text, chart, x, y, colour, dx=dx, dy=dy, align="left", font=MATH_FONT, **mark)

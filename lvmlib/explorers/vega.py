@@ -20,6 +20,9 @@ GUTTER = 48
 PLOT_WIDTH = 400
 """The width of a panel, in pixels."""
 
+MATH_FONT = "STIX Two Text, Cambria, DejaVu Serif, Georgia, serif"
+"""The faces of mathematics in labels, which notebooks and pages may have."""
+
 
 class ShownValue(NamedTuple):
     """A number beside the picture: the name of a parameter, or of a field that holds the text itself."""
@@ -46,6 +49,11 @@ def derived_parameter(name: str, formula: str) -> Any:
     return require("altair").param(name=name, expr=formula)
 
 
+def if_shown(text: str) -> str:
+    """Vega's expression for a text that a reader sees once the parameter ``shown`` is set."""
+    return f"shown ? {text} : '?'"
+
+
 def number_within(name: str, value: Number, least: Number, most: Number) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}: expected a number; convert with float().")
@@ -70,7 +78,9 @@ def legend_line(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> lis
     alt = require("altair")
     return [
         rows_of_data(1)
-        .mark_text(text=text, color=text_colour(PALETTE[role]), fontSize=12, align="left", baseline="top")
+        .mark_text(
+            text=text, color=text_colour(PALETTE[role]), font=MATH_FONT, fontSize=12, align="left", baseline="top"
+        )
         .encode(x=alt.value(6 + gap * i), y=alt.value(0))
         for i, (text, role) in enumerate(entries)
     ]

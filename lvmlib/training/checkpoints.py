@@ -191,22 +191,18 @@ def read(path: Path) -> State:
     library = _library()
     try:
         with library.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            rest = _header_of(file.metadata())
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except Exception as error:
         raise ValueError(
             f"{what}, which cannot be read ({_reason(path, error)}): expected a file that fit wrote, whole; take an "
             f"older copy, or remove it and start again."
         ) from error
-    if _HEADER not in metadata:
+    if rest is None:
         raise ValueError(
             f"{what}, which holds tensors that fit did not write: expected a checkpoint of fit; correct the name."
         )
-    try:
-        rest = dict(json.loads(metadata[_HEADER]))
-    except (ValueError, TypeError):
-        rest = {"format": FORMAT}
-    written, version = rest.pop(_CHECKSUM, None), rest.get("format", 1)
+    written, version = rest.pop(_CHECKSUM), rest["format"]
     if version != FORMAT:
         raise ValueError(
             f"{what} of format {version}: expected format {FORMAT}; read it with the version of lvmlib that wrote it, "
@@ -284,9 +280,19 @@ def _looks_like_ours(path: Path) -> bool:
     library = _library()
     try:
         with library.safe_open(path, framework="pt") as file:
-            return _HEADER in (file.metadata() or {})
+            return _header_of(file.metadata()) is not None
     except Exception:
         return False
+
+
+def _header_of(metadata: dict[str, str] | None) -> dict[str, Any] | None:
+    """What fit wrote into the header of a file; others may use its key for something of their own."""
+    try:
+        header = json.loads((metadata or {})[_HEADER])
+    except (KeyError, ValueError, RecursionError):
+        return None
+    ours = isinstance(header, dict) and isinstance(header.get("format"), int) and _CHECKSUM in header
+    return header if ours else None
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -33,7 +33,7 @@ from lvmlib.training.options import (
     make_schedule,
     shown,
 )
-from lvmlib.training.recipes import fingerprint, owner_of
+from lvmlib.training.recipes import fingerprint, fingerprint_of_function, owner_of
 from lvmlib.training.run import KLWeight, Run
 
 __all__ = ["fit"]
@@ -183,7 +183,7 @@ def fit(
             "baseline": shown(baseline),
             "num_samples": num_samples,
             "batch_size": batch_size,
-            "kl_weight": "a function" if callable(kl_weight) else kl_weight,
+            "kl_weight": kl_weight,
             "clip_norm": clip_norm,
             "validation_samples": validation_samples,
             "seed": seed,
@@ -212,6 +212,7 @@ def fit(
         )
         if place is not None:
             settings["transform"] = None if transform is None else batches.first_bytes()
+            settings["kl_weight"] = fingerprint_of_function(kl_weight) if callable(kl_weight) else kl_weight
             settings["data"] = batches.fingerprint()
             settings["validation"] = None if seen is None else seen.fingerprint()
             if resume and place.path.exists():

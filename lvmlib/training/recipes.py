@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import types
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ __all__ = [
     "differences",
     "fill",
     "fingerprint",
+    "fingerprint_of_function",
     "load",
     "named_tensors",
     "owner_of",
@@ -56,6 +58,8 @@ _LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
 _HAVE_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 _LAYERS_BY_NAME = {layer.__name__: layer for layer in _LAYERS}
 _COMPILED = "_orig_mod."
+# Every step to 1,000, and then steps one percent apart to a million.
+_STEPS = (*range(1001), *(int(1000 * 1.01**power) for power in range(1, 695)))
 # What changes the speed of an optimizer and not its result.
 _ONLY_SPEED = ("params", "foreach", "fused", "capturable", "differentiable")
 
@@ -175,7 +179,7 @@ def named_tensors(model: Any, q: Any, baseline: Any = None) -> dict[str, Tensor]
 
 
 def fingerprint(maker: Any) -> dict[str, str]:
-    """An optimizer or a scheduler that was just made, in words: its class and its numbers."""
+    """An optimizer or a scheduler that was just made, in words: its class, its numbers and what its functions give."""
     if maker is None:
         return {}
     found = {"class": f"{type(maker).__module__}.{type(maker).__qualname__}"}
@@ -187,7 +191,31 @@ def fingerprint(maker: Any) -> dict[str, str]:
                 packed = json.dumps(pack(value, name, tensors))
                 shown = packed if isinstance(value, dict) else value.tolist() if isinstance(value, Tensor) else value
                 found[name if index == 0 else f"{name} of group {index}"] = str(shown)
+    # A state has no plain functions in it.
+    for number, function in enumerate(_functions_of(maker)):
+        found[f"function {number}"] = fingerprint_of_function(function)
     return found
+
+
+def _functions_of(scheduler: Any) -> Iterator[Callable[[int], Any]]:
+    """The functions of the step that a scheduler, or one within it, was given."""
+    yield from getattr(scheduler, "lr_lambdas", ())
+    for part in getattr(scheduler, "_schedulers", ()):
+        yield from _functions_of(part)
+
+
+def fingerprint_of_function(function: Callable[[int], Any]) -> str:
+    """What tells a function of the step from others: some of its numbers, and a hash of those at a thousand steps."""
+    values = [_value_at(function, step) for step in _STEPS]
+    shown = ", ".join(f"{values[step]} at {step}" for step in (0, 1, 10, 100, 1000))
+    return f"{shown}, hash {hashlib.sha256(' '.join(values).encode()).hexdigest()[:16]}"
+
+
+def _value_at(function: Callable[[int], Any], step: int) -> str:
+    try:
+        return f"{float(function(step)):.6g}"
+    except Exception as error:  # a table may have an end
+        return type(error).__name__
 
 
 def structure_of(model: Any, q: Any) -> dict[str, str]:

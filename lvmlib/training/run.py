@@ -162,10 +162,12 @@ class Run:
         for parameter in self.parameters:
             # What zero_grad does, without its entry in a profile, which takes longer.
             parameter.grad = None
-        problem = self.problem.at(x)
+        with self.problem.mode():
+            problem = self.problem.at(x)
         weight = self._weight(step)
         try:
-            loss = self._loss(problem, weight)
+            with problem.mode():
+                loss = self._loss(problem, weight)
             loss.backward()
         except (ValueError, RuntimeError) as error:
             bad = bad_rows(problem)
@@ -179,10 +181,6 @@ class Run:
         return (
             check_kl_weight(f"kl_weight({step})", self.kl_weight(step)) if callable(self.kl_weight) else self.kl_weight
         )
-
-    def _weights(self, steps: int) -> list[float]:
-        """The weights in a few of the steps that were taken: what tells a weight that is a function from another."""
-        return [self._weight(step) for step in sorted({0, steps // 2, max(0, steps - 1)})]
 
     def _loss(self, problem: Problem, weight: float) -> Tensor:
         """The mean loss of a batch."""
@@ -250,7 +248,6 @@ class Run:
             "recipe": recipe_of(model, q),
             "names": {"model": type(model).__name__, "q": type(q).__name__},
             "structure": structure_of(model, q),
-            "weights": self._weights(self.history.steps),
         }
         return State(moving.tensors, {**moving.rest, **fixed})
 
@@ -324,13 +321,6 @@ class Run:
                 f"{name} is {here} and the checkpoint {str(path)!r} was written with {there}: expected the same; "
                 f"resume with that, or write to another file. To train the same model in another way, take it from "
                 f"lvmlib.load and start a new run."
-            )
-        here, there = self._weights(state.rest["step"]), state.rest["weights"]
-        if here != there:
-            raise ValueError(
-                f"kl_weight gives {here} in some of the steps that were taken and the checkpoint {str(path)!r} was "
-                f"written with {there}: expected the same function of the step; resume with that, or write to another "
-                f"file."
             )
         self.restore(state, path)
         if patience is None:

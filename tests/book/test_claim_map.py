@@ -37,6 +37,6 @@ def test_the_page_has_a_row_for_every_claim_and_links_both_ways(build: Path) -> 
     page = (build / "html" / "book" / "map.html").read_text(encoding="utf-8")
     for label in labels():
         assert page.count(f'.html#{label}"') == 1, label
-    assert 'href="api.html#lvmlib.elbo"' in page
-    library = (build / "html" / "book" / "api.html").read_text(encoding="utf-8")
+    assert 'href="api/bounds.html#lvmlib.elbo"' in page
+    library = (build / "html" / "book" / "api" / "bounds.html").read_text(encoding="utf-8")
     assert '06_elbo.html#thm-elbo"' in library

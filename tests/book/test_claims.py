@@ -13,12 +13,13 @@ from course.claims import KINDS, Claim, Hypothesis, Voucher, claims, vouchers
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 CLAIMS = [claim for page in PAGES for claim in claims(page)]
+VOUCHERS = vouchers(ROOT / "tests")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.label or claim.place)
 def test_a_claim_has_a_label_and_a_test_that_vouches_for_it(claim: Claim) -> None:
     assert claim.label, f"{claim.place}: the {claim.kind} {claim.title!r} has no label"
-    assert vouchers(ROOT / "tests").get(claim.label), f"{claim.place}: no test vouches for {claim.label}"
+    assert VOUCHERS.get(claim.label), f"{claim.place}: no test vouches for {claim.label}"
 
 
 def test_a_label_names_one_claim() -> None:
@@ -27,7 +28,7 @@ def test_a_label_names_one_claim() -> None:
 
 def test_every_test_that_vouches_names_a_claim() -> None:
     labels = {claim.label for claim in CLAIMS}
-    unknown = {label: tests for label, tests in vouchers(ROOT / "tests").items() if label not in labels}
+    unknown = {label: tests for label, tests in VOUCHERS.items() if label not in labels}
     assert unknown == {}
 
 
@@ -38,10 +39,7 @@ def test_every_claim_of_the_built_book_shows_its_tests(build: Path) -> None:
         for box in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select("div.admonition.proof[id]"):
             if set(KINDS).intersection(box["class"]):
                 shown[box["id"]] = [code.get_text() for code in box.select(".vouched code")]
-    expected = {
-        label: {text for test in tests for text in (test.test, test.path)}
-        for label, tests in vouchers(ROOT / "tests").items()
-    }
+    expected = {label: {text for test in tests for text in (test.test, test.path)} for label, tests in VOUCHERS.items()}
     assert {label: set(texts) for label, texts in shown.items()} == expected
 
 
@@ -196,7 +194,7 @@ def test_a_page_and_its_notebook_name_the_tests_under_the_claim(book: SmallBook)
     assert box.p is not None
     assert box.p.get_text() == "test_again and test_both in tests/test_one.py."
     (cell,) = [cell for cell in nbformat.read(book.notebook("01_first"), as_version=4).cells if "First" in cell.source]
-    assert "> <details><summary>✓ checked by 2 tests</summary>" in cell.source
+    assert '> <details class="margin"><summary>✓ checked by 2 tests</summary>' in cell.source
     assert "> `test_again` and `test_both` in `tests/test_one.py`." in cell.source
 
 

@@ -145,12 +145,12 @@ def test_a_warning_fails_the_build_and_fails_it_again(book: SmallBook) -> None:
     book.write("index", "# A small book\n\nSee {ref}`nowhere`.\n")
     for _ in range(2):
         done = book.run()
-        assert done.returncode != 0
-        assert "nowhere" in done.stderr
+        assert done.status != 0
+        assert "nowhere" in done.said
 
 
 def test_a_cell_that_fails_fails_the_build(book: SmallBook) -> None:
     book.write_package("")
     done = book.run()
-    assert done.returncode != 0
-    assert "AttributeError" in done.stdout + done.stderr
+    assert done.status != 0
+    assert "AttributeError" in done.said

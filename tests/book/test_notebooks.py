@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from books import ROOT, SmallBook, build_this_book
-from course.markdown import MarkdownWriter, NotebookError, strip_glue_marks
+from course.markdown import MarkdownWriter, NotebookError, Prose, strip_glue_marks
 from course.notebooks import differences, publish
 from docutils import nodes
 from make_notebooks import stale
@@ -309,8 +309,8 @@ def test_a_solution_that_would_hide_what_follows_it_fails_the_build(tmp_path: Pa
     book = SmallBook.make(tmp_path / "book", {"01_first": CHAPTER.replace("## After all\n", ""), "02_second": SECOND})
     (book.root / "book" / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
     done = book.run()
-    assert done.returncode != 0
-    assert re.search(r"01_first\.md:\d+: .* follows a solution", done.stdout + done.stderr), done.stderr
+    assert done.status != 0
+    assert re.search(r"01_first\.md:\d+: .* follows a solution", done.said), done.said
 
 
 def test_the_first_cell_leads_to_the_page(notebook: NotebookNode) -> None:
@@ -349,8 +349,8 @@ def test_an_installation_cell_appears_where_there_is_a_place_to_install_from(tmp
 def test_what_has_no_form_fails_the_build_and_names_the_place(tmp_path: Path, text: str, complaint: str) -> None:
     book = SmallBook.make(tmp_path / "book", {"01_first": f"# One\n\nText.\n\n{text}\n"})
     done = book.run()
-    assert done.returncode != 0
-    assert re.search(complaint, done.stdout + done.stderr), done.stderr
+    assert done.status != 0
+    assert re.search(complaint, done.said), done.said
 
 
 def chapter(tmp_path: Path, text: str) -> str:
@@ -362,6 +362,14 @@ def chapter(tmp_path: Path, text: str) -> str:
 def placed(node: nodes.Element, source: str, line: int) -> nodes.Element:
     node.source, node.line = source, line
     return node
+
+
+def test_a_note_in_the_margin_is_a_quotation(tmp_path: Path) -> None:
+    note = nodes.sidebar("", nodes.title("", ""), nodes.paragraph("", "Beside the text."), classes=["margin"])
+    source = chapter(tmp_path, "# One\n\n:::{margin}\nBeside the text.\n:::\n")
+    (piece,) = MarkdownWriter("page.html").pieces(placed(note, source, 3))
+    assert isinstance(piece, Prose)
+    assert piece.text == "> Beside the text."
 
 
 def test_a_block_without_a_form_is_an_error_that_names_file_line_and_directive(tmp_path: Path) -> None:

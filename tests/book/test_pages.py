@@ -19,8 +19,9 @@ from lvmlib.plots import PALETTE
 
 def docnames() -> list[str]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [toc["root"], *chapters]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", [])]
+    return [toc["root"], *(entry["file"] for entry in (*chapters, *sections))]
 
 
 @cache
@@ -40,12 +41,14 @@ def article(path: Path) -> BeautifulSoup:
 
 
 def test_every_source_page_is_in_the_table_of_contents() -> None:
-    sources = {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")}
+    folder = ROOT / "book"
+    sources = {path.relative_to(ROOT).with_suffix("").as_posix() for path in folder.rglob("*.md")}
     assert sources == set(docnames())
 
 
 def test_every_page_of_the_table_of_contents_is_built(build: Path) -> None:
-    assert {f"book/{path.stem}" for path in pages(build)} == set(docnames())
+    html = build / "html"
+    assert {path.relative_to(html).with_suffix("").as_posix() for path in pages(build)} == set(docnames())
 
 
 def test_no_raw_latex_is_left(page: Path) -> None:
@@ -140,20 +143,31 @@ def test_what_all_pages_share_is_small(build: Path) -> None:
 
 
 def test_no_page_names_the_folder_in_which_it_was_built(build: Path) -> None:
-    for path in (build / "html" / "book").glob("*.html"):
+    for path in pages(build):
         assert str(ROOT) not in path.read_text(encoding="utf-8"), path.name
 
 
-def test_every_public_name_is_documented(build: Path) -> None:
-    api = soup(build / "html" / "book" / "api.html")
-    documented = {tag["id"] for tag in api.select("dt[id]")}
+def test_every_public_name_is_documented_on_one_page_and_listed_in_the_index(build: Path) -> None:
+    book = build / "html" / "book"
+    ids = [tag["id"] for path in (book / "api").glob("*.html") for tag in soup(path).select("dt[id]")]
+    assert len(ids) == len(set(ids))
+    documented = set(ids)
+    listed = {urlsplit(link["href"]).fragment for link in soup(book / "api.html").select(".api-index td a[href]")}
     for name in lvmlib.__all__:
         value = getattr(lvmlib, name)
         if hasattr(value, "__path__") or type(value).__name__ == "module":
-            assert {f"lvmlib.{name}.{inner}" for inner in value.__all__} <= documented
+            names = {f"lvmlib.{name}.{inner}" for inner in value.__all__}
         else:
             home = (getattr(value, "__module__", None) or "lvmlib").partition(".")[0]
-            assert f"{home}.{name}" in documented
+            names = {f"{home}.{name}"}
+        assert names <= documented
+        assert names <= listed
+
+
+def test_formulas_are_set_when_the_book_is_built(page: Path) -> None:
+    formulas = article(page).select(".math")
+    assert all(formula.find("math") for formula in formulas)
+    assert not [formula for formula in formulas if "\\" in formula.get_text()]
 
 
 def test_the_style_sheet_has_the_palette_of_the_plots(build: Path) -> None:

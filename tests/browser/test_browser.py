@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,14 @@ from books import pages
 from playwright.sync_api import Browser
 from visits import Visit
 
-WIDTHS = (390, 1280)
-SCHEMES = ("light", "dark")
+HERE = Path(__file__).parent
+FACTS = (HERE / "facts.js").read_text(encoding="utf-8")
+PRUNE = (HERE / "prune.js").read_text(encoding="utf-8")
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+RUN_AXE = (HERE / "axe.js").read_text(encoding="utf-8")
+SCREENS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+# axe looks at two of these, which have both widths and both schemes; at all four with AXE=all in the environment.
+AXE_SCREENS = SCREENS if os.environ.get("AXE") == "all" else [(1280, "light"), (390, "dark")]
 FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 
 
@@ -26,22 +34,39 @@ class Sight:
     outside: list[str]
     complaints: list[str]
     facts: dict[str, Any]
+    axe: list[list[str]]
+
+
+def look(browser: Browser, path: Path) -> list[Sight]:
+    """A page on every screen, opened once: all facts first, and then what axe finds in what matters to it."""
+    with Visit(browser, path) as visit:
+        page = visit.page
+
+        def turn_to(width: int, scheme: str) -> None:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate(FRAME)
+
+        facts, found = {}, {}
+        for width, scheme in SCREENS:
+            turn_to(width, scheme)
+            facts[width, scheme] = page.evaluate(FACTS, width)
+        page.evaluate(PRUNE)
+        page.evaluate(AXE)
+        for width, scheme in AXE_SCREENS:
+            turn_to(width, scheme)
+            found[width, scheme] = page.evaluate(RUN_AXE)
+        return [
+            Sight(path.stem, *screen, visit.outside, visit.complaints, facts[screen], found.get(screen, []))
+            for screen in SCREENS
+        ]
 
 
 @pytest.fixture(scope="session")
 def sights(browser: Browser, build: Path) -> list[Sight]:
-    """Every page on every screen; opened once for each width, as setting the formulas takes the time."""
-    script = (Path(__file__).parent / "facts.js").read_text(encoding="utf-8")
-    seen = []
-    for path in pages(build):
-        for width in WIDTHS:
-            with Visit(browser, path, width=width, scheme=SCHEMES[0]) as visit:
-                for scheme in SCHEMES:
-                    visit.page.emulate_media(color_scheme=scheme)
-                    visit.page.evaluate(FRAME)
-                    facts = visit.page.evaluate(script, width)
-                    seen.append(Sight(path.name, width, scheme, visit.outside, visit.complaints, facts))
-    return seen
+    """Every page on every screen."""
+    paths = [*pages(build), build / "html" / "search.html", build / "html" / "genindex.html"]
+    return [sight for path in paths for sight in look(browser, path)]
 
 
 def test_no_page_asks_the_network_for_anything(sights: list[Sight]) -> None:
@@ -52,17 +77,33 @@ def test_no_page_complains(sights: list[Sight]) -> None:
     assert [(sight.page, sight.complaints) for sight in sights if sight.complaints] == []
 
 
-def test_every_formula_is_set_and_none_has_an_error(sights: list[Sight]) -> None:
-    assert any(sight.facts["formulas"] for sight in sights)
+def test_axe_finds_nothing_serious_or_critical(sights: list[Sight]) -> None:
+    assert [(sight.page, sight.width, sight.scheme, *finding) for sight in sights for finding in sight.axe] == []
+
+
+def test_every_formula_is_set_and_none_is_a_stop_of_the_tab_key(sights: list[Sight]) -> None:
+    assert sum(sight.facts["formulas"] for sight in sights) > 1000
     for sight in sights:
         assert sight.facts["unset"] == [], sight.page
-        assert sight.facts["badly_set"] == [], sight.page
+        assert sight.facts["stops_in_formulas"] == [], sight.page
+
+
+def test_text_and_formulas_are_in_the_faces_of_the_book(sights: list[Sight]) -> None:
+    for sight in sights:
+        assert all("STIX Two" in face for face in sight.facts["faces"]), (sight.page, sight.facts["faces"])
+        assert "STIX Two Text" in sight.facts["loaded"], sight.page
+        if sight.facts["formulas"]:
+            assert "STIX Two Math" in sight.facts["loaded"], sight.page
 
 
 def test_no_page_is_wider_than_the_screen(sights: list[Sight]) -> None:
     for sight in sights:
         assert sight.facts["page_width"] <= sight.width, sight.page
         assert sight.facts["sticking_out"] == [], (sight.page, sight.width)
+
+
+def test_nothing_is_cut_without_a_hint_and_all_that_scrolls_can_be_scrolled_by_keyboard(sights: list[Sight]) -> None:
+    assert [(sight.page, sight.width, *sight.facts["cut"]) for sight in sights if sight.facts["cut"]] == []
 
 
 def test_a_page_follows_the_readers_light_or_dark_mode(sights: list[Sight]) -> None:
@@ -82,49 +123,114 @@ def test_a_picture_takes_the_colour_of_the_text_and_has_no_ground(sights: list[S
             assert ground == "rgba(0, 0, 0, 0)", (sight.page, sight.scheme)
 
 
+def test_hints_and_solutions_open_and_close_and_say_what_they_are(sights: list[Sight]) -> None:
+    folded = [(sight.page, box) for sight in sights for box in sight.facts["folded"]]
+    assert len(folded) > 100
+    assert [(page, box["box"]) for page, box in folded if not box["usable"]] == []
+    assert [(sight.page, *sight.facts["unnamed_folds"]) for sight in sights if sight.facts["unnamed_folds"]] == []
+
+
 BAD_PAGE = """<html data-theme="light"><article class="bd-article">
 <script src="https://example.org/x.js"></script>
 <p style="color: #ccc">Faint.</p>
 <div style="width: 3000px">Wide.</div>
-<span class="math">\\(x\\)</span>
-<mjx-merror>Bad.</mjx-merror>
+<div class="math" style="width: 30px; overflow: hidden"><math><mi>abcdefghijklmnop</mi></math></div>
+<span class="math">\\(x\\)</span><math><mi tabindex="0">x</mi></math>
+<div class="admonition dropdown"><p class="admonition-title">Hint</p><p>Open.</p></div>
+<details><summary></summary>What?</details><img src="data:,">
 </article></html>"""
 
 
 def test_each_of_these_faults_would_be_seen(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(BAD_PAGE, encoding="utf-8")
-    with Visit(browser, path) as visit:
-        facts = visit.page.evaluate((Path(__file__).parent / "facts.js").read_text(encoding="utf-8"), 1280)
-        assert visit.outside == ["https://example.org/x.js"]
-        assert visit.complaints != []
-    assert facts["page_width"] > 1280
-    for fault in ("unset", "badly_set", "sticking_out", "faint"):
-        assert len(facts[fault]) == 1, fault
+    light, *_ = look(browser, path)
+    assert light.outside == ["https://example.org/x.js"]
+    assert light.complaints != []
+    assert light.facts["page_width"] > 1280
+    for fault in ("unset", "sticking_out", "faint", "cut", "stops_in_formulas", "unnamed_folds"):
+        assert len(light.facts[fault]) == 1, fault
+    assert [box["usable"] for box in light.facts["folded"]] == [False]
+    assert {"image-alt", "color-contrast"} <= {rule for rule, *_ in light.axe}
 
 
-def test_hints_and_solutions_open_and_close_from_the_keyboard(browser: Browser, build: Path) -> None:
-    opened = 0
-    for path in pages(build):
-        with Visit(browser, path) as visit:
-            for box in visit.page.locator("article .admonition.dropdown").all():
-                body = box.locator("> :not(.admonition-title)").first
-                if not box.is_visible():
-                    continue
-                assert not body.is_visible(), path.name
-                button = box.locator("> .admonition-title button")
-                button.focus()
-                visit.page.keyboard.press("Enter")
-                assert body.is_visible(), path.name
-                visit.page.keyboard.press("Enter")
-                assert not body.is_visible(), path.name
-                opened += 1
-    assert opened > 0
+def test_the_enter_key_opens_a_hint_and_the_tab_key_reaches_what_scrolls(browser: Browser, build: Path) -> None:
+    with Visit(browser, build / "html" / "book" / "06_elbo.html", width=390) as visit:
+        hint = visit.page.locator("article .hint.dropdown").first
+        hint.locator("button").focus()
+        visit.page.keyboard.press("Enter")
+        assert hint.locator("> p:not(.admonition-title)").first.is_visible()
+        scrolling = visit.page.locator("article div.math[tabindex='0']").first
+        scrolling.focus()
+        visit.page.keyboard.press("ArrowRight")
+        visit.page.wait_for_function("document.activeElement.scrollLeft > 0")
 
 
-def test_the_first_page_leads_to_the_book(browser: Browser, build: Path) -> None:
-    page = browser.new_page()
-    page.goto((build / "html" / "index.html").as_uri())
-    page.wait_for_url("**/book/index.html")
-    assert page.locator("article h1").count() == 1
-    page.close()
+def test_formulas_need_no_script(browser: Browser, build: Path) -> None:
+    with Visit(browser, build / "html" / "book" / "10_amortised_inference.html", java_script_enabled=False) as visit:
+        formulas = visit.page.locator("article math")
+        assert formulas.count() > 300
+        assert formulas.first.bounding_box()["width"] > 5
+
+
+def test_a_search_from_a_file_lists_titles_first_with_excerpts_and_the_library_last(
+    browser: Browser, build: Path
+) -> None:
+    with Visit(browser, build / "html" / "search.html") as visit:
+        visit.page.goto((build / "html" / "search.html").as_uri() + "?q=importance+sampling")
+        results = visit.page.locator("#search-results ul.search > li")
+        visit.page.wait_for_function("/finished/.test(document.querySelector('#search-results p')?.textContent)")
+        visit.page.wait_for_function("document.querySelectorAll('#search-results p.context').length >= 3")
+        links = visit.page.evaluate(
+            "[...document.querySelectorAll('#search-results ul.search > li > a')].map((a) => [a.textContent, a.href])"
+        )
+        assert results.count() == len(links) > 5
+        assert "Importance sampling" in links[0][0]
+        library = ["/api" in href for _, href in links]
+        assert any(library)
+        assert library == sorted(library)
+        excerpt = visit.page.locator("#search-results p.context").first.inner_text()
+        assert len(excerpt) > 100
+        assert "\\" not in excerpt
+        assert visit.complaints == []
+
+
+def test_on_paper_hints_and_solutions_are_open_code_wraps_and_numbers_stay(browser: Browser, build: Path) -> None:
+    with Visit(browser, build / "html" / "book" / "05_jensen.html", width=700) as visit:
+        visit.page.emulate_media(media="print")
+        shown = visit.page.evaluate("""() => {
+          const all = (selector) => [...document.querySelectorAll(selector)];
+          const seen = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+          return {
+            folded: all("article .admonition.dropdown > *").map(seen),
+            cut: all("article .cell_input pre").filter((pre) => pre.scrollWidth > pre.clientWidth + 1).length,
+            numbers: all("article .eqno, article h1, article .caption-number").map(seen),
+            controls: all("article .copybtn, article .explorer-controls").filter(seen).length,
+          };
+        }""")
+        assert len(shown["folded"]) > 20
+        assert all(shown["folded"])
+        assert shown["cut"] == 0
+        assert len(shown["numbers"]) > 5
+        assert all(shown["numbers"])
+        assert shown["controls"] == 0
+
+
+def test_the_first_page_leads_to_the_book_and_shows_all_in_one_screen(browser: Browser, build: Path) -> None:
+    with Visit(browser, build / "html" / "index.html") as visit:
+        visit.page.wait_for_url("**/book/index.html")
+        visit.page.wait_for_function("document.querySelector('.explorer')?.dataset.live === ''")
+        assert visit.page.locator("article h1").count() == 1
+        low = visit.page.evaluate("""() => ["h1", ".hero .explorer-chart", ".hero .explorer-values", ".hero-words"]
+          .map((part) => document.querySelector(`article ${part}`).getBoundingClientRect().bottom)""")
+        assert max(low) <= 900
+        slider = visit.page.locator(".hero input[type=range]").first
+        bound = visit.page.locator(".hero output[data-value=elbo_text]")
+        total = visit.page.locator(".hero output[data-value=total_text]")
+        before, whole = bound.inner_text(), total.inner_text()
+        slider.press("ArrowRight")
+        visit.page.wait_for_function(
+            "(before) => document.querySelector('.hero output[data-value=elbo_text]').textContent !== before",
+            arg=before,
+        )
+        assert total.inner_text() == whole

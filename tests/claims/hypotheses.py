@@ -159,6 +159,7 @@ ASKED |= {
         "fixed-support",
         "dominated-score",
         "score-mean-zero",
+        "score-identity",
         "constant-baseline",
         "finite-second-moments",
         "score-not-zero",

@@ -34,6 +34,11 @@ class Encoded:
     x: Tensor
     rows: Tensor
 
+    @property
+    def log_evidence(self) -> float:
+        """The highest of the observations'."""
+        return self.model.log_evidence(self.x).max().item()
+
     def terms(self) -> tuple[Tensor, Tensor]:
         """The reconstruction and the divergence from the prior of each observation."""
         log_likelihood = self.model.likelihood_table.log()[:, self.x].mT
@@ -80,6 +85,12 @@ def test_for_an_impossible_observation_both_sides_are_minus_infinity(case):
     assert case.terms()[0].sum() == case.model.log_evidence(case.x).sum() == -math.inf
 
 
+explained(
+    "thm-amortised-objective",
+    without="finite-evidence",
+    because=r"where $p_\theta(x_n)$ is infinite there is no posterior for $q$ to be equal to",
+)
+
 # Two gaps.
 
 
@@ -92,6 +103,10 @@ class Choice:
     x: Tensor
     family: Tensor
     answer: Tensor
+
+    @property
+    def log_evidence(self) -> float:
+        return self.model.log_evidence(self.x).item()
 
     def elbo(self, q: Tensor) -> float:
         return kl_decomposition(self.model, Categorical(q), self.x).elbo.item()
@@ -145,6 +160,12 @@ explained(
     because="a family can come as near as one likes to a $q$ that is not in it, and then there is no $q^*$",
 )
 
+
+explained(
+    "prop-two-gaps",
+    without="finite-evidence",
+    because=r"where $p_\theta(x)$ is infinite there is no posterior to diverge from",
+)
 
 # Linear Gaussian models.
 

@@ -10,7 +10,7 @@ import torch
 from attack import attack, breaks, explained
 from laws import Evidence, Terms, growing_likelihood, log_pareto, terms
 from torch import Tensor
-from torch.distributions import Categorical
+from torch.distributions import Categorical, MultivariateNormal
 from zoo import Drawn, Member, member, members
 
 from lvmlib import WeightSummary, elbo, kl_decomposition, log_weights, summarize_weights
@@ -160,6 +160,22 @@ def test_without_the_moment_the_supremum_is_approached_and_not_attained(case):
     assert divergences[-1] - divergences[-2] == pytest.approx(math.log(10) * 6 / math.pi**2, rel=0.01)
 
 
+def test_the_bargain_of_two_values_is_best_at_nine_tenths():
+    """Chapter 6: two values of z, equally probable under p, with f = 0 and f = log 9."""
+    half = torch.tensor([0.5, 0.5]).double()
+    case = Bargain("two-values", half, torch.tensor([0.0, math.log(9)]).double())
+    value = {share: case.value(torch.tensor([1 - share, share]).double()) for share in (0.5, 0.9, 1.0)}
+    assert value[0.5] == pytest.approx(1.10, abs=0.005)
+    assert value[1.0] == pytest.approx(2.20 - 0.69, abs=0.01)
+    assert 0.9 * math.log(9) == pytest.approx(1.98, abs=0.005)
+    assert 0.9 * math.log(9) - value[0.9] == pytest.approx(0.37, abs=0.005)
+    assert value[0.9] == pytest.approx(math.log(5)) == pytest.approx(case.best())
+    torch.testing.assert_close(case.tilted(), torch.tensor([0.1, 0.9], dtype=torch.float64))
+    for share in torch.linspace(0.01, 1, 100).tolist():
+        other = case.value(torch.tensor([1 - share, share], dtype=torch.float64))
+        assert other < value[0.9] or share == pytest.approx(0.9)
+
+
 def test_the_condition_on_the_moment_makes_the_normaliser_finite():
     """Chapter 6 asks only that it be positive: e^f is at most e + |f| e^f."""
     f = torch.linspace(-50, 50, 10_001, dtype=torch.float64)
@@ -305,6 +321,49 @@ def test_an_average_that_may_be_minus_infinity_has_no_variance(case):
 
 
 explained("prop-elbo-variance", without="positive-evidence", because="without it there is no posterior")
+
+
+# What the chapter says beside its claims
+
+
+def test_a_rare_small_weight_makes_half_the_variance_hundreds_of_times_the_gap():
+    """Chapter 6: a q with a mass of one in a thousand where its weights are exp(-1000) times the evidence."""
+    chances = torch.tensor([0.001, 0.999], dtype=torch.float64)
+    log_w = torch.tensor([-1000.0, -math.log(0.999)], dtype=torch.float64)
+    assert (chances * log_w.exp()).sum().item() == pytest.approx(1, abs=1e-12)
+    gap = -(chances * log_w).sum()
+    half = 0.5 * (chances * (log_w - (chances * log_w).sum()).square()).sum()
+    assert (half / gap).item() == pytest.approx(500, rel=0.01)
+
+
+def test_with_log_q_detached_the_width_shrinks_and_the_printed_bound_falls():
+    """Chapter 6, the fourth mistake: without the entropy the gradient in the width is negative at every width."""
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x = torch.tensor([2.5]).double()
+    posterior = model.posterior(x)
+    width, mean = posterior.stddev.item(), posterior.mean
+    gradients, bounds = [], []
+    for factor in (3.0, 1.5, 1.0, 0.5, 0.1, 0.01, 1e-6):
+        scale = torch.tensor(factor * width).double().requires_grad_()
+        # Exact: the log-joint is a quadratic polynomial, so two symmetric nodes give its mean under q.
+        nodes = torch.stack([mean + scale, mean - scale])
+        model.log_joint(x.expand(2, 1), nodes).mean().backward()
+        assert scale.grad is not None
+        gradients.append(scale.grad.item())
+        q = MultivariateNormal(mean, scale.detach().square().reshape(1, 1))
+        bounds.append(kl_decomposition(model, q, x).elbo.item())
+    assert max(gradients) < 0
+    # Along the way down the bound, whose value is right, rises to the posterior's width and then falls without limit.
+    assert bounds[0] < bounds[1] < bounds[2]
+    assert bounds[2:] == sorted(bounds[2:], reverse=True)
+    assert bounds[-1] < bounds[2] - 10
+
+
+def test_the_gap_is_half_the_variance_only_if_q_covers_the_posterior():
+    """Chapter 6: the rule of half the variance begins with E_q[w] = p(x)."""
+    truth = member("missing-support").truth
+    assert truth.log_variance < 1e-18
+    assert truth.kl > 0.5
 
 
 def no_overlap() -> Member:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MultivariateNormal, Normal
 from zoo import Member, member, members
 
-from lvmlib import surrogate
+from lvmlib import BernoulliMixture, data, expectation_maximization, log_weights, surrogate
 from lvmlib.density import log_density
 
 Nodes = tuple[Tensor, Tensor]
@@ -368,6 +368,24 @@ def test_the_mean_of_gradients_can_exist_without_an_elbo(case):
     assert math.isfinite(case.mean_of_gradients())
 
 
+def test_a_poor_q_turns_the_gradient_in_theta_around():
+    """In the slope a of x = a z + noise: q = N(m + 0.7 s, (0.8 s)^2) for the posterior N(m, s^2) at a = 1.5."""
+    x, noise = 2.5, 0.49
+
+    def log_evidence(a: float) -> Tensor:
+        return Normal(0.0, math.sqrt(a**2 + noise)).log_prob(torch.tensor(x, dtype=torch.float64))
+
+    variance = 1 / (1 + 1.5**2 / noise)
+    z = 1.5 * x / noise * variance + math.sqrt(variance) * (0.7 + 0.8 * NORMAL_NOISE)
+
+    def bound(a: float) -> Tensor:
+        """Up to what does not change with a."""
+        return (NORMAL_MASS * (-0.5 * (x - a * z) ** 2 / noise)).sum()
+
+    assert _slope(log_evidence, 1.5).item() == pytest.approx(0.701, abs=5e-4)
+    assert _slope(bound, 1.5).item() == pytest.approx(-0.340, abs=5e-4)
+
+
 # The score.
 
 
@@ -513,7 +531,8 @@ def test_where_the_score_is_zero_each_baseline_is_as_good(case):
 explained(
     "prop-baseline",
     without="finite-second-moments",
-    because="an infinite variance is infinite for each $b$, and none is best",
+    because="where the product alone has an infinite second moment, the variance is infinite for each $b$, and none is "
+    "best",
 )
 
 
@@ -525,6 +544,7 @@ class Draws:
     family: Family
     count: int
     copies: bool = False
+    function: Callable[[float, Tensor], Tensor] = lambda phi, z: torch.cos(2.0 * z) + z
 
     def at_least_two(self) -> bool:
         return self.count >= 2
@@ -536,15 +556,17 @@ class Draws:
         return self.family.score_mean_zero()
 
     def f(self) -> Tensor:
-        """A function that does not change with phi."""
-        return torch.cos(2.0 * self.family.z.double()) + self.family.z.double()
+        return self.function(self.family.phi, self.family.z.double())
 
     def exact(self) -> float:
         def mean(phi: float) -> Tensor:
             z, mass = self.family.nodes(phi)
-            return (mass * (torch.cos(2.0 * z.double()) + z.double())).sum()
+            return (mass * self.function(phi, z.double())).sum()
 
         return _slope(mean, self.family.phi).item()
+
+    def score_identity(self) -> bool:
+        return abs((self.family.mass * self.f() * self.family.score).sum().item() - self.exact()) < 1e-6
 
     def means(self) -> tuple[float, float]:
         """Of the estimator with the mean of the others, and of the one with the mean of all and K - 1."""
@@ -584,11 +606,25 @@ def test_copies_of_one_draw_give_zero(case):
 @breaks(
     "prop-leave-one-out",
     without="score-mean-zero",
-    case=Draws("uniform-end-2", _uniform_end(), 2),
+    # The function is zero at the end that moves, so that the score identity holds.
+    case=Draws("uniform-end-2", _uniform_end(), 2, function=lambda phi, z: z - 2.0),
     because="the mean of the others times a score whose mean is not zero does not vanish",
 )
 def test_with_a_support_that_moves_leaving_one_out_biases(case):
     assert abs(case.means()[0] - case.exact()) > 0.1
+
+
+@breaks(
+    "prop-leave-one-out",
+    without="score-identity",
+    case=Draws("moving-function", TABLES[0], 2, function=lambda phi, z: z + phi * z),
+    because=r"a function that changes with $\phi$ itself adds a part to the gradient that no score sees",
+)
+def test_a_function_that_moves_with_phi_is_missed(case):
+    z, mass = case.family.nodes(case.family.phi)
+    missed = (mass * z.double()).sum().item()
+    assert abs(missed) > 0.1
+    assert case.exact() - case.means()[0] == pytest.approx(missed, rel=1e-6)
 
 
 explained("prop-leave-one-out", without="at-least-two", because="one draw has no others")
@@ -608,6 +644,10 @@ class TwoCoordinates:
     def coordinates_of_q_are_independent(self) -> bool:
         product = torch.outer(self.q.sum(1), self.q.sum(0))
         return torch.allclose(self.q, product, atol=1e-12)
+
+    def finite_second_moments(self) -> bool:
+        squares = (self.log_w.square(), self.score.square(), (self.log_w * self.score[:, None]).square())
+        return all(bool(square.isfinite().all()) for square in squares)
 
     def additive_weight(self) -> bool:
         lean = self.log_w - self.log_w[:1] - self.log_w[:, :1] + self.log_w[0, 0]
@@ -700,6 +740,27 @@ def test_with_correlated_coordinates_the_noise_is_another(case):
     assert abs(case.second_moment(0.0) - case.stated(0.0)) > 0.1
 
 
+explained(
+    "prop-dimension",
+    without="finite-second-moments",
+    because="the parts of an infinite variance have no difference to compare",
+)
+
+
+@attack("prop-dimension", cases=NOISES)
+def test_the_variance_is_at_least_the_noise_of_the_other_coordinate(case):
+    """Also for copies, of which the other coordinate stands for the rest; whether or not the score has mean zero."""
+    h = (case.log_w - case.log_w[:, :1])[0]
+    second = case.q.sum(0)
+    noise = (second * (h - (second * h).sum()).square()).sum()
+    for score in (case.score, case.score - 2.0):
+        moved = replace(case, score=score)
+        least = noise * (case.q.sum(1) * score.square()).sum()
+        for b in (0.0, -3.0, 1.7):
+            mean = (case.q * (case.log_w - b) * score[:, None]).sum()
+            assert moved.second_moment(b) - mean.square() >= least * (1 - 1e-9) - 1e-9
+
+
 # Moving the draws.
 
 
@@ -760,6 +821,17 @@ explained("thm-reparameterisation", without="finite-bound", because="a mean that
 explained("prop-stl", without="finite-bound", because=r"an ELBO of $-\infty$ has no gradient")
 
 
+@breaks(
+    "prop-stl",
+    without="path-has-density",
+    case=replace(_normal("wrong-path", lambda z: -0.5 * (z - 2) ** 2), path=lambda phi, noise: noise + 2 * phi),
+    because="draws along another path belong to another $q$",
+)
+def test_along_another_path_the_part_that_is_kept_has_another_mean(case):
+    along = (case.noise_nodes[1] * case.along_the_path(hold_q=True)).sum().item()
+    assert abs(along - case.gradient()) > 1
+
+
 @attack("prop-stl", cases=[*FAMILIES, KINK, EDGE])
 def test_the_part_along_the_path_is_unbiased_and_nothing_at_the_posterior(case):
     each = case.along_the_path(hold_q=True)
@@ -812,3 +884,43 @@ def test_sticking_the_landing_does_not_see_a_jump(case):
 def test_where_the_support_moves_the_part_left_out_is_missing(case):
     mean = (case.noise_nodes[1] * case.along_the_path(hold_q=True)).sum().item()
     assert case.gradient() - mean == pytest.approx(1 / case.phi, rel=1e-4)
+
+
+@pytest.mark.parametrize("off", [0.0, 0.7])
+@pytest.mark.parametrize("ratio", [0.3, 0.69, 0.72, 1.0, 2.0])
+def test_the_gradient_in_the_log_scale_has_the_same_threshold(ratio, off):
+    """Of q = N(off, ratio^2) for the posterior N(0, 1): plain and stl in log t, by differentiating at each node."""
+    spread = {}
+    for hold_q in (False, True):
+        log_scale = torch.full_like(NORMAL_NOISE, math.log(ratio)).requires_grad_()
+        z = off + log_scale.exp() * NORMAL_NOISE
+        inside = log_scale.detach() if hold_q else log_scale
+        log_w = _log_normal(z) - (_log_normal((z - off) / inside.exp()) - inside)
+        (each,) = torch.autograd.grad(log_w.sum(), log_scale)
+        spread[hold_q] = (NORMAL_MASS * each.square()).sum() - (NORMAL_MASS * each).sum().square()
+    assert bool(spread[True] < spread[False]) == (ratio**2 > 0.5)
+
+
+# A latent variable that cannot move.
+
+
+def test_the_importance_weighted_bound_is_tight_long_before_q_is_the_posterior():
+    """As in the figure of the chapter, for fewer images: vimco with four draws."""
+    images = data.digits("train", binarize=True, dtype=torch.float64).images
+    torch.manual_seed(0)
+    rows = 0.25 + images[torch.randperm(len(images))[:10]] / 2
+    start = BernoulliMixture(torch.full((10,), 0.1).double(), rows)
+    coins = expectation_maximization(start, images, max_iterations=10, regularization=0.01).model
+    x = images[:100]
+    logits = torch.zeros(100, 10).double().requires_grad_()
+    optimiser = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(150):
+        optimiser.zero_grad()
+        surrogate(coins, Categorical(logits=logits), x, 4, estimator="vimco").backward()
+        optimiser.step()
+    with torch.no_grad():
+        q = Categorical(logits=logits)
+        log_w = log_weights(coins, q, x, 4 * 1000).reshape(1000, 4, -1)
+        missing = coins.log_evidence(x) - (log_w.logsumexp(1) - math.log(4)).mean(0)
+        assert coins.kl_to_posterior(q, x).mean() > 1.5
+        assert missing.mean() < 0.1

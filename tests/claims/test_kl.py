@@ -481,6 +481,33 @@ def mass_on_the_right() -> float:
     return (log_posterior[z > 0].logsumexp(0) - log_posterior.logsumexp(0)).exp().item()
 
 
+def test_in_the_model_of_the_chapter_the_modes_are_further_apart_for_their_width():
+    """Nine standard deviations of a mode, where the explorer has its modes less than six apart."""
+    model, x = two_modes()
+    z, log_volume = line()
+    mass = (model.log_joint(x, z) + log_volume).softmax(0)
+    means, widths = [], []
+    for side in (z > 0, z < 0):
+        share = mass[side] / mass[side].sum()
+        means.append((share * z[side]).sum())
+        widths.append(((share * z[side].square()).sum() - means[-1].square()).sqrt())
+    assert (means[0] - means[1]) / torch.stack(widths).mean() == pytest.approx(9, abs=0.3)
+    assert 4 / 0.7 < 6
+
+
+def test_what_the_two_local_optima_of_the_chapter_lose():
+    """Chapter 7, the fifth exercise: 0.57 nats on the right and 0.92 on the left."""
+    model, x = two_modes()
+    rho = mass_on_the_right()
+    for sign, gap, floor in ((1, 0.57, -math.log(rho)), (-1, 0.92, -math.log(1 - rho))):
+        m, s = torch.meshgrid(
+            sign * torch.linspace(1.1, 1.2, 21).double(), torch.linspace(0.19, 0.25, 13).double(), indexing="ij"
+        )
+        values = model.kl_to_posterior(Normal(m, s), x.expand(21, 13))
+        assert values.min().item() == pytest.approx(gap, abs=0.005)
+        assert floor == pytest.approx({1: 0.54, -1: 0.88}[sign], abs=0.005)
+
+
 def best_on_the_right() -> Normal:
     """The normal q of smallest reverse divergence with a positive mean, by a fine search."""
     model, x = two_modes()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from attack import attack, breaks, explained
 from torch import Tensor
-from zoo import Member, member, members
+from zoo import Member, Truth, member, members
 
 from lvmlib import chi_square, prior_monte_carlo, summarize_weights
 from lvmlib.exact import FiniteModel, LinearGaussian
@@ -162,6 +162,121 @@ def test_the_library_draws_so(case):
         assert abs(ratio.mean()) <= 5 * math.sqrt(variance / num_samples / 4000) + 1e-12
         if num_samples == 1:
             assert abs(ratio.square().mean() - variance) <= 5 * math.sqrt(spread / 4000) + 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class FromPrior:
+    """Independent draws from the prior of a member of the zoo."""
+
+    member: Member
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def truth(self) -> Truth:
+        return self.member.truth
+
+    @staticmethod
+    def each_draw_follows_the_prior() -> bool:
+        return True
+
+    @staticmethod
+    def draws_are_independent() -> bool:
+        return True
+
+    def chi_square_is_finite(self) -> bool:
+        return relative_moments(self.member)[0] < math.inf and self.name != "spiked-likelihood"
+
+
+def cdf_of_the_average(prior: Tensor, weights: Tensor, num_samples: int, at: list[float]) -> list[float]:
+    """The distribution function of the average of K independent weights with two values or three, at some points."""
+    weights, chances = weights[prior > 0], prior[prior > 0]
+    counts = torch.tensor(list(itertools.product(range(num_samples + 1), repeat=len(chances) - 1)))
+    counts = torch.cat([counts, num_samples - counts.sum(-1, keepdim=True)], dim=-1)
+    counts = counts[(counts >= 0).all(-1)].double()
+    chance = ((counts * chances.log() - (counts + 1).lgamma()).sum(-1) + math.lgamma(num_samples + 1)).exp()
+    average = (counts * weights).sum(-1) / num_samples
+    return [chance[average <= point].sum().item() for point in at]
+
+
+@attack("thm-log-standard-error", cases=[case for case in INDEPENDENT[::3] if case.mean_and_variance()[1] > 0])
+def test_the_error_of_the_logarithm_over_its_size_is_near_a_normal(case):
+    """Exactly, for 200 draws, within the error of the normal approximation that Berry and Esseen allow."""
+    num_samples = 200
+    weights = case.likelihood / math.exp(case.log_evidence)
+    deviation = (case.prior * (weights - 1).square()).sum().sqrt().item()
+    third = (case.prior * (weights - 1).abs() ** 3).sum().item()
+    allowed = 0.4748 * third / (deviation**3 * math.sqrt(num_samples))
+    steps = (-1.96, -1.0, 0.0, 1.0, 1.96)
+    at = [math.exp(step * deviation / math.sqrt(num_samples)) for step in steps]
+    for found, point in zip(cdf_of_the_average(case.prior, weights, num_samples, at), at, strict=True):
+        normal = torch.special.ndtr(torch.tensor((point - 1) * math.sqrt(num_samples) / deviation)).item()
+        assert abs(found - normal) <= allowed + 1e-9
+
+
+def test_what_berry_and_esseen_allow_is_little_for_the_umbrella():
+    """So that the test above can fail: 200 draws are within four per cent of the limit, and 0.95 is nearly reached."""
+    one = independent(member("umbrella"), 1)
+    weights = one.likelihood / math.exp(one.log_evidence)
+    deviation = (one.prior * (weights - 1).square()).sum().sqrt().item()
+    ends = [math.exp(sign * 1.96 * deviation / math.sqrt(200)) for sign in (-1, 1)]
+    low, high = cdf_of_the_average(one.prior, weights, 200, ends)
+    assert high - low == pytest.approx(0.95, abs=0.01)
+
+
+@attack("thm-log-standard-error", cases=[FromPrior(one) for one in HAS_GRID])
+def test_the_squared_standard_error_times_the_number_of_draws_tends_to_the_relative_variance(case):
+    variance, _, spread = relative_moments(case.member)
+    if math.sqrt(spread / 200_000) > 0.2 * variance > 0:
+        return  # the empirical variance of 200,000 draws of this member settles nothing
+    one = prior_monte_carlo(case.member.model, case.member.x, 200_000, seed=3)
+    assert abs(200_000 * one.std_error**2 - variance) <= 5 * math.sqrt(spread / 200_000) + 1e-4 * variance + 1e-9
+
+
+@breaks(
+    "thm-log-standard-error",
+    without="draws-from-prior",
+    case=from_the_posterior(member("umbrella"), 2),
+    because="draws from the posterior give an average that converges to another number",
+)
+def test_the_logarithm_converges_elsewhere_with_draws_from_the_posterior(case):
+    mean = case.mean_and_variance()[0]
+    assert math.log(mean) > case.log_evidence + 0.2
+
+
+@breaks(
+    "thm-log-standard-error",
+    without="independent-draws",
+    case=copied(member("umbrella"), 4),
+    because=r"one draw that is used $K$ times has the error of one, and $\sqrt K$ times that error grows",
+)
+def test_the_error_of_one_draw_used_again_does_not_shrink(case):
+    variance = case.mean_and_variance()[1]
+    apart = independent(member("umbrella"), 4).mean_and_variance()[1]
+    assert variance == pytest.approx(4 * apart)
+
+
+@breaks(
+    "thm-log-standard-error",
+    without="finite-chi-square",
+    case=FromPrior(member("spiked-likelihood")),
+    because=r"with an infinite variance $K\, \mathrm{se}^2$ grows without bound",
+)
+def test_without_a_variance_the_standard_error_falls_more_slowly_than_the_theorem_says(case):
+    medians = []
+    for num_samples in (100, 10_000):
+        many = prior_monte_carlo(case.member.model, case.member.x.expand(500), num_samples, seed=4)
+        medians.append((num_samples * many.std_error.square()).median().item())
+    assert medians[1] > 1.5 * medians[0]
+
+
+explained(
+    "thm-log-standard-error",
+    without="positive-evidence",
+    because=r"the logarithm of $p(x) = 0$ is no number that an estimate could approach",
+)
 
 
 @attack("thm-relative-variance")

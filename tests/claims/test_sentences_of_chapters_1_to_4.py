@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, StudentT
 from zoo import member
 
 from lvmlib import (
@@ -16,6 +17,7 @@ from lvmlib import (
     QuadratureModel,
     WeightSummary,
     data,
+    expectation_maximization,
     laplace_approximation,
     log_weights,
     prior_monte_carlo,
@@ -52,6 +54,40 @@ def test_the_split_is_every_sixth_image():
     assert torch.equal(every[~is_test], TRAIN)
 
 
+def cells() -> tuple[Tensor, Tensor]:
+    """The older and the new samples of the running case: thirty readings each, on standardised logarithms."""
+    raw = torch.tensor(load_breast_cancer().data)
+    logs = (raw + 0.05 * raw.mean(0)).log()
+    order = torch.randperm(569, generator=torch.Generator().manual_seed(0))
+    old, new = order[:369], order[369:]
+    readings = (logs - logs[old].mean(0)) / logs[old].std(0)
+    return readings[old], readings[new]
+
+
+def ten_factors(x: Tensor) -> LinearGaussian:
+    ppca = LinearGaussian.fit(x, 10)
+    start = LinearGaussian(ppca.weight, ppca.bias, ppca.noise_variance.expand(30))
+    return expectation_maximization(start, x, max_iterations=100, tolerance=1e-3).model
+
+
+def test_a_copied_reading_is_found_by_models_of_all_readings_together():
+    known, arrived = cells()
+    factors = ten_factors(known)
+    ranges = Independent(Normal(known.mean(0), known.std(0)), 1)
+    found = torch.zeros(2, 100).double()
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(1000 + seed)
+        hit = torch.randperm(200, generator=generator)[:20]
+        which = torch.randint(30, (20,), generator=generator)
+        faulty = arrived.clone()
+        faulty[hit, which] = arrived[torch.randint(200, (20,), generator=generator), which]
+        for row, score in enumerate((ranges.log_prob(faulty), factors.log_evidence(faulty))):
+            found[row, seed] = torch.isin(score.argsort()[:20], hit).sum()
+    (by_range, range_error), (by_factors, factor_error) = (mean_and_error(row) for row in found)
+    assert by_range == pytest.approx(2, abs=5 * range_error)
+    assert by_factors > 3 * by_range + 5 * (factor_error + 3 * range_error)
+
+
 # Chapter 2
 
 
@@ -66,6 +102,64 @@ def test_more_latent_dimensions_fit_the_training_images_better():
     for few in TRAIN[:1200].split(150):
         fits = [LinearGaussian.fit(few, dim).log_evidence(few).mean() for dim in range(2, 46, 4)]
         assert (torch.stack(fits).diff() > 0).all()
+
+
+def given_the_rest(model: LinearGaussian, x: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the missing readings of one sample, by way of z."""
+    rest = torch.tensor([i for i in range(30) if i not in missing.tolist()])
+    seen = LinearGaussian(model.weight[rest], model.bias[rest], model.noise_variance[rest]).posterior(x[rest])
+    weight = model.weight[missing]
+    variance = (weight @ seen.covariance_matrix @ weight.mT).diagonal() + model.noise_variance[missing]
+    return weight @ seen.mean + model.bias[missing], variance
+
+
+def test_the_gaps_are_filled_with_intervals_that_are_nearly_calibrated():
+    known, arrived = cells()
+    factors = ten_factors(known)
+    gaps = torch.rand(200, 30, generator=torch.Generator().manual_seed(6)).argsort(1)[:, :10]
+    covered, squares = [], []
+    for x, missing in zip(arrived, gaps, strict=True):
+        mean, variance = given_the_rest(factors, x, missing)
+        covered.append(((x[missing] - mean).abs() < 1.96 * variance.sqrt()).double().mean())
+        squares.append((x[missing] - mean).square().mean())
+    share, error = mean_and_error(torch.stack(covered))
+    assert 0.90 < share < 0.95 + 3 * error
+    by_factors = torch.stack(squares)
+    by_mean = arrived.gather(1, gaps).square().mean(1)
+    gain, error = mean_and_error(by_mean - 4 * by_factors)
+    assert gain > 3 * error, "the error is less than half"
+
+
+def test_measuring_the_widest_interval_leaves_less_error_than_a_random_choice():
+    known, arrived = cells()
+    factors = ten_factors(known)
+    generator = torch.Generator().manual_seed(7)
+    gaps = torch.rand(200, 30, generator=generator).argsort(1)[:, :10]
+    left = torch.zeros(2, 200).double()
+    for n, (x, missing) in enumerate(zip(arrived, gaps, strict=True)):
+        for row in (0, 1):
+            remaining = missing
+            for _ in range(4):
+                _, variance = given_the_rest(factors, x, remaining)
+                at_random = int(torch.randint(len(remaining), (1,), generator=generator))
+                drop = int(variance.argmax()) if row == 0 else at_random
+                remaining = torch.cat([remaining[:drop], remaining[drop + 1 :]])
+            mean, _ = given_the_rest(factors, x, remaining)
+            left[row, n] = (x[remaining] - mean).square().sum()
+    gain, error = mean_and_error(left[1] - 2 * left[0])
+    assert gain > 2 * error, "half of what a random choice leaves, or less"
+
+
+@pytest.mark.parametrize(("a", "finite"), [(0.5, True), (0.69, True), (0.7, False), (1.5, False)])
+def test_the_harmonic_mean_has_a_finite_variance_if_the_data_say_less_than_the_prior(a, finite):
+    s, x = 0.7, 2.5
+
+    def second_moment(reach: float) -> float:
+        z = torch.linspace(-reach, reach, 200_001, dtype=torch.float64)
+        return torch.trapezoid((-z.square() / 2 + (x - a * z).square() / (2 * s**2)).exp(), z).log().item()
+
+    grows = second_moment(400.0) - second_moment(200.0)
+    assert (grows < 1e-6) == finite
 
 
 def test_the_length_model_has_a_closed_form_and_a_hollow_posterior():
@@ -152,6 +246,29 @@ def test_a_pixel_falls_at_most_linearly():
         log_prob = Bernoulli(logits=logit).log_prob(torch.tensor(value, dtype=torch.float64))
         assert (log_prob >= -logit.abs() - math.log(2)).all()
         assert (log_prob <= 0).all()
+
+
+def test_student_t_noise_falls_like_a_power():
+    """Ten times as far out the log-density is lower by a constant, so it is above a falling line from some point on."""
+    noise = StudentT(4.0, torch.zeros((), dtype=torch.float64), 1.0)
+    far = noise.log_prob(torch.tensor([1e3, 1e4, 1e5, 1e6], dtype=torch.float64))
+    torch.testing.assert_close(far.diff(), torch.full((3,), -5 * math.log(10), dtype=torch.float64), rtol=1e-3, atol=0)
+    assert noise.log_prob(torch.zeros((), dtype=torch.float64)) >= far.max()
+
+
+def test_the_weights_of_a_student_t_proposal_are_bounded():
+    """A normal prior and a bounded likelihood: far out the weight falls under a narrow Student-t and grows under a
+    normal of the same scale."""
+    zero = torch.zeros((), dtype=torch.float64)
+    z = torch.logspace(0, 3, 400, dtype=torch.float64)
+    likelihoods = (Bernoulli(logits=8 * z).log_prob(zero), StudentT(4.0, z, 0.2).log_prob(zero))
+    for log_likelihood in likelihoods:
+        log_joint = Normal(zero, 1.0).log_prob(z) + log_likelihood
+        for scale in (0.02, 0.2):
+            heavy = log_joint - StudentT(5.0, zero, scale).log_prob(z)
+            light = log_joint - Normal(zero, scale).log_prob(z)
+            assert (heavy[200:].diff() < 0).all()
+            assert (light[200:].diff() > 0).all()
 
 
 def test_every_digit_has_a_laplace_proposal_without_variance():

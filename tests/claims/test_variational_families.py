@@ -10,7 +10,7 @@ import pytest
 import torch
 from attack import attack, breaks, explained
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, Normal, StudentT
 from zoo import member, members
 
 from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, kl, kl_decomposition, m_step
@@ -400,3 +400,122 @@ explained(
     without="positive-evidence-of-all",
     because="an impossible observation has no posterior, so there is no E-step",
 )
+
+
+# What the chapter says beside its claims
+
+
+def test_how_much_of_the_two_products_lies_outside_the_posterior():
+    """Chapter 8, the opening: the mass of either product outside the posterior's region of 95 %."""
+    model = LinearGaussian(torch.ones(1, 2).double(), torch.zeros(1).double(), 0.2)
+    posterior = model.posterior(torch.ones(1).double())
+    precision, variance = posterior.precision_matrix, posterior.variance
+    assert (1 / precision[0, 0]).sqrt().item() == pytest.approx(0.41, abs=0.005)
+    assert variance[0].sqrt().item() == pytest.approx(0.74, abs=0.005)
+    radius = -2 * math.log(0.05)
+    for one, outside in ((variance, 0.343), (1 / precision.diagonal(), 0.075)):
+        # In the directions of the axes of the ellipse the product is round: a sum of two scaled squares.
+        scales = (torch.linalg.eigvalsh(precision) * one[0]).sqrt()
+        edge = torch.linspace(-1, 1, 20_001).double() * math.sqrt(radius) / scales[1]
+        heights = (radius - (scales[1] * edge).square()).clamp(min=0).sqrt() / scales[0]
+        inside = Normal(0.0, 1.0).log_prob(edge).exp() * torch.erf(heights / math.sqrt(2))
+        assert 1 - torch.trapezoid(inside, edge).item() == pytest.approx(outside, abs=0.001)
+
+
+def test_a_start_with_an_infinite_variance_has_no_first_update():
+    """Why prop-cavi-rate asks for finite variances of the start: the integral of the first update is zero."""
+    model = LinearGaussian(torch.ones(1, 2).double(), torch.zeros(1).double(), 0.2)
+    x, start = torch.ones(1).double(), StudentT(torch.tensor(2.0).double())
+    assert start.mean == 0
+    nodes = torch.linspace(-3, 3, 7).double()
+    largest = []
+    for reach in (1e2, 1e4, 1e6):
+        # The mean of the log-joint over the start, cut off, for each z_1; it falls without limit as more is let in.
+        u = torch.linspace(-math.log(reach), math.log(reach), 20_001).double()
+        z_2 = u.sinh()
+        chances = (start.log_prob(z_2) + u.cosh().log()).softmax(0)
+        points = torch.stack(torch.broadcast_tensors(nodes[:, None], z_2), -1)
+        means = torch.stack([model.log_joint(x.expand(len(z_2), 1), row) @ chances for row in points])
+        largest.append(means.max().item())
+    assert largest == sorted(largest, reverse=True)
+    # The second moment grows by the logarithm of the reach: each factor of a hundred takes the same amount.
+    assert largest[1] - largest[2] == pytest.approx(largest[0] - largest[1], rel=0.02)
+    assert largest[1] - largest[2] > 10
+
+
+def test_a_product_with_an_infinite_variance_is_infinitely_far_from_a_gaussian():
+    """The proof of thm-mean-field sets such factors aside: the mean of a small square is bounded by the divergence."""
+    for one in GAUSSIAN:
+        posterior, q = one.model.posterior(one.x), _mean_field(one.model, one.x)
+        smallest = torch.linalg.eigvalsh(posterior.precision_matrix)[0].item()
+        square = 0.4 * smallest
+        # log E_p[exp(square * |z - mu|^2)], which is finite below half the smallest precision.
+        left = torch.linalg.eigvalsh(posterior.precision_matrix) - 2 * square
+        assert left.min() > 0
+        log_mean = 0.5 * (posterior.precision_matrix.logdet() - left.log().sum()).item()
+        for factor in (1.0, 10.0, 1e6):
+            wide = Independent(Normal(q.mean, q.stddev * factor), 1)
+            spread = square * wide.variance.sum().item()
+            assert spread <= kl(wide, posterior).item() + log_mean + 1e-9 * factor**2
+
+
+def test_factors_of_any_shape_leave_less_of_the_gap_of_the_bent_posterior():
+    """Chapter 8, the three families: normal factors leave 1.096 nats, and coordinate ascent on a grid finds 0.940."""
+    first, second = torch.linspace(-5, 4, 451).double(), torch.linspace(-6, 5, 551).double()
+    log_volume = ((first[1] - first[0]) * (second[1] - second[0])).log()
+    bend = second + (first[:, None] + 1).square() / 2
+    log_prior = Normal(0.0, 1.0).log_prob(first)[:, None] + Normal(0.0, 1.0).log_prob(second)
+    log_joint = log_prior + Normal(bend, 0.2).log_prob(torch.tensor(1.0).double()) + log_volume
+    log_evidence = log_joint.logsumexp((0, 1)).item()
+    assert log_evidence == pytest.approx(-1.282, abs=0.001)
+    for center in (-2.0, -0.5, 0.5):
+        q_1 = Normal(center, 0.5).log_prob(first).softmax(0)
+        for _ in range(300):
+            q_2 = (q_1 @ log_joint).softmax(0)
+            q_1 = (log_joint @ q_2).softmax(0)
+        entropy = Categorical(q_1).entropy() + Categorical(q_2).entropy()
+        gap = log_evidence - (q_1 @ log_joint @ q_2 + entropy).item()
+        assert gap == pytest.approx(0.940, abs=0.001)
+
+
+def test_a_wrong_marginal_costs_at_least_its_divergence():
+    """Chapter 8, the third exercise, also for two normal factors."""
+    for case in PAIRS:
+        marginal = case.posterior.sum(1)
+        for seed in range(5):
+            first, second = (models.table(n, seed=seed + 20) for n in case.joint.shape)
+            ceiling = case.joint.sum().log().item() - kl(Categorical(first), Categorical(marginal)).item()
+            if (case.joint > 0).all():
+                assert case.elbo(first, second) <= ceiling + 1e-12
+    for one in GAUSSIAN:
+        posterior, q = one.model.posterior(one.x), _mean_field(one.model, one.x)
+        marginal = Normal(posterior.mean[0], posterior.variance[0].sqrt())
+        for factor in (0.5, 1.0, 2.0):
+            other = Independent(Normal(q.mean, q.stddev * factor), 1)
+            assert kl(other, posterior) >= kl(Normal(other.mean[0], other.stddev[0]), marginal) - 1e-12
+
+
+def test_a_flow_that_changes_the_radius_is_the_posterior_of_the_ring():
+    """Chapter 8, the last exercise: x = 2 is the length of z with noise of 0.3."""
+    radius = torch.linspace(0, 8, 800_001).double()
+    log_ring = -radius.square() / 2 + Normal(radius, 0.3).log_prob(torch.tensor(2.0).double())
+    share = torch.cumulative_trapezoid(radius * log_ring.exp(), radius)
+    total = 2 * math.pi * share[-1]
+    share = torch.cat([share.new_zeros(1), share]) / share[-1]
+
+    def moved(start: float) -> float:
+        """The radius with as much of the ring inside as a standard normal in the plane has inside the start."""
+        level = -math.expm1(-(start**2) / 2)
+        i = int(torch.searchsorted(share, level))
+        part = (level - share[i - 1]) / (share[i] - share[i - 1])
+        return (radius[i - 1] + part * (radius[i] - radius[i - 1])).item()
+
+    for start in (0.3, 0.8, 1.2, 2.0, 3.0):
+        end, slope = moved(start), (moved(start + 1e-3) - moved(start - 1e-3)) / 2e-3
+        assert slope > 0
+        # The change of variables in polar coordinates.
+        pushed = math.exp(-(start**2) / 2) / (2 * math.pi) * start / (end * slope)
+        posterior = math.exp(-(end**2) / 2) * Normal(end, 0.3).log_prob(torch.tensor(2.0)).exp().item() / total.item()
+        assert pushed == pytest.approx(posterior, rel=1e-3)
+    # No hole: the middle has a positive density, a tiny share of the largest.
+    assert 0 < (log_ring[0] - log_ring.max()).exp() < 1e-8

@@ -13,11 +13,12 @@ import sys
 from base64 import b64decode
 
 import pytest
+import scipy.stats
 import torch
 from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
-from lvmlib import LinearGaussian, WeightSummary, chi_square, explorers, kl_decomposition
+from lvmlib import LinearGaussian, QuadratureModel, WeightSummary, chi_square, explorers, kl_decomposition
 from lvmlib.explorers import MIME_TYPE, Explorer
 from lvmlib.plots import PALETTE
 
@@ -31,6 +32,9 @@ MAKERS = {
     "forward_reverse_kl": explorers.forward_reverse_kl,
     "cost_of_dimension": explorers.cost_of_dimension,
     "far_mode": explorers.far_mode,
+    "weight_sticks": explorers.weight_sticks,
+    "two_pieces": explorers.two_pieces,
+    "cut_the_joint": explorers.cut_the_joint,
 }
 
 
@@ -234,7 +238,7 @@ def test_a_choice_sets_q_whatever_the_sliders_say(made):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     at = positions(made["cost_of_dimension"].spec, seed)
-    text = texts(made["cost_of_dimension"], **at)
+    text = texts(made["cost_of_dimension"], **at, reveal="shown")
     zero = torch.zeros(()).double()
     one = chi_square(Normal(zero, at["width_1"]), Normal(zero, 1.0)).item()
     draws = ((1 + one) ** at["dim"] - 1) / at["error"] ** 2
@@ -243,14 +247,122 @@ def test_the_cost_of_a_dimension_is_that_of_grid_and_chi_square(made, seed):
     assert written("draws from the prior", text) == pytest.approx(max(1.0, draws), rel=0.051, abs=1)
 
 
+@pytest.mark.parametrize(("dim", "width_1"), [(10, 0.4), (30, 0.4), (40, 0.05)])
+def test_each_cost_has_its_mark_also_beyond_the_picture(made, dim, width_1):
+    spec = made["cost_of_dimension"].spec
+    place = {"dim": dim, "width_1": width_1, "reveal": "shown"}
+    for param in spec["params"]:
+        param |= {"value": place[param["name"]]} if param["name"] in place else {}
+    svg = vl_convert.vegalite_to_svg(spec)
+    drawn = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', svg)
+    places = re.findall(r'<path[^>]*transform="translate\(([^)]*)\)', "".join(drawn))
+    assert len(places) == len(set(places)) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sticks_are_the_weights_of_the_library(made, seed):
+    at = positions(made["weight_sticks"].spec, seed)
+    text = texts(made["weight_sticks"], **at, reveal="shown")
+    assert "effective sample size ? of 50" in texts(made["weight_sticks"], **at)
+    (csv,) = (data for data in made["weight_sticks"].spec["datasets"].values() if isinstance(data, str))
+    rows = [[int(part) for part in line.split(",")] for line in csv.split("\n")[1:]]
+    draws = torch.tensor([e for number, _, e in rows if number == at["draws"]]).double() / 1000
+    assert len(draws) == 50
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x = torch.tensor([2.5]).double()
+    z = (at["q_mean"] + at["q_width"] * draws)[:, None]
+    log_q = Normal(torch.tensor(at["q_mean"]).double(), at["q_width"]).log_prob(z[:, 0])
+    summary = WeightSummary.from_log_weights(model.log_joint(x, z) - log_q - model.log_evidence(x))
+    assert f"average {summary.log_evidence.exp().item():.3f}, " in text
+    assert f"effective sample size {summary.ess.item():.1f} of 50" in text
+
+
+def test_a_stick_beyond_the_picture_leaves_a_triangle_in_it(made):
+    def triangles(**at: object) -> int:
+        spec = made["weight_sticks"].spec
+        for param in spec["params"]:
+            param |= {"value": at[param["name"]]} if param["name"] in at else {}
+        marks = re.findall(r'class="mark-symbol[^>]*>(.*?)</g>', vl_convert.vegalite_to_svg(spec))
+        return sum(mark.count("<path") for mark in marks)
+
+    assert triangles(q_mean=1.35, q_width=0.5, reveal="shown") == 0
+    assert triangles(q_mean=0.4, q_width=0.4, reveal="shown") > 0
+    assert triangles(q_mean=0.4, q_width=0.4) == 0, "hidden until it is predicted"
+
+
+def test_the_dimension_of_a_year_is_the_first_at_which_the_prior_takes_one(made):
+    text = texts(made["cost_of_dimension"], width_1=0.5, error=0.1, reveal="shown")
+    first = int(written("the prior takes a year from D", text))
+    one = 1 / (0.5 * math.sqrt(2 - 0.25))
+    draws = [(one**dim - 1) / 0.1**2 for dim in (first - 1, first)]
+    assert draws[0] < 1e9 * 365.25 * 86400 <= draws[1]
+    assert "draws from the prior: ?" in texts(made["cost_of_dimension"])
+
+
 def test_a_posterior_equal_to_the_prior_needs_one_draw(made):
-    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0)) == 1
+    assert written("draws from the prior", texts(made["cost_of_dimension"], width_1=1.0, reveal="shown")) == 1
+
+
+def bent(bend: float, noise: float) -> QuadratureModel:
+    prior = Normal(torch.zeros(()).double(), 1.0)
+    return QuadratureModel(prior, lambda z: Normal(z + bend * (z.square() - 1), noise))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_area_of_a_cut_is_the_evidence_of_the_bent_model(made, seed):
+    at = positions(made["cut_the_joint"].spec, seed)
+    text = texts(made["cut_the_joint"], **at)
+    exact = bent(1.0, 0.5).log_evidence(torch.tensor(at["x_seen"]).double()).exp().item()
+    assert written("area", text) == pytest.approx(exact, abs=6e-5)
+    assert "area = 1.00" in text
+
+
+def test_the_curve_of_the_cuts_is_the_evidence_of_the_bent_model():
+    explorer = explorers.cut_the_joint(bend=0.4, noise=0.7)
+    (rows,) = set(re.findall(r'"x,p\\n(.*?)"', json.dumps(explorer.spec)))
+    x, p = torch.tensor([[float(number) for number in row.split(",")] for row in rows.split("\\n")]).double().unbind(1)
+    torch.testing.assert_close(p, bent(0.4, 0.7).log_evidence(x).exp(), rtol=0, atol=1e-5)
+
+
+def scrambled(seed: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The draws of z and of the noise that the picture makes, by the same steps in whole numbers."""
+    prime, uniform = 16_777_213, []
+    for row in range(rows):
+        first = (row * 7919 + seed * 104729 + 12345) % prime
+        second = (first * first + 977 * row + 31) % prime
+        third = (second * second + first) % prime
+        fourth = (third * third + second) % prime
+        uniform.append([(third + 0.5) / prime, (fourth + 0.5) / prime])
+    u, v = torch.tensor(uniform, dtype=torch.float64).unbind(1)
+    radius = (-2 * u.log()).sqrt()
+    return radius * (2 * math.pi * v).cos(), radius * (2 * math.pi * v).sin()
+
+
+@pytest.mark.parametrize("seed", [1, 17, 50])
+def test_the_draws_of_the_bent_model_are_those_of_its_formula_and_their_spread_is_written(made, seed):
+    z, noise = scrambled(seed, 300)
+    text = texts(made["two_pieces"], bend=0.7, noise=0.3, seed=seed)
+    spread = (z + 0.7 * (z.square() - 1) + 0.3 * noise).std().item()
+    assert written("standard deviation of the draws of x", text) == pytest.approx(spread, abs=6e-3)
+    assert written("of p(x)", text) == pytest.approx(math.sqrt(1 + 2 * 0.7**2 + 0.3**2), abs=6e-3)
+
+
+def test_the_draws_of_all_seeds_together_are_independent_standard_normals():
+    z, noise = (torch.cat(parts) for parts in zip(*(scrambled(seed, 300) for seed in range(1, 51)), strict=True))
+    for draws in (z, noise):
+        assert scipy.stats.kstest(draws.numpy(), "norm").pvalue > 1e-4
+    for one, other in ((z, noise), (z[1:], z[:-1]), (noise[1:], noise[:-1]), (z.square(), noise.square())):
+        assert abs(torch.corrcoef(torch.stack([one, other]))[0, 1]) < 4 / math.sqrt(len(one))
 
 
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
     spec = explorers.jensen_gap(a=2, b=0.5, p=1 / 3).spec
-    values = {name: param["value"] for name, param in sliders(spec).items()}
-    assert values == {"a": 2.0, "b": 0.5, "p": 0.33, "guess": 1.5}
+    assert {name: param["value"] for name, param in sliders(spec).items()} == {
+        "a": 2.0,
+        "b": 0.5,
+        "p": 0.33,
+        "guess": 1.5,
+    }
     other = explorers.evidence_bar(slope=2.0, noise=1.0, x=-1.0, q_mean=-0.4, q_width=0.5)
     model = LinearGaussian(torch.tensor([[2.0]]).double(), torch.zeros(1).double(), 1.0)
     evidence = model.log_evidence(torch.tensor([-1.0]).double()).item()

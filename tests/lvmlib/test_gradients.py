@@ -210,7 +210,7 @@ def test_estimators_of_the_elbo_gradient_are_unbiased_on_a_linear_gaussian_model
     problem = Gaussian()
     exact = gradients(problem, problem.exact_elbo())
     baseline = "leave_one_out" if estimator == "score" else None
-    agree(estimates(problem, 1200, estimator=estimator, baseline=baseline), exact)
+    agree(estimates(problem, 600, estimator=estimator, baseline=baseline), exact)
 
 
 @pytest.mark.parametrize("baseline", [None, "leave_one_out", "running"])
@@ -218,18 +218,18 @@ def test_score_is_unbiased_on_a_finite_model_whatever_the_baseline(baseline):
     problem = Finite()
     exact = gradients(problem, problem.exact_elbo())
     baseline = RunningMean() if baseline == "running" else baseline
-    agree(estimates(problem, 1200, estimator="score", baseline=baseline), exact)
+    agree(estimates(problem, 600, estimator="score", baseline=baseline), exact)
 
 
 def test_vimco_is_unbiased_for_the_tighter_bound_of_a_finite_model():
     problem = Finite()
-    agree(estimates(problem, 1500, estimator="vimco"), exact_iwae_gradient_of_a_finite_model(problem))
+    agree(estimates(problem, 800, estimator="vimco"), exact_iwae_gradient_of_a_finite_model(problem))
 
 
 def test_the_three_estimators_of_the_tighter_bound_agree_on_a_linear_gaussian_model():
     """The plain one differentiates the bound and is the reference; common draws make no difference to its mean."""
     problem = Gaussian()
-    samples = {name: estimates(problem, 1200, estimator=name) for name in TIGHTER}
+    samples = {name: estimates(problem, 600, estimator=name) for name in TIGHTER}
     plain = samples["iwae"]
     for name in ("dreg", "vimco"):
         error = (plain.var(0) / len(plain) + samples[name].var(0) / len(samples[name])).sqrt()

@@ -25,8 +25,10 @@ from lvmlib import (
     elbo,
     fit,
     iwae_bound,
+    log_weights,
     mlp,
     plots,
+    surrogate,
 )
 from lvmlib.training import run
 from lvmlib.training.run import Run
@@ -348,6 +350,47 @@ def test_batch_statistics_of_a_last_batch_of_one_do_not_end_the_run():
     history = fit(vae, vae.encoder, binary_digits(101), epochs=1, validation=binary_digits(101), **QUIET)
     assert history.steps == 1
     assert math.isfinite(history.validation[0])
+
+
+NORMALIZED = {
+    "encoder": lambda: VAE(nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 6)), mlp(3, 64), 3),
+    "decoder": lambda: VAE(mlp(64, 6), nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 64)), 3),
+}
+
+
+@pytest.mark.parametrize("place", NORMALIZED)
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        (1, {}),
+        (1, {"batch_size": None}),
+        (5, {"batch_size": 1}),
+        (5, {"loader": {"batch_size": 1}}),
+        (1, {"loader": {"batch_size": 4}}),
+        (5, {"loader": {"batch_sampler": [[0, 1], [2], [3, 4]]}}),
+        (5, {"loader": {"batch_sampler": [[0, 1, 2], [3], [4]]}}),
+    ],
+)
+def test_batch_statistics_of_a_single_observation_get_a_sentence(place, rows, options):
+    vae, data = NORMALIZED[place](), binary_digits(rows)
+    options = dict(options)
+    if "loader" in options:
+        data = DataLoader(data, **options.pop("loader"))
+    with pytest.raises(
+        ValueError, match=r"x has a single observation here.*BatchNorm.*expected at least 2.*batch_size"
+    ):
+        fit(vae, vae.encoder, data, epochs=1, **QUIET | options)
+    assert vae.training
+
+
+@pytest.mark.parametrize("place", NORMALIZED)
+@pytest.mark.parametrize("bound", [elbo, iwae_bound, log_weights, surrogate])
+def test_estimates_with_a_gradient_say_it_of_a_single_observation_too(place, bound):
+    vae, x = NORMALIZED[place](), binary_digits(1)
+    with pytest.raises(ValueError, match=r"x has a single observation here.*module.eval"):
+        bound(vae, vae.encoder, x, num_samples=1)
+    vae.eval()
+    assert bound(vae, vae.encoder, x, num_samples=1).isfinite().all()
 
 
 def test_validation_data_may_be_of_any_size():

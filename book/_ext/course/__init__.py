@@ -12,6 +12,7 @@ PARTS = (
     "addresses",
     "freshness",
     "execution",
+    "mathematics",
     "pages",
     "citations",
     "claims",
@@ -20,6 +21,8 @@ PARTS = (
     "claim_map",
     "derivations",
     "explorers",
+    "landing",
+    "searching",
     "api",
     "notebooks",
 )

@@ -1,10 +1,15 @@
-"""The API page, made from ``lvmlib.__all__``: no public name can be missing from it."""
+"""The API, a page for each group of modules, made from ``lvmlib.__all__``: no public name can be missing from it.
+
+A page names its modules in ``{public-names}``. ``{public-index}`` lists what the pages have, and stops the build if a
+public name is on none of them.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
@@ -21,14 +26,14 @@ if TYPE_CHECKING:
 PACKAGES = ("lvmlib", "proofreader")
 
 
-def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
+def public_names(package: str, modules: list[str], *, complete: bool = True) -> dict[str, list[str]]:
     """The names of ``package.__all__``, grouped by the module of the package that defines them.
 
     A module that is itself a public name, like ``lvmlib.plots``, brings every name of its own ``__all__``. So does
     a subpackage, like ``lvmlib.training``, after those of its names that the package exports.
 
     Raises:
-        LookupError: If a public name is defined in none of the modules.
+        LookupError: If ``complete`` and a public name is defined in none of the modules.
     """
     root = importlib.import_module(package)
     groups: dict[str, list[str]] = {module: [] for module in modules}
@@ -37,21 +42,26 @@ def public_names(package: str, modules: list[str]) -> dict[str, list[str]]:
         for name in importlib.import_module(f"{package}.{module}").__all__:
             homes.setdefault(name, module)
     for name in root.__all__:
-        if name in groups and inspect.ismodule(getattr(root, name)):
-            groups[name] = list(getattr(root, name).__all__)
-            continue
-        if name not in homes:
-            if (getattr(getattr(root, name), "__module__", None) or package).partition(".")[0] != package:
-                continue  # documented with the package that it comes from
-            raise LookupError(
-                f"{package}.{name} is public, but no module of the API page exports it: add its module to the page"
-            )
-        groups[homes[name]].append(name)
+        value = getattr(root, name)
+        if inspect.ismodule(value):
+            if name in groups:
+                groups[name] = list(value.__all__)
+            elif complete:
+                raise LookupError(_without_page(package, name))
+        elif name in homes:
+            groups[homes[name]].append(name)
+        elif complete and (getattr(value, "__module__", None) or package).partition(".")[0] == package:
+            # What another package defines is documented with the package that it comes from.
+            raise LookupError(_without_page(package, name))
     for module, names in groups.items():
         home = importlib.import_module(f"{package}.{module}")
         if hasattr(home, "__path__"):
             names += [f"{module}.{name}" for name in home.__all__ if name not in names]
     return groups
+
+
+def _without_page(package: str, name: str) -> str:
+    return f"{package}.{name} is public, but no page of the API has its module: add it to a page in book/api/"
 
 
 class PublicNames(SphinxDirective):
@@ -64,7 +74,7 @@ class PublicNames(SphinxDirective):
         package = self.arguments[0]
         headings = dict(line.split(": ", 1) for line in self.content if line.strip())
         try:
-            groups = public_names(package, list(headings))
+            groups = public_names(package, list(headings), complete=False)
         except (AttributeError, ImportError, LookupError) as error:
             raise self.error(str(error)) from error
         return [self.section(package, module, headings[module], names) for module, names in groups.items() if names]
@@ -84,6 +94,52 @@ class PublicNames(SphinxDirective):
         lines.append("````")
         self.state.nested_parse(StringList(lines, source=f"{package}.{module}"), self.content_offset, section)
         return section
+
+
+# The directive on a page, for the index: the package, and a line for each module.
+NAMES_ON_PAGE = re.compile(r"^`{3,}\{public-names\} (\w+)\n((?:\w+: .*\n)+)`{3,}$", re.MULTILINE)
+TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+
+
+class PublicIndex(SphinxDirective):
+    """``{public-index}`` with one page a line: every public name on those pages, with what it does, in a sentence."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        pages = [line.strip() for line in self.content if line.strip()]
+        modules: dict[str, list[str]] = {}
+        lines = ["````{eval-rst}"]
+        for page in pages:
+            path, docname = self.env.relfn2path(f"{page}.md")
+            self.env.note_dependency(docname)
+            text = Path(docname).read_text(encoding="utf-8")
+            title = TITLE.search(text)
+            assert title is not None, f"{path} has no title"
+            lines += ["", f".. rubric:: :doc:`{title[1]} <{page}>`", "", ".. list-table::", "   :widths: 35 65", ""]
+            for package, listed in NAMES_ON_PAGE.findall(text):
+                here = [line.split(": ")[0] for line in listed.splitlines()]
+                modules.setdefault(package, []).extend(here)
+                for module, names in public_names(package, here, complete=False).items():
+                    lines += [line for name in names for line in _row(package, module, name)]
+        lines.append("````")
+        try:
+            for package, everything in modules.items():
+                public_names(package, everything)
+        except (AttributeError, ImportError, LookupError) as error:
+            raise self.error(str(error)) from error
+        box = nodes.container(classes=["api-index"])
+        self.state.nested_parse(StringList(lines, source="public-index"), self.content_offset, box)
+        return list(box.children)
+
+
+def _row(package: str, module: str, name: str) -> list[str]:
+    home = package if name in importlib.import_module(package).__all__ else f"{package}.{module}"
+    name = name.rpartition(".")[2]
+    value = getattr(importlib.import_module(home), name)
+    described = inspect.isclass(value) or callable(value)
+    summary = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ") if described else ""
+    return [f"   * - :py:obj:`{name} <{home}.{name}>`", f"     - {summary}"]
 
 
 def _first_paragraph(module: str) -> str:
@@ -152,6 +208,7 @@ def resolve_public_name(
 def setup(app: Sphinx) -> None:
     app.setup_extension("sphinx.ext.napoleon")
     app.add_directive("public-names", PublicNames)
+    app.add_directive("public-index", PublicIndex)
     app.connect("autodoc-process-signature", leave_out_shapes)
     app.connect("autodoc-process-bases", show_public_bases)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from docutils import nodes
 from sphinx.errors import SphinxError
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
-# What the book still owes, by kind: claims that are not attacked, sentences and numbers that nothing vouches for.
-UNFINISHED = Path("tests/claims/unfinished.yaml")
+TESTS = Path("tests/claims")
 
 
 class UnattackedError(SphinxError):
@@ -85,30 +83,17 @@ def complaints(claim: Claim, done: Attacked | None) -> list[str]:
     ]
 
 
-def unfinished(root: Path, kind: str) -> Any:
-    """The part of the list of what is still owed that is about ``kind``; empty where there is none."""
-    content = yaml.safe_load((root / UNFINISHED).read_text(encoding="utf-8")) or {}
-    return content.get(kind) or []
-
-
 def check(root: Path, done: dict[str, Attacked]) -> Iterator[str]:
-    """One line for each claim that is neither attacked nor on the list, and for each that is both."""
-    owed = set(unfinished(root, "claims"))
-    known = [claim for page in sorted((root / "book").glob("*.md")) for claim in claims(page)]
-    for claim in known:
-        missing = complaints(claim, done.get(claim.label))
-        if missing and claim.label not in owed:
-            yield from missing
-        if not missing and claim.label in owed:
-            yield f"{claim.label} is attacked: take it off {UNFINISHED}"
-    for label in sorted(owed - {claim.label for claim in known}):
-        yield f"{label} is no claim of the book: take it off {UNFINISHED}"
+    """One line for each thing that a claim of the book lacks."""
+    for page in sorted((root / "book").glob("*.md")):
+        for claim in claims(page):
+            yield from complaints(claim, done.get(claim.label))
 
 
 def read_attacks(app: Sphinx, config: Config) -> None:
     """As a configuration value: Sphinx reads every page again when the attacks change."""
     root = Path(app.srcdir)
-    if not (root / UNFINISHED).exists():
+    if not (root / TESTS).is_dir():
         return
     done = _remembered(root, Path(app.outdir).parent / ".attacks.json")
     config.course_attacks = {label: (len(one.cases), one.needs) for label, one in done.items()}
@@ -118,12 +103,12 @@ def read_attacks(app: Sphinx, config: Config) -> None:
 
 def _remembered(root: Path, cache: Path) -> dict[str, Attacked]:
     """The attacks as the last build found them, if nothing changed that they depend on: to find them takes seconds."""
-    folders = [folder for folder in ("lvmlib", "tests/claims", "tests/lvmlib") if (root / folder).exists()]
+    folders = [folder for folder in ("lvmlib", str(TESTS), "tests/lvmlib") if (root / folder).exists()]
     state = code_hash(root, folders) + hash_files(root, (root / "book").glob("*.md"))
     known = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     if known.get("state") == state:
         return {label: Attacked(tuple(one["cases"]), one["needs"]) for label, one in known["attacks"].items()}
-    done = attacked(root / "tests" / "claims")
+    done = attacked(root / TESTS)
     cache.parent.mkdir(parents=True, exist_ok=True)
     content = {"state": state, "attacks": {label: asdict(one) for label, one in done.items()}}
     cache.write_text(json.dumps(content), encoding="utf-8")
@@ -161,7 +146,7 @@ def _folded(summary: str, tests: list[tuple[str, str]]) -> list[nodes.Node]:
         if path not in [other for _, other in tests[position + 1 :]]:
             paragraph += [nodes.Text(" in "), nodes.literal(path, path)]
     paragraph += nodes.Text(".")
-    opening = f"<details><summary>{summary}</summary>"
+    opening = f'<details class="margin"><summary>{summary}</summary>'
     return [nodes.raw("", opening, format="html"), paragraph, nodes.raw("", "</details>", format="html")]
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import nbformat
 
-from course.attacks import unfinished
 from course.quantified import VOUCHED, sentences
 from course.records import BOOK_ONLY
 
@@ -214,19 +213,6 @@ def found_in(root: Path) -> dict[str, list[str]]:
         notebook: Any = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         found[path.stem] = complaints(notebook, root / "book" / f"{path.stem}.md")
     return found
-
-
-def check(root: Path) -> Iterator[str]:
-    """One line for each page with more such numbers than it still owes, or that owes what it has paid."""
-    owed = dict(unfinished(root, "numbers") or {})
-    for name, lines in found_in(root).items():
-        allowed = owed.pop(name, 0)
-        if len(lines) > allowed:
-            yield f"{name}: {len(lines)} numbers without their error, {allowed} on the list:"
-            yield from (f"  {line}" for line in lines)
-        elif allowed and not lines:
-            yield f"{name} owes nothing more: take it off the list"
-    yield from (f"{name} is no page with a notebook: take it off the list" for name in owed)
 
 
 if __name__ == "__main__":

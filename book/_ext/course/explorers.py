@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import vl_convert
 from docutils import nodes
 from myst_nb.core.render import load_mime_renders
+from sphinx.util.docutils import SphinxDirective
 
+from lvmlib import explorers
 from lvmlib.explorers import MIME_TYPE, Explorer
 
 if TYPE_CHECKING:
@@ -54,6 +56,27 @@ class ExplorerRenderer:
         return None
 
 
+class ExplorerFigure(SphinxDirective):
+    """``{explorer} evidence_bar`` on a page without code: an explorer at its first values, above a caption."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        make = getattr(explorers, self.arguments[0], None)
+        if make is None:
+            raise self.error(f"lvmlib.explorers has no {self.arguments[0]}: expected one of {explorers.__all__}")
+        picture = nodes.raw("", markup(make()), format="html", classes=["output", "text_html", NODE_CLASS])
+        caption = nodes.inline(classes=["caption-text"])
+        text, _ = self.state.inline_text(" ".join(self.content), self.lineno)
+        caption += text
+        ends = [
+            nodes.raw("", html, format="html")
+            for html in ('<figure class="explorer-figure">', "<figcaption>", "</figcaption></figure>")
+        ]
+        return [ends[0], picture, ends[1], nodes.paragraph("", "", caption), ends[2]]
+
+
 def load_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
 ) -> None:
@@ -80,4 +103,5 @@ def setup(app: Sphinx) -> None:
     plugins = load_mime_renders()
     if ExplorerRenderer not in plugins:
         plugins.append(ExplorerRenderer)
+    app.add_directive("explorer", ExplorerFigure)
     app.connect("html-page-context", load_scripts)

@@ -183,6 +183,12 @@ class MarkdownWriter:
     def block_block_quote(self, node: nodes.block_quote) -> Iterator[Piece]:
         yield Prose(quotation(self.prose(node)))
 
+    def block_sidebar(self, node: nodes.sidebar) -> Iterator[Piece]:
+        """A note in the margin, which a notebook does not have: a quotation between the paragraphs."""
+        if "margin" not in node["classes"]:
+            raise self.unknown(node)
+        yield Prose(quotation(self.prose(node, skip=(nodes.title,))))
+
     def block_attribution(self, node: nodes.attribution) -> Iterator[Piece]:
         yield Prose(f"— {self.inline(node)}")
 

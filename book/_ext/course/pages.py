@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
@@ -67,29 +67,40 @@ def write_palette(app: Sphinx, exception: Exception | None) -> None:
 
 
 FONT_PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+# The theme's button that unfolds the pages below another one, in the list at the left, has a sign and no name.
+UNFOLDS = re.compile(r"(>([^<]+)</a><details(?: open=\"open\")?>)<summary>")
 
 
-def drop_font_preloads(app: Sphinx, exception: Exception | None) -> None:
-    """The theme asks for its fonts early in a way that a browser refuses, loudly, on a page from a file."""
+def mend_the_theme(app: Sphinx, exception: Exception | None) -> None:
+    """No font is asked for early, which a browser refuses on a page from a file; and every button has a name."""
     if exception is None and app.builder.format == "html":
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
-            if FONT_PRELOAD.search(page):
-                path.write_text(FONT_PRELOAD.sub("", page), encoding="utf-8")
+            mended = UNFOLDS.sub(r'\1<summary aria-label="The pages of \2">', FONT_PRELOAD.sub("", page))
+            if mended != page:
+                path.write_text(mended, encoding="utf-8")
 
 
-# What a page loads to set its formulas: one script, its fonts, and macros that a formula may ask for.
-USED_OF_MATHJAX = ("tex-chtml.js", "output/chtml/fonts", "input/tex/extensions")
+FOLDED = re.compile(
+    r'(<details class="admonition hide above-input">\s*)<summary aria-label="Toggle hidden content">'
+    r'(\s*<p class="collapsed admonition-title">)[^<]*(</p>\s*<p class="expanded admonition-title">)[^<]*(</p>)'
+)
+FIGURE_NUMBER = re.compile(r'<span class="caption-number">(.*?)\s*</span>')
+CELL = re.compile(r'(?=<div class="cell [^"]*docutils container">)')
 
 
-def ship_the_used_part_of_mathjax(app: Sphinx, exception: Exception | None) -> None:
-    """MathJax comes whole, 24 MB with the voices and formats of other pages: a page of the book loads two of them."""
-    folder = Path(app.outdir, "_static", "mathjax")
-    if exception is None and folder.is_dir():
-        used = [folder / name for name in USED_OF_MATHJAX]
-        for path in [path for path in folder.rglob("*") if path.is_file()]:
-            if not any(path == kept or kept in path.parents for kept in used):
-                path.unlink()
+def name_folded_code(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """A folded cell says whose code it holds, to the eye and to a screen reader."""
+    if "body" not in context:
+        return
+    cells = []
+    for cell in CELL.split(context["body"]):
+        figure = FIGURE_NUMBER.search(cell)
+        whose = f"the code of {figure[1]}" if figure else "the code"
+        cells.append(FOLDED.sub(rf"\1<summary>\2Show {whose}\3Hide {whose}\4", cell))
+    context["body"] = "".join(cells).replace('<summary aria-label="Toggle hidden content">', "<summary>")
 
 
 def forget_a_build_with_warnings(app: Sphinx, exception: Exception | None) -> None:
@@ -106,10 +117,9 @@ def setup(app: Sphinx) -> None:
     app.connect("doctree-resolved", set_proofs, priority=960)
     app.add_directive("palette", PaletteList)
     app.add_css_file("palette.css")
+    app.connect("html-page-context", name_folded_code)
     app.connect("build-finished", write_palette)
-    app.connect("build-finished", drop_font_preloads)
-    # After the extension that copies it, which has the usual priority.
-    app.connect("build-finished", ship_the_used_part_of_mathjax, priority=900)
+    app.connect("build-finished", mend_the_theme)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)

@@ -12,7 +12,6 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING
 from docutils import nodes
 from sphinx.util.docutils import SphinxRole
 
-from course.attacks import unfinished
 from course.claims import claims
 
 if TYPE_CHECKING:
@@ -130,40 +128,33 @@ class _Reader:
         return None
 
 
-@lru_cache(maxsize=4)
-def test_names(tests: Path) -> frozenset[str]:
-    """The names of all test functions below a folder."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in tests.rglob("test_*.py"))
-    functions = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
-    return frozenset(function.name for function in functions if function.name.startswith("test_"))
+def vouching_names(root: Path) -> set[str]:
+    """What may vouch for a sentence: the labels of the book's claims and the names of the project's tests."""
+    labels = {claim.label for page in (root / "book").glob("*.md") for claim in claims(page)}
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (root / "tests").rglob("test_*.py"))
+    functions = (node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef))
+    return labels | {function.name for function in functions if function.name.startswith("test_")}
 
 
-def unknown(page: Path, root: Path) -> list[str]:
-    """One line for each name in a ``{by}`` of a page that is neither a claim nor a test of the project."""
-    labels = {claim.label for other in (root / "book").glob("*.md") for claim in claims(other)}
+def unknown(page: Path, names: set[str]) -> list[str]:
+    """One line for each name in a ``{by}`` of a page that is not among those that may vouch."""
     found = []
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
-        for names in VOUCHED.findall(line):
-            if names.startswith(NO_CLAIM):
+        for written in VOUCHED.findall(line):
+            if written.startswith(NO_CLAIM):
                 continue
-            for name in (part.strip() for part in names.split(",")):
-                if name not in labels and name not in test_names(root / "tests"):
+            for name in (part.strip() for part in written.split(",")):
+                if name not in names:
                     found.append(f"{page.name}:{number}: {{by}}`{name}` is neither a claim nor a test")
     return found
 
 
 def check(root: Path) -> Iterator[str]:
-    """One line for each page that has more unvouched sentences than it still owes, or owes what it has paid."""
-    owed = dict(unfinished(root, "sentences") or {})
+    """One line for each sentence of the book that nothing vouches for, and for each voucher that does not exist."""
+    names = vouching_names(root)
     for page in sorted((root / "book").glob("*.md")):
-        found, allowed = unvouched(page), owed.pop(page.stem, 0)
-        if len(found) > allowed:
-            yield f"{page.name}: {len(found)} sentences that nothing vouches for, {allowed} on the list:"
-            yield from (f"  {sentence.place}: {sentence.text}" for sentence in found)
-        elif allowed and not found:
-            yield f"{page.name} owes nothing more: take it off the list"
-        yield from unknown(page, root)
-    yield from (f"{name} is no page: take it off the list" for name in owed)
+        yield from (f"{sentence.place}: nothing vouches for: {sentence.text}" for sentence in unvouched(page))
+        yield from unknown(page, names)
 
 
 class ByRole(SphinxRole):

@@ -1,0 +1,94 @@
+"""What a constant that nobody names, or a factor of proportionality, may be free of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proofreader.classify import has_any
+from proofreader.elaborate import Plan
+from proofreader.errors import DerivationSyntaxError
+from proofreader.readings import Readings, variables_outside
+from proofreader.structures import Pairs, shown, tables_of
+from proofreader.syntax import Index, Name, Span
+from proofreader.trial import Attempt
+
+__all__ = ["Constants"]
+
+
+class Constants(Readings):
+    """The ways in which a line may hold up to a constant."""
+
+    def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
+        """What the constant of a line may be free of, the likeliest first."""
+        try:
+            plan, left, right = self.plan(base, self.settings[0][1])
+        except DerivationSyntaxError:
+            return []
+        free = (plan.free(left) | plan.free(right)) - {"#"}
+        outside = {
+            a
+            for tree in (base.left, base.right)
+            for n in variables_outside(tree)
+            if self.has_value(n, plan)
+            for a in plan.members(n, plan.top)
+        }
+        parameters = {p for law in plan.laws.values() for p in law.parameters}
+        found: list[tuple[Attempt, str]] = []
+        moving = tuple(
+            sorted(a for a in free if plan.role(a).partition("|")[0] in parameters or plan.role(a) in parameters)
+        )
+        if base.relation == "const" and moving:
+            found.append((replace(base, vary=moving), ", ".join(map(shown, moving))))
+        front = self.in_front(base, plan)
+        if base.relation == "propto" and not front and not outside & free:
+            outside = {a for names in tables_of(plan, (left, right)).values() for own, _ in names for a in own}
+        for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
+            if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
+                found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))
+        if (
+            base.relation == "const"
+            and has_any([base.left, base.right], {"expect", "kl", "entropy", "integral"})
+            and not moving
+        ):
+            for key, pairs in tables_of(plan, (left, right)).items():
+                if any(self.names.models(other, key) for other in plan.laws if other != key):
+                    found.append((replace(base, vary_law=(key, tuple(plan.laws[key].roles))), key))
+                    found += self.factor_by_factor(base, key, pairs)
+        if base.relation == "propto":
+            logs = [
+                (replace(a, relation="const", words=("∝ means equal up to an additive constant",)), what)
+                for a, what in found
+            ]
+            found += logs if base.left.kind in ("log", "negative", "sum") else []
+        return found
+
+    def factor_by_factor(self, base: Attempt, key: str, pairs: Pairs) -> list[tuple[Attempt, str]]:
+        """Where a line speaks of the factors of a q alone: the constant may depend on all of them but one."""
+        if len(pairs) < 2 or any(len(left) != 1 or right for left, right in pairs):
+            return []
+        factors = {"factors": {key: tuple((left, ()) for left, _ in pairs)}}
+        return [
+            (replace(base, vary_law=(key, left), changes={**base.changes, **factors}), f"{key}({shown(left[0])})")
+            for left, _ in sorted(pairs)
+        ]
+
+    def has_value(self, name: Name, plan: Plan) -> bool:
+        """Whether the indices of a name are bound by no sum."""
+        letters = {
+            end.letter
+            for part in name.index
+            for end in (
+                (part.first, part.last)
+                if isinstance(part, Span)
+                else (part if isinstance(part, Index) else part.index,)
+            )
+        }
+        return letters <= {"", *plan.top.indices}
+
+    def in_front(self, base: Attempt, plan: Plan) -> tuple[str, ...]:
+        """The variables in front of the bar of the first density of the line."""
+        for tree in (base.left, base.right):
+            inner = tree.parts[0] if tree.kind == "log" else tree
+            if inner.kind == "density" and inner.data[1]:
+                return tuple(sorted(plan.expand(inner.data[1], plan.top)))
+        return ()
