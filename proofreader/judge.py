@@ -272,6 +272,9 @@ class Judge(Constants):
         mine, theirs = (
             [n for n in side if n.base not in {o.base for o in other}] for side, other in (found, found[::-1])
         )
+        words = [n for n in (*mine, *theirs) if n.base.startswith("@")]
+        if words:
+            return f"what {words[0]} consists of is not said: define it, or write its parts"
         for one, others in ((mine, theirs), (theirs, mine)):
             if len(one) == 1 and not one[0].index and len({n.base for n in others}) > 1:
                 return f"what {one[0]} consists of is not said: define it, or write its parts"
