@@ -48,6 +48,7 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
     priors = [*_shared(plan, tables, priors=True)]
     yield from priors
     yield from single
+    yield from _independences(plan, tables, trees)
     yield from _still(plan, tables)
     shared = [*_shared(plan, tables, priors=False), *_uniform(plan, tables)] if relation == "=" else []
     yield from shared
@@ -67,6 +68,18 @@ def discreteness(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
     for role in roles:
         yield Assumption(f"{shown(role)} is discrete", {"discrete": frozenset([role])})
     yield Assumption("all variables are discrete", {"discrete": frozenset(["all"])})
+
+
+def _independences(plan: Plan, tables: Tables, trees: Sequence[Node]) -> Iterator[Assumption]:
+    """Of three variables whose informations are compared, two that are independent given the third."""
+    if any(node.kind == "information" for tree in trees for node in tree.walk()):
+        for key in tables:
+            roles = plan.laws[key].roles
+            for middle in roles if len(roles) == 3 else ():
+                first, last = (role for role in roles if role != middle)
+                chain: Factors = (((middle,), ()), ((first,), (middle,)), ((last,), (middle,)))
+                words = f"{shown(first)}, {shown(middle)}, {shown(last)} form a Markov chain under {key}"
+                yield Assumption(words, {"factors": {key: chain}})
 
 
 def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:

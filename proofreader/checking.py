@@ -90,6 +90,7 @@ class Checker(Declarations):
         if self.before and statements[0].continues:
             self.continued()
         self.vectors()
+        self.without_common_index()
         self.scan()
         judge = Judge(
             self.names(),

@@ -22,7 +22,7 @@ from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
-from proofreader.names import law_key, names_in, variant_key
+from proofreader.names import Names, law_key, names_in, renamed, variant_key
 from proofreader.parse import Reading, readings_of
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
@@ -156,6 +156,17 @@ class Declarations:
 
         for side in sides:
             side.readings = [replace(reading, tree=change(reading.tree)) for reading in side.readings]
+
+    def without_common_index(self) -> None:
+        """Leaves out a free index that every variable of the display has, as that of the data point in question."""
+        sides = [side for chain in self.chains for side in chain.sides if side.readings]
+        known = Names([side.tree for side in sides if side.tree is not None])
+        mine = {n for tree in known.trees for n in names_in(tree) if known.is_variable(n.base)}
+        for letter in known.free_letters:
+            if len({n.base for n in mine}) > 1 and all(Index(letter) in n.index for n in mine):
+                rest = {n: replace(n, index=tuple(i for i in n.index if i != Index(letter))) for n in mine}
+                for side in sides:
+                    side.readings = [replace(r, tree=renamed(r.tree, rest)) for r in side.readings]
 
     def read(self, side: Side, latex: str) -> ReadSide:
         """A side with its readings; one with a bracket that is clearly missing is read as if it were there."""

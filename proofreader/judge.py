@@ -35,7 +35,7 @@ from proofreader.parse import Reading
 from proofreader.readings import variables_outside
 from proofreader.steps import defined_key
 from proofreader.structures import shown, tables_of
-from proofreader.syntax import Node, in_text
+from proofreader.syntax import Node, Others, in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
@@ -263,9 +263,18 @@ class Judge(Constants):
         found = [
             {n for n in variables_outside(tree) if self.names.is_variable(n.base)} for tree in (base.left, base.right)
         ]
+        names = [n for tree in (base.left, base.right) for n in names_in(tree)]
+        for part in (i for n in names for i in n.index if isinstance(i, Others)):
+            if part.index.letter in self.names.variables:
+                return f"what is left when {part.index} is left out is not said: write the parts with indices"
+        if any(n.base == r"\tau" and not n.index for n in names) and found[0] != found[1]:
+            return "what \\tau consists of is not said: define it, or write its parts"
         mine, theirs = (
             [n for n in side if n.base not in {o.base for o in other}] for side, other in (found, found[::-1])
         )
+        words = [n for n in (*mine, *theirs) if n.base.startswith("@")]
+        if words:
+            return f"what {words[0]} consists of is not said: define it, or write its parts"
         for one, others in ((mine, theirs), (theirs, mine)):
             if len(one) == 1 and not one[0].index and len({n.base for n in others}) > 1:
                 return f"what {one[0]} consists of is not said: define it, or write its parts"

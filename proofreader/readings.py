@@ -34,6 +34,7 @@ class Readings(Trial):
         found += self.bounds(base, plan)
         found += self.noise(base)
         found += self.as_functions(base)
+        found += self.in_bits(base)
         found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
@@ -129,6 +130,21 @@ class Readings(Trial):
 
         words = ("each density is a smooth function of numbers",)
         return [replace(base, left=change(base.left), right=change(base.right), words=words)]
+
+    def in_bits(self, base: Attempt) -> list[Attempt]:
+        """Logarithms to a base where entropies and informations are in the same unit."""
+        measures = {"information", "entropy", "kl"}
+
+        def change(node: Node) -> Node:
+            node = node.map(change)
+            logs = node.kind == "quotient" and all(part.kind == "log" for part in node.parts)
+            return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
+
+        left, right = change(base.left), change(base.right)
+        units = any(n.kind in measures for tree in (left, right) for n in tree.walk())
+        words = ("entropies and informations have the unit of the logarithm",)
+        changed = (left, right) != (base.left, base.right)
+        return [replace(base, left=left, right=right, words=words)] if units and changed else []
 
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
