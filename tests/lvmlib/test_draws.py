@@ -1,4 +1,4 @@
-"""Draws made in parts are the draws made at once, to the bit where no product of matrices rounds; streams rest on it."""
+"""Draws made in parts are those made at once, to the bit where no product of matrices rounds; streams rest on it."""
 
 from __future__ import annotations
 
