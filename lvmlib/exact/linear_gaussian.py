@@ -182,7 +182,7 @@ class LinearGaussian(ExactModel):
             mapped = (factor @ z.reshape(-1, z.shape[-1]).T).reshape(-1, *z.shape[:-1])
             origin = start.reshape(len(start), *(1,) * (mapped.ndim - start.ndim), *start.shape[1:])
             distance = mapped.sub_(origin) if broadcasts_into(origin, mapped) else origin - mapped
-            return -0.5 * (distance.square_().sum(0) + outside + constant)
+            return distance.square_().sum(0).add_(outside).add_(constant).mul_(-0.5)
 
         return log_likelihood
 
