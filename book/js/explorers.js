@@ -16,6 +16,18 @@
     return made;
   }
 
+  // Letters that stand for quantities are italic, as in the text.
+  const LETTERS = /(?<![\w'’])([bpqxzwtskKDGN]|(?<=value |probability of )a)(?![\w'’])/;
+  function lettered(text, make = (letter) => element("i", {}, letter)) {
+    return text.split(LETTERS).map((part, at) => (at % 2 ? make(part) : part));
+  }
+  function italic(letter) {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", "tspan");
+    part.setAttribute("font-style", "italic");
+    part.append(letter);
+    return part;
+  }
+
   const decimals = (step) => (String(step).split(".")[1] ?? "").length;
   const written = (value, step) => value.toFixed(decimals(step)).replace("-", MINUS);
 
@@ -61,7 +73,7 @@
       });
       this.inputs.set(name, show);
       show();
-      return element("div", { class: "explorer-slider" }, element("label", { for: id }, label, " ", number), input);
+      return element("div", { class: "explorer-slider" }, element("label", { for: id }, element("span", {}, ...lettered(label)), " ", number), input);
     }
 
     choice({ name, bind }, label) {
@@ -73,7 +85,7 @@
           for (const [slider, value] of Object.entries(this.meta.presets?.[option] ?? {})) this.set(slider, value);
           this.apply();
         });
-        return [option, input, element("label", { for: id }, input, " ", option)];
+        return [option, input, element("label", { for: id }, input, " ", ...lettered(option))];
       });
       const show = () => {
         for (const [option, input] of buttons) input.checked = option === this.state.get(name);
@@ -97,7 +109,7 @@
       const swatch = element("span", { class: "swatch", style: `background: var(--course-${role})`, "aria-hidden": "true" });
       const number = element("output", { "data-value": name });
       this.outputs.set(name, number);
-      return element("li", drawn ? { class: "explorer-spoken" } : {}, swatch, `${label} `, number, unit && ` ${unit}`);
+      return element("li", drawn ? { class: "explorer-spoken" } : {}, swatch, ...lettered(`${label} `), number, unit && ` ${unit}`);
     }
 
     set(name, value) {
@@ -110,6 +122,10 @@
     async apply() {
       this.values.setAttribute("aria-busy", "true");
       await this.view.runAsync();
+      // Vega writes a text anew, and upright, when it changes.
+      for (const text of this.chart.querySelectorAll("svg text")) {
+        if (!text.firstElementChild && LETTERS.test(text.textContent)) text.replaceChildren(...lettered(text.textContent, italic));
+      }
       for (const [name, output] of this.outputs) {
         const text = this.read(name);
         if (output.textContent !== text) output.textContent = text;

@@ -45,6 +45,7 @@ def look(browser: Browser, path: Path) -> list[Sight]:
         def turn_to(width: int, scheme: str) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.wait_for_function("(width) => window.innerWidth === width", arg=width)
             page.evaluate(FRAME)
 
         facts, found = {}, {}

@@ -213,6 +213,18 @@ def test_a_choice_takes_the_sliders_to_a_minimiser_and_a_slider_takes_q_away(rea
     assert reader.number("forward_text") == pytest.approx(divergences(mean, width)[1], abs=6e-4)
 
 
+@of("forward_reverse_kl")
+def test_letters_for_quantities_are_italic_before_and_after_a_move(reader: Reader) -> None:
+    italic = "(figure) => [...figure.querySelectorAll('svg tspan[font-style=italic]')].map((part) => part.textContent)"
+    before = reader.figure.evaluate(italic)
+    assert {"p", "q", "z"} <= set(before)
+    reader.press("mean_slider", "ArrowLeft")
+    reader.text("reverse_text")
+    assert reader.figure.evaluate(italic) == before
+    labels = reader.figure.locator(".explorer-slider label i").all_inner_texts()
+    assert labels == ["q", "q"]
+
+
 @of("cost_of_dimension")
 def test_the_costs_are_those_of_the_sliders(reader: Reader) -> None:
     dim, points = reader.press("dim", "ArrowRight", "ArrowRight"), reader.press("points", "ArrowLeft")
