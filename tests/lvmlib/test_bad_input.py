@@ -336,11 +336,11 @@ WRONG_CALLS = {
         "Normal",
         "discrete",
     ),
-    "q that draws NaN": (
+    "q whose mean is NaN": (
         lambda: log_weights(scalar(), Normal(torch.tensor(NAN), 1.0, validate_args=False), torch.zeros(2), 5),
         ValueError,
         "q",
-        "NaN",
+        "loc nan",
         "parameters",
     ),
     "encoder that is no module": (lambda: AmortizedGuide(lambda x: x), TypeError, "encoder", "function", "Module"),

@@ -561,7 +561,7 @@ def chained(factor):
         ({"kl_weight": lambda step: 0.5}, {"kl_weight": lambda step: 0.5 if step < 7000 else 0.1}, "kl_weight is"),
         ({"scheduler": decay(lambda epoch: 0.9**epoch)}, {"scheduler": decay(lambda epoch: 0.8**epoch)}, LATER),
         ({"scheduler": decay(lambda epoch: 1)}, {"scheduler": decay(lambda epoch: 1 if epoch < 50 else 0.1)}, LATER),
-        ({"scheduler": decay(lambda epoch: 1)}, {"scheduler": decay(lambda epoch: [1] * 9)}, LATER),
+        ({"scheduler": decay(lambda epoch: 1)}, {"scheduler": decay(lambda epoch: ([1] * 9)[epoch])}, LATER),
         (
             {"scheduler": chained(lambda epoch: 1.0)},
             {"scheduler": chained(lambda epoch: 0.5 + (epoch < 80) / 2)},
