@@ -201,7 +201,7 @@ def proposal_width(
     params = [
         slider("ratio", "width of q over that of the posterior, t / s", width, least, most, step, argument="width"),
         slider("draws", "new draws: set", 1, 1, _NUM_SETS, 1),
-        slider("guess", "your prediction: infinite variance below t / s", guess, least, most, step),
+        slider("guess", "your prediction of the threshold, t / s", guess, least, most, step),
         alt.param(
             name="reveal",
             value=_HIDDEN,
