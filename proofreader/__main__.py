@@ -36,9 +36,15 @@ def _summary(path: str, checked: Sequence[CheckedDisplay]) -> str:
     ]
     parts += [f"{counts['false on purpose']} false on purpose"] if counts["false on purpose"] else []
     unread = sum(one.report is None for one in checked)
-    more = [f"{counts['no_claim']} lines claim nothing"] if counts["no_claim"] else []
-    more += [f"{unread} displays marked as unread"] if unread else []
+    silent = counts["no_claim"]
+    more = [f"{_counted(silent, 'line')} claim{'s' * (silent == 1)} nothing"] if silent else []
+    more += [f"{_counted(unread, 'display')} marked as unread"] if unread else []
     return f"{path}: {claims} claims: {', '.join(parts)}" + (f" ({'; '.join(more)})" if more else "")
+
+
+def _counted(number: int, what: str) -> str:
+    """A number of things in words."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _text(path: str, checked: Sequence[CheckedDisplay], everything: bool) -> Iterator[str]:
