@@ -37,6 +37,8 @@ ROWS = (
 
 def _size(symbols: Sequence[Symbol]) -> Index | None:
     """A size with an index or a mark, one in bars, or a word."""
+    if not symbols:
+        return None
     named = symbols[0].is_letter() and (len(symbols) == 1 or symbols[1].name == "()") and len(symbols) < 3
     return Index(flat(symbols)) if named or symbols[0].name == symbols[-1].name in BARS else None
 

@@ -92,16 +92,7 @@ class Checker(Declarations):
         self.vectors()
         self.without_common_index()
         self.scan()
-        judge = Judge(
-            self.names(),
-            self.definitions,
-            self.densities,
-            self.ranges,
-            self.samples,
-            self.models,
-            self.seed,
-            self.deadline,
-        )
+        judge = self.judge(self.names())
         lines = [line for chain in self.chains for line in self.lines(chain, judge)]
         if self.notes and lines:
             lines[0] = replace(lines[0], notes=(*lines[0].notes, *self.notes))
@@ -109,6 +100,11 @@ class Checker(Declarations):
         return DerivationReport(
             self.latex, tuple(lines), tuple(dict.fromkeys(self.defined)), self.latex[last.start : last.end]
         )
+
+    def judge(self, names: Names) -> Judge:
+        """A judge of lines with some names."""
+        given = (self.definitions, self.densities, self.ranges, self.samples)
+        return Judge(names, *given, self.models, self.seed, self.deadline)
 
     def continued(self) -> None:
         """Puts the last side of the display before in front of a relation that continues it."""
@@ -255,16 +251,7 @@ class Checker(Declarations):
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]
-        judge = Judge(
-            Names([*judge.names.trees, *(t for t in trees if t)]),
-            self.definitions,
-            self.densities,
-            self.ranges,
-            self.samples,
-            self.models,
-            self.seed,
-            self.deadline,
-        )
+        judge = self.judge(Names([*judge.names.trees, *(t for t in trees if t)]))
         finding = judge.claim([Reading(trees[0])] if trees[0] else [], [Reading(trees[1])] if trees[1] else [], "=")
         finding.notes.append("not an identity: judged in the limit of many draws")
         return finding

@@ -168,30 +168,18 @@ class Operators(Bracketed):
                 continue
             left = [*waiting, *([part[:at]] if at is not None else [])]
             waiting = []
-            names = (
-                self.names(
-                    [
-                        s
-                        for k, piece in enumerate(left)
-                        for s in ((*piece, Symbol(",", 0)) if k + 1 < len(left) else piece)
-                    ]
-                )
-                if left
-                else ()
-            )
+            names = self.listed(left)
             for number_, law in enumerate(self.laws_of(part[at + 1 :] if at is not None else part)):
                 laws.append(law)
                 draws.append(names if number_ == 0 else ())
         if waiting:
-            names = self.names(
-                [
-                    s
-                    for k, piece in enumerate(waiting)
-                    for s in ((*piece, Symbol(",", 0)) if k + 1 < len(waiting) else piece)
-                ]
-            )
-            draws.append(names)
+            draws.append(self.listed(waiting))
         return tuple(draws), tuple(laws)
+
+    def listed(self, pieces: Sequence[tuple[Symbol, ...]]) -> tuple[Name, ...]:
+        """The names in the pieces of a list."""
+        symbols = [symbol for piece in pieces for symbol in (*piece, Symbol(",", 0))]
+        return self.names(symbols[:-1]) if pieces else ()
 
     def begins_law(self, part: Sequence[Symbol]) -> bool:
         """Whether a part of a subscript is a density and no variable."""
