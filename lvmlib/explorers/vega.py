@@ -14,6 +14,9 @@ Number: TypeAlias = float | int
 INK = "currentColor"
 """The colour of the page's text."""
 
+FONT_SIZE = 14
+"""The size of words, in pixels."""
+
 GUTTER = 48
 """The room for an axis to the left of a panel, in pixels."""
 
@@ -62,7 +65,7 @@ def rows_of_data(count: int) -> Any:
 
 
 def text_mark(text: Any, chart: Any, x: Any, y: Any, colour: str, **mark: Any) -> Any:
-    return chart.mark_text(text=text, color=colour, fontSize=12, **mark).encode(x=x, y=y)
+    return chart.mark_text(text=text, color=colour, fontSize=FONT_SIZE, **mark).encode(x=x, y=y)
 
 
 def legend_line(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> list[Any]:
@@ -70,7 +73,7 @@ def legend_line(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> lis
     alt = require("altair")
     return [
         rows_of_data(1)
-        .mark_text(text=text, color=text_colour(PALETTE[role]), fontSize=12, align="left", baseline="top")
+        .mark_text(text=text, color=text_colour(PALETTE[role]), fontSize=FONT_SIZE, align="left", baseline="top")
         .encode(x=alt.value(6 + gap * i), y=alt.value(0))
         for i, (text, role) in enumerate(entries)
     ]

@@ -23,7 +23,7 @@ from sphinx.util.math import get_node_equation_number
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
-    from sphinx.writers.html import HTML5Translator
+    from sphinx.writers.html5 import HTML5Translator
 
 TEMML = Path(__file__).parent / "temml" / "temml.min.js"
 # Notation with a spacing of its own: the bars of a divergence stand between its arguments.
