@@ -47,7 +47,7 @@ _CONFIG: dict[str, Any] = {
         "gridColor": INK,
         "gridOpacity": 0.1,
         "labelColor": INK,
-        "labelFontSize": 13,
+        "labelFontSize": 12,
         "labelFlush": False,
         "titleColor": INK,
         "titleFontSize": FONT_SIZE,

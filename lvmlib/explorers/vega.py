@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
-from lvmlib.plots.palette import PALETTE, text_colour
+from lvmlib.plots.palette import FONTS, PALETTE, text_colour
 
 Number: TypeAlias = float | int
 
 INK = "currentColor"
 """The colour of the page's text."""
 
-FONT_SIZE = 14
+FONT_SIZE = 13
 """The size of words, in pixels."""
 
 GUTTER = 48
@@ -126,15 +127,22 @@ def format_number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+@cache
+def _vl_convert() -> ModuleType:
+    """The converter, which knows the face of the book."""
+    import vl_convert
+
+    vl_convert.register_font_directory(str(FONTS))
+    return vl_convert
+
+
 def require(module: str) -> ModuleType:
     try:
         if module == "altair":
             import altair
 
             return altair
-        import vl_convert
-
-        return vl_convert
+        return _vl_convert()
     except ImportError as error:
         raise ImportError(
             "lvmlib.explorers needs Altair and vl-convert-python: run `pip install altair vl-convert-python`"
