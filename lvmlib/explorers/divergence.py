@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
+    FONT_SIZE,
     INK,
     PLOT_WIDTH,
     Number,
@@ -142,7 +143,7 @@ def forward_reverse_kl(
             one.mark_rect(color=PALETTE["kl"], opacity=0.5).encode(x=x, x2=alt.X2Datum(0), y=y, y2="y2:Q"),
             smallest.mark_rule(color=INK, strokeWidth=2).encode(x=x, y=y, y2="y2:Q"),
             one.transform_calculate(y="datum.y2", end="0")
-            .mark_text(color=INK, fontSize=12, align="left", baseline="bottom", dy=-3)
+            .mark_text(color=INK, fontSize=FONT_SIZE, align="left", baseline="bottom", dy=-3)
             .encode(x=x, y=y, text="note:N"),
         ]
 

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvmlib.explorers.vega import INK, ShownValue, derived_parameter, require
+from lvmlib.explorers.vega import FONT_SIZE, INK, ShownValue, derived_parameter, require
 from lvmlib.plots.palette import TEXT_SHARE
 from lvmlib.plots.png import SCALE, compress_png, png_size
 from lvmlib.plots.svg import round_coordinates, standalone_svg
@@ -28,9 +28,16 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _CONFIG: dict[str, Any] = {
     "aria": False,
     "background": "transparent",
-    "font": "sans-serif",
+    "font": "STIX Two Text, STIXGeneral, Georgia, serif",
     "view": {"stroke": None},
-    "title": {"color": INK, "fontSize": 12, "fontWeight": "normal", "lineHeight": 17, "anchor": "start", "offset": 12},
+    "title": {
+        "color": INK,
+        "fontSize": FONT_SIZE,
+        "fontWeight": "normal",
+        "lineHeight": 18,
+        "anchor": "start",
+        "offset": 12,
+    },
     "axis": {
         "domainColor": INK,
         "domainOpacity": 0.6,
@@ -43,7 +50,7 @@ _CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "labelFlush": False,
         "titleColor": INK,
-        "titleFontSize": 12,
+        "titleFontSize": FONT_SIZE,
         "titleFontWeight": "normal",
     },
 }

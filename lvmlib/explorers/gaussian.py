@@ -12,6 +12,7 @@ from lvmlib._random import forked_rng
 from lvmlib.exact import LinearGaussian
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
+    FONT_SIZE,
     GUTTER,
     INK,
     PLOT_WIDTH,
@@ -307,7 +308,7 @@ def proposal_width(
         final.transform_calculate(
             note=f"'effective sample size ' + datum.ess_text + ' of {_NUM_DRAWS:,}'", estimate=repr(truth - reach)
         )
-        .mark_text(color=text_colour(PALETTE["q"]), align="right", fontSize=12, dy=-8)
+        .mark_text(color=text_colour(PALETTE["q"]), align="right", fontSize=FONT_SIZE, dy=-8)
         .encode(x=n, y=nats, text="note:N"),
     ).properties(width=PLOT_WIDTH, height=150)
 

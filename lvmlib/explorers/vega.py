@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
-from lvmlib.plots.palette import PALETTE, text_colour
+from lvmlib.plots.palette import FONTS, PALETTE, text_colour
 
 Number: TypeAlias = float | int
 
 INK = "currentColor"
 """The colour of the page's text."""
+
+FONT_SIZE = 13
+"""The size of words, in pixels."""
 
 GUTTER = 48
 """The room for an axis to the left of a panel, in pixels."""
@@ -70,7 +74,7 @@ def rows_of_data(count: int) -> Any:
 
 
 def text_mark(text: Any, chart: Any, x: Any, y: Any, colour: str, **mark: Any) -> Any:
-    return chart.mark_text(text=text, color=colour, fontSize=12, **mark).encode(x=x, y=y)
+    return chart.mark_text(text=text, color=colour, fontSize=FONT_SIZE, **mark).encode(x=x, y=y)
 
 
 def legend_line(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> list[Any]:
@@ -79,7 +83,12 @@ def legend_line(entries: Sequence[tuple[str, str]], *, gap: Number = 125) -> lis
     return [
         rows_of_data(1)
         .mark_text(
-            text=text, color=text_colour(PALETTE[role]), font=MATH_FONT, fontSize=12, align="left", baseline="top"
+            text=text,
+            color=text_colour(PALETTE[role]),
+            font=MATH_FONT,
+            fontSize=FONT_SIZE,
+            align="left",
+            baseline="top",
         )
         .encode(x=alt.value(6 + gap * i), y=alt.value(0))
         for i, (text, role) in enumerate(entries)
@@ -133,15 +142,22 @@ def format_number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+@cache
+def _vl_convert() -> ModuleType:
+    """The converter, which knows the face of the book."""
+    import vl_convert
+
+    vl_convert.register_font_directory(str(FONTS))
+    return vl_convert
+
+
 def require(module: str) -> ModuleType:
     try:
         if module == "altair":
             import altair
 
             return altair
-        import vl_convert
-
-        return vl_convert
+        return _vl_convert()
     except ImportError as error:
         raise ImportError(
             "lvmlib.explorers needs Altair and vl-convert-python: run `pip install altair vl-convert-python`"

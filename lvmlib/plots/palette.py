@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import matplotlib.style
 from cycler import cycler
+from matplotlib import font_manager
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
 __all__ = ["INK", "PALETTE", "style"]
@@ -50,7 +53,15 @@ LABELS: Mapping[str, str] = {
 }
 
 
-MATH_FONT = "dejavuserif"
+FACES = ("STIX Two Text", "STIXGeneral", "DejaVu Sans")
+"""The face of the book's text, and where a letter is looked for that it has not: matplotlib brings the other two."""
+
+FONTS = Path(__file__).parent / "fonts"
+MATH_FONT = "stix"
+"""Mathematics in the older cut of the same face, which matplotlib brings with all its signs."""
+
+LABEL_SIZE = 11
+TICK_SIZE = 10
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 SETTINGS: Mapping[str, Any] = {
     "axes.axisbelow": True,
@@ -58,16 +69,16 @@ SETTINGS: Mapping[str, Any] = {
     "axes.facecolor": "none",
     "axes.formatter.use_mathtext": True,
     "axes.labelcolor": INK,
-    "axes.labelsize": 10,
+    "axes.labelsize": LABEL_SIZE,
     "axes.linewidth": 0.8,
     "axes.prop_cycle": cycler(color=list(PALETTE.values())),
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 10.5,
+    "axes.titlesize": 11.5,
     "figure.facecolor": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "legend.fontsize": 9,
+    "font.family": list(FACES),
+    "font.size": LABEL_SIZE,
+    "legend.fontsize": TICK_SIZE,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "mathtext.fontset": MATH_FONT,
@@ -77,9 +88,9 @@ SETTINGS: Mapping[str, Any] = {
     "svg.image_inline": True,
     "text.color": INK,
     "xtick.color": INK,
-    "xtick.labelsize": 9,
+    "xtick.labelsize": TICK_SIZE,
     "ytick.color": INK,
-    "ytick.labelsize": 9,
+    "ytick.labelsize": TICK_SIZE,
 }
 
 
@@ -90,8 +101,16 @@ def style() -> Iterator[None]:
     The functions of this package use it by themselves. It is needed only around plain matplotlib calls
     that create text or legends on a machine whose defaults are not matplotlib's.
     """
+    _add_faces()
     with matplotlib.style.context(["default", dict(SETTINGS)]):
         yield
+
+
+@cache
+def _add_faces() -> None:
+    """Tell matplotlib of the faces that come with this package, once."""
+    for path in sorted(FONTS.glob("*.ttf")):
+        font_manager.fontManager.addfont(path)
 
 
 def colour_ramp(role: str) -> LinearSegmentedColormap:

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from lvmlib.plots.annotations import figure_of
 from lvmlib.plots.arguments import Number
-from lvmlib.plots.palette import INK, MATH_FONT, style
+from lvmlib.plots.palette import INK, MATH_FONT, TICK_SIZE, style
 from lvmlib.plots.png import png_of_figure, png_size
 from lvmlib.plots.svg import standalone_svg, svg_of_figure
 
@@ -161,5 +161,5 @@ def subplots(
     )
     for ax in figure.axes:
         # Ticks are made when they are drawn, by then outside the style: fix what they look like now.
-        ax.tick_params(color=INK, labelcolor=INK, labelsize=9, width=0.8)
+        ax.tick_params(color=INK, labelcolor=INK, labelsize=TICK_SIZE, width=0.8)
     return figure, axes

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from lvmlib.plots.arguments import ArrayLike, as_finite_array
-from lvmlib.plots.palette import INK, PALETTE, colour_of, style
+from lvmlib.plots.palette import INK, PALETTE, TICK_SIZE, colour_of, style
 from lvmlib.plots.svg import INK_IMAGE
 
 __all__ = ["images"]
@@ -87,7 +87,7 @@ def images(
         if role is None and not signed:
             shown.set_gid(INK_IMAGE)
         if titles is not None:
-            ax.text(left + width / 2, top + 0.06 * height, titles[i], ha="center", va="bottom", fontsize=9)
+            ax.text(left + width / 2, top + 0.06 * height, titles[i], ha="center", va="bottom", fontsize=TICK_SIZE)
     rows = -(-count // ncols)
     room = 0.38 * height if titles is not None else 0.0
     ax.set_xlim(0, min(ncols, count) * (width + gap) - gap)

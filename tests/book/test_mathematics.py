@@ -73,6 +73,8 @@ def test_the_text_for_the_search_has_sections_words_and_nothing_else() -> None:
         '<nav>No.</nav><article class="bd-article"><section id="one">'
         '<h1>One<a class="headerlink" href="#one">#</a></h1>'
         "<p>Two <b>th</b>ree &lt; <math><mi>x</mi></math>.</p><script>no()</script><svg><text>no</text></svg>"
-        "<pre>a\nb</pre></section></article><footer>No.</footer>"
+        '<div class="box" id="thm-one"><p>Box.</p></div><pre>a\nb</pre></section></article><footer>No.</footer>'
     )
-    assert searched_text(page) == '<section id="one"> One Two three &lt; x. a b </section>'
+    assert searched_text(page) == (
+        '<section id="one"> One Two three &lt; x. <span id="thm-one">Box. a b</span> Box. a b </section>'
+    )

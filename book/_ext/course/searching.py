@@ -18,7 +18,10 @@ TEXTS = "search-texts.js"
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.DOTALL)
 UNREAD = re.compile(r"<(script|style|svg|noscript)\b.*?</\1>|<a class=\"headerlink\".*?</a>|<!--.*?-->", re.DOTALL)
 # Sections stay, for their identifiers; other blocks become a blank, and what stands in a line leaves no trace.
-SECTION = re.compile(r'<(section|span) id="([^"]+)">|</section>')
+SECTION = re.compile(r'<section id="[^"]+">|</section>')
+# What else the search may point to: a box, whose text begins there, or a mark.
+PLACE = re.compile(r'<(?:div|span)\b[^>]*\bid="([^"]+)"[^>]*>')
+LENGTH_OF_PLACE = 300
 BLOCK = re.compile(
     r"</?(?:p|div|li|ul|ol|dl|dt|dd|table|tr|td|th|h\d|pre|figure|figcaption|br|aside|details|summary)\b[^>]*>"
 )
@@ -31,15 +34,25 @@ def searched_text(page: str) -> str:
     if article is None:
         return ""
     text = UNREAD.sub("", article[1])
-    sections: list[str] = []
+    kept: list[str] = []
 
-    def keep(match: re.Match[str]) -> str:
-        sections.append(f'<span id="{match[2]}"></span>' if match[1] == "span" else match[0])
-        return f" \x00{len(sections) - 1}\x00 "
+    def keep(mark: str) -> str:
+        kept.append(mark)
+        return f" \x00{len(kept) - 1}\x00 "
 
-    text = SECTION.sub(keep, text)
+    text = SECTION.sub(lambda match: keep(match[0]), text)
+    text = PLACE.sub(lambda match: keep(match[1]), text)
     text = re.sub(r"\s+", " ", TAG.sub("", BLOCK.sub(" ", text)))
-    return re.sub(r"\x00(\d+)\x00", lambda match: sections[int(match[1])], text).strip()
+
+    def put_back(match: re.Match[str]) -> str:
+        mark = kept[int(match[1])]
+        if mark.startswith("<"):
+            return mark
+        after = re.sub(r"\s*\x00\d+\x00\s*", " ", text[match.end() : match.end() + LENGTH_OF_PLACE])
+        # Not in the midst of a character that is written out, as &lt; is.
+        return f'<span id="{mark}">{re.sub(r"&[^;]*$", "", after).strip()}</span>'
+
+    return re.sub(r"\x00(\d+)\x00", put_back, text).strip()
 
 
 def write_texts(app: Sphinx, exception: Exception | None) -> None:
