@@ -686,6 +686,46 @@ def test_with_the_noise_learnt_the_optima_differ(case):
     assert case.best(case.weight, 1.0)[0] != case.best(1.0, case.weight)[0]
 
 
+def _scalar_terms(slope: Tensor, of_the_mean: Tensor, variance: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """Mean log-likelihood and mean divergence for data of variance 2 and q = N(of_the_mean x, variance)."""
+    square = 2 * (1 - slope * of_the_mean).square() + slope.square() * variance
+    reconstruction = -0.5 * (math.log(2 * math.pi * noise) + square / noise)
+    return reconstruction, 0.5 * (2 * of_the_mean.square() + variance - 1 - variance.log())
+
+
+SLOPES = torch.linspace(-2, 2, 81, dtype=torch.float64)[:, None, None]
+ENCODERS = (
+    torch.linspace(-1, 1, 81, dtype=torch.float64)[None, :, None],
+    torch.linspace(0.05, 1.5, 30, dtype=torch.float64)[None, None, :],
+)
+
+
+def test_the_evidence_need_not_prefer_the_collapse_of_a_weight():
+    """The data vary by 2, the noise by 1: with weight 4 the best slope is zero, and the evidence is higher without."""
+    reconstruction, divergence = _scalar_terms(SLOPES, *ENCODERS, noise=1.0)
+    by_slope = (reconstruction - 4 * divergence).amax((1, 2))
+    assert SLOPES.flatten()[by_slope.argmax()].abs() < 1e-9
+    x = torch.tensor([[-math.sqrt(2)], [math.sqrt(2)]], dtype=torch.float64)
+    evidence = [
+        LinearGaussian(_double(slope)[:, None], _double(0.0), _double(1.0)[0]).log_evidence(x).mean()
+        for slope in (0.0, 1.0)
+    ]
+    assert evidence[1] > evidence[0] + 0.1
+    assert evidence[1] == pytest.approx(-0.5 * (math.log(2 * math.pi) + math.log(2) + 1))
+
+
+def test_a_collapsed_pair_gains_nothing_by_moving_one_of_the_two():
+    """Though both together gain: with the noise below the variance of the data zero is not the best slope."""
+    reconstruction, divergence = _scalar_terms(SLOPES, *ENCODERS, noise=0.5)
+    bound = reconstruction - divergence
+    zero, prior = (SLOPES.flatten().abs().argmin(), (ENCODERS[0].flatten().abs().argmin(), 19))
+    assert ENCODERS[1].flatten()[19] == pytest.approx(1.0)
+    collapsed = bound[zero, prior[0], prior[1]]
+    assert bound[zero].max() <= collapsed + 1e-9
+    assert bound[:, prior[0], prior[1]].max() <= collapsed + 1e-9
+    assert bound.max() > collapsed + 0.5
+
+
 def test_the_divergence_of_the_mean_parameters_is_at_most_the_mean_divergence():
     """From the standard normal: convex in the mean and in the standard deviation."""
     prior = Normal(*_double(0.0, 1.0))

@@ -431,6 +431,17 @@ def test_draws_between_the_two_thresholds_do_what_they_are_said_to(case):
             assert close <= bound + binomial_error(0.5, 200)
 
 
+def test_the_bounds_need_a_t_well_above_four_too():
+    """For the posterior N(0.1, 1) and q = N(0, 1), where log u is normal with mean 0.005 and deviation 0.1."""
+
+    def above(t: float) -> float:
+        return math.erfc(t / 2 / 0.1 / math.sqrt(2)) / 2
+
+    at_three_deviations, at_twenty = (math.exp(-t / 4) + 2 * above(t) for t in (0.3, 20.0))
+    assert at_three_deviations > 0.9
+    assert at_twenty < 0.01
+
+
 def ratio(one: Member, num_samples: int) -> Tensor:
     """Two hundred estimates of p(x), over p(x)."""
     torch.manual_seed(num_samples)

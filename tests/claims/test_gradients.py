@@ -528,6 +528,22 @@ def test_where_the_score_is_zero_each_baseline_is_as_good(case):
     assert math.isnan((weight.sum() / weight.sum()).item())
 
 
+def test_the_best_baseline_asks_for_no_second_moment_of_f():
+    """f(z) = |z|^(-1/2) has none under N(0, 1); its products with the score z of the mean have all that are used."""
+
+    def absolute_moment(power: float) -> float:
+        return 2 ** (power / 2) * math.gamma((power + 1) / 2) / math.sqrt(math.pi)
+
+    edges = torch.linspace(0, 12, 240_001, dtype=torch.float64)
+    z = (edges[1:] + edges[:-1]) / 2
+    mass = 2 * torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi) * (edges[1] - edges[0])
+    assert (mass / z).sum() > 5  # and it grows with the logarithm of the number of points
+    best = absolute_moment(1.5)  # the mean of f z^2, over that of z^2
+    for b in (0.0, best - 0.2, best, best + 0.2):
+        found = (mass * ((z**-0.5 - b) * z).square()).sum()
+        assert found == pytest.approx(absolute_moment(1) - 2 * b * best + b**2, abs=1e-5)
+
+
 explained(
     "prop-baseline",
     without="finite-second-moments",
@@ -899,6 +915,26 @@ def test_the_gradient_in_the_log_scale_has_the_same_threshold(ratio, off):
         (each,) = torch.autograd.grad(log_w.sum(), log_scale)
         spread[hold_q] = (NORMAL_MASS * each.square()).sum() - (NORMAL_MASS * each).sum().square()
     assert bool(spread[True] < spread[False]) == (ratio**2 > 0.5)
+
+
+def test_the_closed_form_of_the_divergence_can_add_noise_to_the_log_scale():
+    """At the posterior of the chapter's scalar model, in the log-scale of q: nothing to gain where x is far away."""
+    a, noise = 1.5, 0.49
+    precision = 1 + a**2 / noise
+    spread = {}
+    for x in (2.5, 5.0):
+        for closed in (False, True):
+            log_scale = torch.full_like(NORMAL_NOISE, -0.5 * math.log(precision)).requires_grad_()
+            z = a * x / noise / precision + log_scale.exp() * NORMAL_NOISE
+            value = -0.5 * (x - a * z).square() / noise
+            if not closed:
+                value = value + _log_normal(z) - (_log_normal(NORMAL_NOISE) - log_scale)
+            (each,) = torch.autograd.grad(value.sum(), log_scale)
+            square = (NORMAL_MASS * each.square()).sum() - (NORMAL_MASS * each).sum().square()
+            spread[x, closed] = square.sqrt().item()
+    assert spread[2.5, True] < spread[2.5, False]
+    assert spread[5.0, True] == pytest.approx(1.64, abs=0.005)
+    assert spread[5.0, False] == pytest.approx(math.sqrt(2), abs=1e-6)
 
 
 # A latent variable that cannot move.
