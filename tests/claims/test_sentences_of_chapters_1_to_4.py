@@ -17,6 +17,7 @@ from lvmlib import (
     LinearGaussian,
     QuadratureModel,
     WeightSummary,
+    chi_square,
     data,
     expectation_maximization,
     laplace_approximation,
@@ -292,6 +293,39 @@ def test_equal_weights_are_exact_whatever_their_number():
     one = WeightSummary.from_log_weights(torch.full((1,), -3.0, dtype=torch.float64))
     assert one.log_evidence.item() == -3.0
     assert one.ess.item() == 1.0
+
+
+def test_many_more_draws_than_the_relative_variance_need_not_be_enough():
+    """Ten thousand draws are 100,000 times the relative variance, and 999 runs in 1,000 report a wrong value with error 0."""
+    rare, times, draws = 1e-7, 1000.0, 10_000
+    mean = 1 - rare + rare * times
+    relative_variance = (1 - rare + rare * times**2) / mean**2 - 1
+    assert relative_variance == pytest.approx(0.1, abs=0.001)
+    assert draws > 90_000 * relative_variance
+    assert (1 - rare) ** draws > 0.998
+    missed = WeightSummary.from_log_weights(torch.zeros(draws, dtype=torch.float64))
+    assert missed.std_error.item() == 0.0
+    assert missed.log_evidence.item() - math.log(mean) < -9e-5
+
+
+def test_from_a_width_of_seven_hundredths_down_the_prior_grows_faster_than_ten_points():
+    zero = torch.zeros((), dtype=torch.float64)
+    growth = [1 + chi_square(Normal(zero, width / 100), Normal(zero, 1.0)).item() for width in range(5, 101)]
+    assert [index + 5 for index, base in enumerate(growth) if base > 10] == [5, 6, 7]
+
+
+def test_from_four_dimensions_on_each_further_one_multiplies_the_draws_by_six_or_seven():
+    old, new, _ = data.cells()
+    rows = torch.arange(9, len(new), 10)
+    mixed_up = new.clone()
+    mixed_up[rows, 20:] = new[rows.roll(1), 20:]
+    models = [LinearGaussian.fit(old, dim) for dim in (1, 2, 4, 6, 8, 10)]
+    bills = [chi_square(model.posterior(mixed_up), model.prior).median().item() for model in models]
+    two_more = [math.sqrt(more / less) for less, more in zip(bills[1:], bills[2:], strict=False)]
+    assert two_more[0] < 5
+    assert all(6 < factor < 7.5 for factor in two_more[1:])
+    assert bills[4] / 0.1**2 == pytest.approx(90e6, rel=0.05)
+    assert bills[5] / 0.1**2 == pytest.approx(4e9, rel=0.05)
 
 
 # Chapter 4
