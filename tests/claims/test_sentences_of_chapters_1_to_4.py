@@ -12,10 +12,12 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Norm
 from zoo import member
 
 from lvmlib import (
+    GaussianMixture,
     LatentVariableModel,
     LinearGaussian,
     QuadratureModel,
     WeightSummary,
+    chi_square,
     data,
     expectation_maximization,
     laplace_approximation,
@@ -54,6 +56,35 @@ def test_the_split_is_every_sixth_image():
     assert torch.equal(every[~is_test], TRAIN)
 
 
+def test_rain_is_rarer_than_umbrellas_because_dry_days_bring_more_than_rainy_days_lack():
+    if_dry = 5 / 8 * 0.05 + 3 / 8 * 0.30
+    rain = (0.4 - if_dry) / (0.9 - if_dry)
+    dry_umbrellas, missing_umbrellas = 100 * (1 - rain) * if_dry, 100 * rain * 0.1
+    assert dry_umbrellas == pytest.approx(9.5, abs=0.05)
+    assert missing_umbrellas == pytest.approx(3.4, abs=0.05)
+    assert 100 * rain == pytest.approx(40 - dry_umbrellas + missing_umbrellas)
+    # Without the umbrellas of dry days it would rain on more than 40 days in 100.
+    assert 0.4 / 0.9 > 0.4
+
+
+def test_most_of_the_lead_of_the_mixture_is_due_to_the_dimension_of_the_ppca():
+    generator = torch.Generator().manual_seed(0)
+    train, test = (16 * images + torch.rand(images.shape, generator=generator) for images in (TRAIN, TEST))
+    ppca = LinearGaussian.fit(train, latent_dim=20)
+    score = ppca.log_evidence(test)
+    large = LinearGaussian.fit(train, latent_dim=60).log_evidence(test)
+    per_pixel = LinearGaussian(ppca.weight, ppca.bias, ppca.noise_variance.expand(64))
+    per_pixel = expectation_maximization(per_pixel, train, max_iterations=40, tolerance=0.01).model
+    chosen = torch.randperm(len(train), generator=generator)[:10]
+    start = GaussianMixture(torch.full((10,), 0.1).to(train), train[chosen], 10 * torch.eye(64).expand(10, 64, 64).to(train))
+    mixture = expectation_maximization(start, train, max_iterations=40, tolerance=0.01, regularization=0.5).model
+    for rival in (large, per_pixel.log_evidence(test)):
+        gain, error = mean_and_error(rival - score)
+        assert gain == pytest.approx(20, abs=2 + 2 * error)
+        lead, error = mean_and_error(mixture.log_evidence(test) - rival)
+        assert 4 * error < lead < 12
+
+
 def cells() -> tuple[Tensor, Tensor]:
     """The older and the new samples of the running case: thirty readings each, on standardised logarithms."""
     raw = torch.tensor(load_breast_cancer().data)
@@ -86,6 +117,19 @@ def test_a_copied_reading_is_found_by_models_of_all_readings_together():
     (by_range, range_error), (by_factors, factor_error) = (mean_and_error(row) for row in found)
     assert by_range == pytest.approx(2, abs=5 * range_error)
     assert by_factors > 3 * by_range + 5 * (factor_error + 3 * range_error)
+
+
+def test_the_alarm_rings_too_often_because_the_scores_spread_more_than_the_models_own():
+    known, _ = cells()
+    factors = ten_factors(known)
+    own, _ = factors.sample(20_000, seed=0)
+    score, own_score = factors.log_evidence(known), factors.log_evidence(own)
+    share, error = mean_and_error((score < own_score.quantile(0.05)).double())
+    assert share > 0.05 + 5 * error
+    # On average the old samples score as the model's own do, so the fit is not what is wrong; their spread is.
+    difference, error = mean_and_error(score)
+    assert difference == pytest.approx(own_score.mean().item(), abs=2 * error)
+    assert score.std() > 2 * own_score.std()
 
 
 # Chapter 2
@@ -150,6 +194,51 @@ def test_measuring_the_widest_interval_leaves_less_error_than_a_random_choice():
     assert gain > 2 * error, "half of what a random choice leaves, or less"
 
 
+def test_the_bent_model_has_two_bumps_above_the_bottom_of_the_bowl():
+    z = torch.linspace(-8, 8, 32_001, dtype=torch.float64)
+
+    def log_joint(x: float) -> Tensor:
+        return Normal(0.0, 1.0).log_prob(z) + Normal(z + z.square() - 1, 0.5).log_prob(torch.tensor(x))
+
+    def bumps(x: float) -> int:
+        slope = log_joint(x).diff()
+        return int(((slope[:-1] > 0) & (slope[1:] <= 0)).sum())
+
+    def width_of_the_right_bump(x: float) -> float:
+        weight = log_joint(x).exp() * (z > -0.5)
+        mean = (weight * z).sum() / weight.sum()
+        return float((weight * (z - mean).square()).sum() / weight.sum())
+
+    assert (z + z.square() - 1).min().item() == pytest.approx(-1.25)
+    assert [bumps(x) for x in (-2.0, -1.25, -1.0, -0.9)] == [1, 1, 1, 1]
+    assert [bumps(x) for x in (-0.75, 0.0, 2.0, 5.0)] == [2, 2, 2, 2]
+    evidence = {x / 20: torch.trapezoid(log_joint(x / 20).exp(), z).item() for x in range(-60, 121)}
+    assert max(evidence, key=lambda x: evidence[x]) == pytest.approx(-0.95, abs=0.051)
+    assert evidence[2.0] / evidence[5.0] == pytest.approx(4.8, abs=0.1)
+    widths = [width_of_the_right_bump(x) for x in (2.0, 3.0, 4.0, 5.0)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_most_of_the_reduction_is_the_own_variance_of_the_measured_reading():
+    known, _ = cells()
+    factors = ten_factors(known)
+    sigma = factors.weight @ factors.weight.mT + factors.noise_variance.diag()
+    shares, agree = [], []
+    for missing in torch.rand(200, 30, generator=torch.Generator().manual_seed(8)).argsort(1)[:, :10]:
+        seen = torch.tensor([i for i in range(30) if i not in missing.tolist()])
+        gain = torch.linalg.solve(sigma[seen][:, seen], sigma[seen][:, missing]).mT
+        left = sigma[missing][:, missing] - gain @ sigma[seen][:, missing]
+        variances = left.diagonal()
+        reduction = left.square().sum(0) / variances
+        chosen = reduction.argmax()
+        shares.append(variances[chosen] / reduction[chosen])
+        agree.append((chosen == variances.argmax()).double())
+    share, error = mean_and_error(torch.stack(shares))
+    assert share == pytest.approx(0.9, abs=0.03 + 2 * error)
+    same, error = mean_and_error(torch.stack(agree))
+    assert same > 0.75 + 2 * error
+
+
 @pytest.mark.parametrize(("a", "finite"), [(0.5, True), (0.69, True), (0.7, False), (1.5, False)])
 def test_the_harmonic_mean_has_a_finite_variance_if_the_data_say_less_than_the_prior(a, finite):
     s, x = 0.7, 2.5
@@ -204,6 +293,39 @@ def test_equal_weights_are_exact_whatever_their_number():
     one = WeightSummary.from_log_weights(torch.full((1,), -3.0, dtype=torch.float64))
     assert one.log_evidence.item() == -3.0
     assert one.ess.item() == 1.0
+
+
+def test_many_more_draws_than_the_relative_variance_need_not_be_enough():
+    """Ten thousand draws are 100,000 times the relative variance, and 999 runs in 1,000 report a wrong value with error 0."""
+    rare, times, draws = 1e-7, 1000.0, 10_000
+    mean = 1 - rare + rare * times
+    relative_variance = (1 - rare + rare * times**2) / mean**2 - 1
+    assert relative_variance == pytest.approx(0.1, abs=0.001)
+    assert draws > 90_000 * relative_variance
+    assert (1 - rare) ** draws > 0.998
+    missed = WeightSummary.from_log_weights(torch.zeros(draws, dtype=torch.float64))
+    assert missed.std_error.item() == 0.0
+    assert missed.log_evidence.item() - math.log(mean) < -9e-5
+
+
+def test_from_a_width_of_seven_hundredths_down_the_prior_grows_faster_than_ten_points():
+    zero = torch.zeros((), dtype=torch.float64)
+    growth = [1 + chi_square(Normal(zero, width / 100), Normal(zero, 1.0)).item() for width in range(5, 101)]
+    assert [index + 5 for index, base in enumerate(growth) if base > 10] == [5, 6, 7]
+
+
+def test_from_four_dimensions_on_each_further_one_multiplies_the_draws_by_six_or_seven():
+    old, new, _ = data.cells()
+    rows = torch.arange(9, len(new), 10)
+    mixed_up = new.clone()
+    mixed_up[rows, 20:] = new[rows.roll(1), 20:]
+    models = [LinearGaussian.fit(old, dim) for dim in (1, 2, 4, 6, 8, 10)]
+    bills = [chi_square(model.posterior(mixed_up), model.prior).median().item() for model in models]
+    two_more = [math.sqrt(more / less) for less, more in zip(bills[1:], bills[2:], strict=False)]
+    assert two_more[0] < 5
+    assert all(6 < factor < 7.5 for factor in two_more[1:])
+    assert bills[4] / 0.1**2 == pytest.approx(90e6, rel=0.05)
+    assert bills[5] / 0.1**2 == pytest.approx(4e9, rel=0.05)
 
 
 # Chapter 4
