@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -143,22 +144,18 @@ def format_number(value: float, digits: int) -> str:
 
 
 @cache
-def _vl_convert() -> ModuleType:
-    """The converter, which knows the face of the book."""
-    import vl_convert
-
-    vl_convert.register_font_directory(str(FONTS))
-    return vl_convert
+def _teach_the_face(converter: ModuleType) -> None:
+    converter.register_font_directory(str(FONTS))
 
 
 def require(module: str) -> ModuleType:
+    """Altair, or the converter, which then knows the face of the book."""
     try:
-        if module == "altair":
-            import altair
-
-            return altair
-        return _vl_convert()
+        loaded = import_module(module)
     except ImportError as error:
         raise ImportError(
             "lvmlib.explorers needs Altair and vl-convert-python: run `pip install altair vl-convert-python`"
         ) from error
+    if module == "vl_convert":
+        _teach_the_face(loaded)
+    return loaded
