@@ -224,13 +224,8 @@ class Plan(Laws):
         several = [n for n in found if n not in tops] or found
         if several and body.kind not in ("kl", "negative"):
             return tuple(several)
-        bound = {
-            n
-            for node in body.walk()
-            if node.kind == "kl"
-            for n in node.parts[0].data[1]
-            if node.parts[0].kind == "density"
-        }
+        firsts = [node.parts[0] for node in body.walk() if node.kind == "kl"]
+        bound = {n for first in firsts if first.kind == "density" for n in first.data[1]}
         every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
         return tuple([n for n in every if n not in bound] or several or every)
 
