@@ -10,10 +10,19 @@ import torch
 from attack import attack, breaks, explained
 from laws import Evidence, Terms, growing_likelihood, log_pareto, terms
 from torch import Tensor
-from torch.distributions import Categorical, MultivariateNormal
+from torch.distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal
 from zoo import Drawn, Member, member, members
 
-from lvmlib import WeightSummary, elbo, kl_decomposition, log_weights, summarize_weights
+from lvmlib import (
+    LatentVariableModel,
+    WeightSummary,
+    data,
+    elbo,
+    kl_decomposition,
+    laplace_approximation,
+    log_weights,
+    summarize_weights,
+)
 from lvmlib.exact import FiniteModel, LinearGaussian
 
 
@@ -398,3 +407,31 @@ def test_a_q_that_sees_nothing_of_the_posterior_attains_minus_infinity(case):
 
 
 explained("prop-elbo-support", without="positive-evidence", because="without it there is no posterior")
+
+
+def test_the_weights_of_the_round_q_have_an_infinite_variance_from_eight_dimensions_on():
+    """Chapter 6: the integral of p^2 / q is finite if and only if twice the posterior's precision exceeds that of q."""
+    train, test = (data.digits(part, dtype=torch.float64).images for part in ("train", "test"))
+    finite = []
+    for dim in (2, 4, 8, 16, 32):
+        precision = LinearGaussian.fit(train, dim).posterior(test[3]).precision_matrix
+        round_precision = precision.diagonal().mean() * torch.eye(dim).double()
+        finite.append(torch.linalg.eigvalsh(2 * precision - round_precision).min().item() > 0)
+    assert finite == [True, True, False, False, False]
+
+
+def test_the_precision_of_laplace_is_between_five_and_ten_for_the_binary_digits():
+    """Chapter 6: above two, so the weights of the Laplace approximation have an infinite variance."""
+    train = data.digits("train", dtype=torch.float64).images
+    images = data.digits("test", binarize=True, dtype=torch.float64).images[:20]
+    for dim in (2, 4, 8, 16):
+        fit = LinearGaussian.fit(train, dim)
+        prior = Independent(Normal(torch.zeros(dim).double(), torch.ones(dim).double()), 1)
+
+        def pixels(z: Tensor, fit: LinearGaussian = fit) -> Independent:
+            return Independent(Bernoulli(logits=8 * (z @ fit.weight.T + fit.bias - 0.5)), 1)
+
+        q = laplace_approximation(LatentVariableModel(prior, pixels), images)
+        largest = torch.linalg.eigvalsh(q.precision_matrix).amax(-1)
+        assert largest.min() > 5, dim
+        assert largest.max() < 10, dim

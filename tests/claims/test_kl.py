@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import pytest
 import torch
@@ -623,3 +624,35 @@ def test_the_order_of_arguments_decides_between_zero_forcing_and_covering():
     assert forward.cdf(left) > 0.2
     assert reverse.cdf(left) < 1e-6
     assert model.kl_to_posterior(forward, x) > 10 * model.kl_to_posterior(reverse, x)
+
+
+def test_with_the_dimension_the_gap_grows_also_for_each_pair_of_coordinates():
+    """Chapter 7: why the gap of independent coordinates grows, in the turned models of the digits."""
+    train = data.digits("train", dtype=torch.float64).images
+    gaps_per_pair, ranges = [], []
+    for dim in (2, 4, 8, 16):
+        fit = LinearGaussian.fit(train, dim)
+        entries = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
+        model = LinearGaussian(fit.weight @ torch.linalg.qr(entries.double()).Q, fit.bias, fit.noise_variance)
+        precision = model.posterior(train[0]).precision_matrix
+        gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
+        gaps_per_pair.append(gap.item() / math.comb(dim, 2))
+        widths = torch.linalg.eigvalsh(precision).rsqrt()
+        ranges.append((widths.max() / widths.min()).item())
+    assert all(a < b for a, b in pairwise(gaps_per_pair))
+    assert all(a < b for a, b in pairwise(ranges))
+
+
+def test_the_wrong_divergences_are_smallest_at_the_prior_too():
+    """Chapter 7: each wrong formula has its minimum at the prior; and yet it may rise while the right value falls."""
+    m, s = torch.meshgrid(torch.linspace(-2, 2, 41).double(), torch.logspace(-1, 1, 41).double(), indexing="ij")
+    q, prior = Normal(m, s), Normal(exactly(0.0), 1.0)
+    terms_of_q = m**2 + s**2 - 1 - 2 * s.log()
+    wrong = (kl(prior, q), kl(Normal(m, s**2), prior), terms_of_q, 0.5 * (terms_of_q + 1))
+    for value in (kl(q, prior), *wrong):
+        at = torch.unravel_index(value.argmin(), value.shape)
+        assert m[at].item() == pytest.approx(0, abs=1e-6)
+        assert s[at].item() == pytest.approx(1, abs=1e-6)
+    wide, moved = Normal(exactly(0.0), 3.0), Normal(exactly(1.8), 1.0)
+    assert kl(moved, prior) < kl(wide, prior)
+    assert kl(prior, moved) > kl(prior, wide)

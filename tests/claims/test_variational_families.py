@@ -13,7 +13,17 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal, StudentT
 from zoo import member, members
 
-from lvmlib import BernoulliMixture, FiniteModel, GaussianMixture, LinearGaussian, kl, kl_decomposition, m_step
+from lvmlib import (
+    BernoulliMixture,
+    FiniteModel,
+    GaussianMixture,
+    LinearGaussian,
+    data,
+    expectation_maximization,
+    kl,
+    kl_decomposition,
+    m_step,
+)
 
 # Two maximisations.
 
@@ -519,3 +529,59 @@ def test_a_flow_that_changes_the_radius_is_the_posterior_of_the_ring():
         assert pushed == pytest.approx(posterior, rel=1e-3)
     # No hole: the middle has a positive density, a tiny share of the largest.
     assert 0 < (log_ring[0] - log_ring.max()).exp() < 1e-8
+
+
+def step_of_em(theta: Tensor, covariance: Tensor, dim: int) -> Tensor:
+    """One iteration of EM for probabilistic PCA, on the weights and the noise variance in one vector."""
+    size = len(covariance)
+    weight, noise = theta[:-1].reshape(size, dim), theta[-1]
+    gram = weight.T @ weight + noise * torch.eye(dim).double()
+    seen = covariance @ weight
+    new = torch.linalg.solve(
+        noise * torch.eye(dim).double() + torch.linalg.solve(gram, weight.T @ seen), seen, left=False
+    )
+    rest = (covariance - seen @ torch.linalg.solve(gram, new.T)).trace() / size
+    return torch.cat([new.flatten(), rest[None]])
+
+
+def test_em_for_ppca_shrinks_the_missing_nats_by_the_square_of_its_rate_apart_from_rotations():
+    """Chapter 8: a rotation of z is an eigenvector of EM with eigenvalue one; the next eigenvalue is the rate."""
+    torch.manual_seed(0)
+    scales = torch.tensor([3.0, 1.5, 0.8, 0.7, 0.6], dtype=torch.float64)
+    x = torch.randn(300, 5).double() * scales
+    best = LinearGaussian.fit(x, 2)
+    theta = torch.cat([best.weight.flatten(), best.noise_variance.reshape(1)])
+    covariance = torch.cov(x.T, correction=0)
+    torch.testing.assert_close(step_of_em(theta, covariance, 2), theta)
+    jacobian = torch.autograd.functional.jacobian(lambda t: step_of_em(t, covariance, 2), theta)
+    rates = torch.linalg.eigvals(jacobian).abs().sort(descending=True).values
+    assert rates[0].item() == pytest.approx(1, abs=1e-9)
+    assert rates[1] < 0.99
+    start = LinearGaussian(0.1 * torch.randn(5, 2).double(), x.mean(0), 0.1)
+    run = expectation_maximization(start, x, max_iterations=60, tolerance=0)
+    missing = (best.log_evidence(x).mean() - run.elbo)[::2]
+    late = missing[(missing > 1e-9) & (missing < 1e-5)]
+    assert len(late) > 4
+    assert (late[-1] / late[-2]).item() == pytest.approx(rates[1].item() ** 2, abs=0.01)
+
+
+def test_gradient_ascent_turns_the_axes_of_ppca_back_slowly():
+    """Chapter 8, the sixth exercise: at 30 degrees the gap is a thousandth of a nat."""
+    best = LinearGaussian.fit(data.digits("train", dtype=torch.float64).images, 2)
+    angle = torch.tensor(math.radians(30), dtype=torch.float64, requires_grad=True)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).reshape(2, 2)
+    weight = best.weight @ turn
+    precision = torch.eye(2).double() + weight.T @ weight / best.noise_variance
+    gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
+    gap.backward()
+    assert gap.item() == pytest.approx(0.0012, abs=5e-5)
+    assert angle.grad > 0
+
+
+def test_a_family_may_come_as_near_to_the_posterior_as_one_likes_without_containing_it():
+    """Chapter 8: normals that are wider than a normal posterior have gaps above zero, and zero is their infimum."""
+    widths = 1 + torch.tensor([1e-1, 1e-2, 1e-3, 1e-4], dtype=torch.float64)
+    gaps = kl(Normal(torch.zeros(4).double(), widths), Normal(torch.zeros(4).double(), 1.0))
+    assert (gaps > 0).all()
+    assert (gaps.diff() < 0).all()
+    assert gaps[-1] < 1e-7
