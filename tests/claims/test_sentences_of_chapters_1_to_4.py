@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -76,7 +77,8 @@ def test_most_of_the_lead_of_the_mixture_is_due_to_the_dimension_of_the_ppca():
     per_pixel = LinearGaussian(ppca.weight, ppca.bias, ppca.noise_variance.expand(64))
     per_pixel = expectation_maximization(per_pixel, train, max_iterations=40, tolerance=0.01).model
     chosen = torch.randperm(len(train), generator=generator)[:10]
-    start = GaussianMixture(torch.full((10,), 0.1).to(train), train[chosen], 10 * torch.eye(64).expand(10, 64, 64).to(train))
+    wide = 10 * torch.eye(64).to(train).expand(10, 64, 64)
+    start = GaussianMixture(torch.full((10,), 0.1).to(train), train[chosen], wide)
     mixture = expectation_maximization(start, train, max_iterations=40, tolerance=0.01, regularization=0.5).model
     for rival in (large, per_pixel.log_evidence(test)):
         gain, error = mean_and_error(rival - score)
@@ -296,7 +298,7 @@ def test_equal_weights_are_exact_whatever_their_number():
 
 
 def test_many_more_draws_than_the_relative_variance_need_not_be_enough():
-    """Ten thousand draws are 100,000 times the relative variance, and 999 runs in 1,000 report a wrong value with error 0."""
+    """K is 100,000 times the relative variance; 999 runs in 1,000 are off, with a standard error of 0."""
     rare, times, draws = 1e-7, 1000.0, 10_000
     mean = 1 - rare + rare * times
     relative_variance = (1 - rare + rare * times**2) / mean**2 - 1
@@ -321,7 +323,7 @@ def test_from_four_dimensions_on_each_further_one_multiplies_the_draws_by_six_or
     mixed_up[rows, 20:] = new[rows.roll(1), 20:]
     models = [LinearGaussian.fit(old, dim) for dim in (1, 2, 4, 6, 8, 10)]
     bills = [chi_square(model.posterior(mixed_up), model.prior).median().item() for model in models]
-    two_more = [math.sqrt(more / less) for less, more in zip(bills[1:], bills[2:], strict=False)]
+    two_more = [math.sqrt(more / less) for less, more in pairwise(bills[1:])]
     assert two_more[0] < 5
     assert all(6 < factor < 7.5 for factor in two_more[1:])
     assert bills[4] / 0.1**2 == pytest.approx(90e6, rel=0.05)
