@@ -87,11 +87,11 @@ def test_most_of_the_lead_of_the_mixture_is_due_to_the_dimension_of_the_ppca():
         assert 4 * error < lead < 12
 
 
-def cells() -> tuple[Tensor, Tensor]:
+def cells(split: int = 0) -> tuple[Tensor, Tensor]:
     """The older and the new samples of the running case: thirty readings each, on standardised logarithms."""
     raw = torch.tensor(load_breast_cancer().data)
     logs = (raw + 0.05 * raw.mean(0)).log()
-    order = torch.randperm(569, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(569, generator=torch.Generator().manual_seed(split))
     old, new = order[:369], order[369:]
     readings = (logs - logs[old].mean(0)) / logs[old].std(0)
     return readings[old], readings[new]
@@ -119,6 +119,32 @@ def test_a_copied_reading_is_found_by_models_of_all_readings_together():
     (by_range, range_error), (by_factors, factor_error) = (mean_and_error(row) for row in found)
     assert by_range == pytest.approx(2, abs=5 * range_error)
     assert by_factors > 3 * by_range + 5 * (factor_error + 3 * range_error)
+
+
+def three_groups(x: Tensor, first: int) -> GaussianMixture:
+    wide = torch.eye(30).double().expand(3, 30, 30)
+    start = GaussianMixture(torch.full((3,), 1 / 3).double(), x[first : first + 3], wide)
+    return expectation_maximization(start, x, max_iterations=100, tolerance=1e-3, regularization=0.02).model
+
+
+@pytest.mark.parametrize(("split", "first"), [(0, 0), (0, 3), (0, 6), (1, 0), (2, 0)])
+def test_the_mixture_scores_lower_and_finds_no_fewer_faults(split, first):
+    known, arrived = cells(split)
+    factors, groups = ten_factors(known), three_groups(known, first)
+    behind, error = mean_and_error(factors.log_evidence(arrived) - groups.log_evidence(arrived))
+    assert behind > 2 * error
+    leads = []
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        hit = torch.randperm(200, generator=generator)[:20]
+        which = torch.randint(30, (20,), generator=generator)
+        faulty = arrived.clone()
+        faulty[hit, which] = arrived[torch.randint(200, (20,), generator=generator), which]
+        by_factors, by_groups = (
+            torch.isin(model.log_evidence(faulty).argsort()[:20], hit).double().sum() for model in (factors, groups)
+        )
+        leads.append(by_groups - by_factors)
+    assert 0 < torch.stack(leads).mean() < 1
 
 
 def test_the_alarm_rings_too_often_because_the_scores_spread_more_than_the_models_own():
