@@ -75,6 +75,20 @@ class MultivariateT(Distribution):
         return peak + constant - (5 + dim) / 2 * (squares / 5).log1p()
 
 
+def cost_of_a_student_t(dim: int, degrees: float) -> float:
+    """One plus the chi-square of a standard normal posterior and a Student-t of its scale, over the squared length."""
+    s = torch.linspace(1e-6, dim + 20 * math.sqrt(2 * dim) + 60, 200_001, dtype=torch.float64)
+    log_p = -dim / 2 * math.log(2 * math.pi) - s / 2
+    constant = math.lgamma((degrees + dim) / 2) - math.lgamma(degrees / 2) - dim / 2 * math.log(degrees * math.pi)
+    log_q = constant - (degrees + dim) / 2 * (s / degrees).log1p()
+    return torch.trapezoid((Chi2(dim).log_prob(s) + log_p - log_q).exp(), s).item()
+
+
+@pytest.mark.parametrize(("dim", "degrees", "cost"), [(8, 5.0, 1.3), (50, 5.0, 2.5), (50, 20.0, 1.4)])
+def test_a_student_t_needs_more_degrees_of_freedom_in_many_dimensions(dim, degrees, cost):
+    assert cost_of_a_student_t(dim, degrees) == pytest.approx(cost, abs=0.05)
+
+
 def mixed_up_samples() -> tuple[LatentVariableModel, Tensor]:
     """The Student-t model of the laboratory, and its new samples, of which every tenth has readings of another."""
     old, clean, _ = data.cells()
