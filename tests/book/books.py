@@ -38,12 +38,16 @@ kernelspec:
 """
 
 
+@cache
 def build_this_book() -> Path:
-    """Build the book, or wait for the worker that does; a build without changes takes seconds."""
+    """Build the book once in a test run: the worker that comes first does, and the others wait for it."""
     build = ROOT / "_build"
     build.mkdir(exist_ok=True)
+    run, stamp = os.environ.get("PYTEST_XDIST_TESTRUNUID"), build / ".built-in-test-run"
     with FileLock(build / ".lock"):
-        build_book(ROOT)
+        if run is None or not stamp.exists() or stamp.read_text(encoding="utf-8") != run:
+            build_book(ROOT)
+            stamp.write_text(str(run), encoding="utf-8")
     return build
 
 

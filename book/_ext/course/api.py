@@ -130,7 +130,7 @@ class PublicIndex(SphinxDirective):
             raise self.error(str(error)) from error
         box = nodes.container(classes=["api-index"])
         self.state.nested_parse(StringList(lines, source="public-index"), self.content_offset, box)
-        return list(box.children)
+        return [box]
 
 
 def _row(package: str, module: str, name: str) -> list[str]:
