@@ -819,10 +819,14 @@ def test_a_jump_in_z_is_not_seen_along_the_path(case):
     assert rise == pytest.approx(case.gradient(), rel=0.01)
 
 
+# Draws along this path have another density than its q.
+WRONG_PATH = replace(_normal("wrong-path", lambda z: -0.5 * (z - 2) ** 2), path=lambda phi, noise: noise + 2 * phi)
+
+
 @breaks(
     "thm-reparameterisation",
     without="path-has-density",
-    case=replace(_normal("wrong-path", lambda z: -0.5 * (z - 2) ** 2), path=lambda phi, noise: noise + 2 * phi),
+    case=WRONG_PATH,
     because="draws along another path belong to another $q$",
 )
 def test_another_path_has_another_gradient(case):
@@ -840,7 +844,7 @@ explained("prop-stl", without="finite-bound", because=r"an ELBO of $-\infty$ has
 @breaks(
     "prop-stl",
     without="path-has-density",
-    case=replace(_normal("wrong-path", lambda z: -0.5 * (z - 2) ** 2), path=lambda phi, noise: noise + 2 * phi),
+    case=WRONG_PATH,
     because="draws along another path belong to another $q$",
 )
 def test_along_another_path_the_part_that_is_kept_has_another_mean(case):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from attack import attack, breaks, explained
 from torch import Tensor
-from zoo import Member, Truth, member, members
+from zoo import Drawn, Member, member, members
 
 from lvmlib import chi_square, prior_monte_carlo, summarize_weights
 from lvmlib.exact import FiniteModel, LinearGaussian
@@ -164,26 +164,11 @@ def test_the_library_draws_so(case):
             assert abs(ratio.square().mean() - variance) <= 5 * math.sqrt(spread / 4000) + 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class FromPrior:
-    """Independent draws from the prior of a member of the zoo."""
-
-    member: Member
-
-    @property
-    def name(self) -> str:
-        return self.member.name
-
-    @property
-    def truth(self) -> Truth:
-        return self.member.truth
+class FromPrior(Drawn):
+    """Draws from the prior of a member of the zoo."""
 
     @staticmethod
     def each_draw_follows_the_prior() -> bool:
-        return True
-
-    @staticmethod
-    def draws_are_independent() -> bool:
         return True
 
     def chi_square_is_finite(self) -> bool:

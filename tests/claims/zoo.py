@@ -11,7 +11,7 @@ __all__ = ["Drawn", "Member", "member", "members"]
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """K draws from the q of a member: independent, or one K times."""
+    """K draws for a member, from its q unless the class says otherwise: independent, or one K times."""
 
     member: Member
     independent: bool = True
