@@ -17,10 +17,10 @@ Result = TypeVar("Result")
 def in_threads(work: Callable[[int], Result], pieces: range, device: torch.device) -> Iterator[Result]:
     """``work(piece)`` for every piece, in order and without gradients; at most a few more are made than asked for.
 
-    On a CPU each worker thread runs torch with one thread inside: many small operations, each split over several
-    threads, take longer than on one. So does the caller's until the last piece: threads that wait for a part of its
-    operations would keep a core from the workers. Everything is done in the caller's thread where a worker would not
-    have its settings, as with autocast or another default device.
+    On a CPU the caller's thread and its helpers share the pieces, each with one thread inside torch: many small
+    operations, each split over several threads, take longer than on one. The caller works too as each thread has an
+    arena of its own from the C library, which fills up with holes; the fewer threads, the less memory. Everything is
+    done in the caller's thread where a helper would not have its settings, as with autocast or another default device.
     """
     threads = torch.get_num_threads()
     inference = torch.is_inference_mode_enabled()
@@ -33,13 +33,18 @@ def in_threads(work: Callable[[int], Result], pieces: range, device: torch.devic
     if min(threads, len(pieces)) < 2 or not alike:
         yield from map(do, pieces)
         return
-    pool = ThreadPoolExecutor(min(threads, len(pieces)), "lvmlib", torch.set_num_threads, (1,))
+    helpers = min(threads, len(pieces)) - 1
+    pool = ThreadPoolExecutor(helpers, "lvmlib", torch.set_num_threads, (1,))
     waiting: deque[Future[Result]] = deque()
     try:
         torch.set_num_threads(1)
         for piece in pieces:
-            waiting.append(pool.submit(do, piece))
-            if len(waiting) > threads:
+            # A helper has one piece to do and one to do next; what is more, the caller does.
+            if sum(not future.done() for future in waiting) < 2 * helpers:
+                waiting.append(pool.submit(do, piece))
+            else:
+                waiting.append(_done(do, piece))
+            while waiting and (waiting[0].done() or len(waiting) > 2 * threads):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -47,3 +52,10 @@ def in_threads(work: Callable[[int], Result], pieces: range, device: torch.devic
         pool.shutdown(wait=True, cancel_futures=True)
         # Last of all: the number that torch gives to threads to come is that of the last thread that set one.
         torch.set_num_threads(threads)
+
+
+def _done(work: Callable[[int], Result], piece: int) -> Future[Result]:
+    """The piece done at once, here, as a future like those of the others."""
+    future: Future[Result] = Future()
+    future.set_result(work(piece))
+    return future

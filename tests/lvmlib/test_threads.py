@@ -32,7 +32,8 @@ def test_results_come_in_the_order_of_the_pieces_whichever_is_finished_first():
 
     made = list(in_threads(work, range(20), CPU))
     assert [piece for piece, _, _ in made] == list(range(20))
-    assert threading.get_ident() not in {thread for _, thread, _ in made}
+    assert threading.get_ident() in {thread for _, thread, _ in made}
+    assert len({thread for _, thread, _ in made}) > 1
     assert {threads for _, _, threads in made} == {1}
 
 
@@ -42,6 +43,22 @@ def test_only_a_few_more_pieces_are_made_than_were_asked_for():
     next(results)
     results.close()
     assert len(made) < 10
+
+
+def test_a_slow_piece_holds_the_others_up_before_they_fill_the_memory():
+    may_end = threading.Event()
+    made = []
+
+    def work(piece):
+        made.append(piece)
+        if piece == 0:
+            may_end.wait(10)
+
+    results = in_threads(work, range(1000), CPU)
+    threading.Timer(0.2, may_end.set).start()
+    next(results)
+    assert len(made) < 20
+    results.close()
 
 
 def test_an_error_of_one_piece_is_the_callers():
