@@ -177,7 +177,7 @@ def bidirectional_monte_carlo(
         >>> from lvmlib import LinearGaussian
         >>> model = LinearGaussian(torch.ones(3, 2).double(), torch.zeros(3).double(), 0.5)
         >>> x, z = model.sample(50, seed=0)
-        >>> lower, upper = bidirectional_monte_carlo(model, num_chains=50, num_steps=20, simulated=(x, z), seed=0)
+        >>> lower, upper = bidirectional_monte_carlo(model, num_chains=2, num_steps=5, simulated=(x, z), seed=0)
         >>> bool(lower.log_evidence.mean() < model.log_evidence(x).mean() < upper.log_evidence.mean())
         True
 
