@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lvmlib.aggregate_posterior import AggregatePosteriorSplit, aggregate_posterior_split
-from lvmlib.bounds import elbo, iwae_bound
+from lvmlib.annealing import AnnealedEstimate, annealed_importance_sampling, bidirectional_monte_carlo
+from lvmlib.bounds import BoundEstimate, Direction, elbo, eubo, iwae_bound, jackknife_bound
 from lvmlib.divergence import Decomposition, DivergenceEstimate, chi_square, kl, kl_decomposition
 from lvmlib.em import EMResult, expectation_maximization, m_step
 from lvmlib.evidence import (
@@ -37,6 +38,7 @@ from lvmlib.guide import AmortizedGuide, MeanFieldGuide, UnconditionalGuide, def
 from lvmlib.laplace import laplace_approximation
 from lvmlib.model import LatentVariableModel
 from lvmlib.problem import Problem, bind
+from lvmlib.renyi import cubo, renyi_bound
 from lvmlib.vae import VAE, mlp
 from lvmlib.weights import ParetoSmoothed, WeightSummary, log_weights, pareto_smoothed, summarize_weights
 
@@ -63,11 +65,14 @@ __all__ = [
     "VAE",
     "AggregatePosteriorSplit",
     "AmortizedGuide",
+    "AnnealedEstimate",
     "BernoulliMixture",
     "BetaBernoulli",
+    "BoundEstimate",
     "Comparison",
     "Decomposition",
     "DerivationReport",
+    "Direction",
     "DivergenceEstimate",
     "EMResult",
     "EvidenceEstimate",
@@ -89,18 +94,23 @@ __all__ = [
     "UnconditionalGuide",
     "WeightSummary",
     "aggregate_posterior_split",
+    "annealed_importance_sampling",
+    "bidirectional_monte_carlo",
     "bind",
     "check_derivation",
     "chi_square",
     "compare",
+    "cubo",
     "data",
     "defensive_mixture",
     "elbo",
+    "eubo",
     "expectation_maximization",
     "explorers",
     "fit",
     "importance_sampling",
     "iwae_bound",
+    "jackknife_bound",
     "kl",
     "kl_decomposition",
     "laplace_approximation",
@@ -112,6 +122,7 @@ __all__ = [
     "pareto_smoothed",
     "plots",
     "prior_monte_carlo",
+    "renyi_bound",
     "sample_posterior",
     "self_normalized_expectation",
     "summarize_weights",

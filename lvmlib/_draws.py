@@ -35,6 +35,7 @@ __all__ = [
     "draw_seeded",
     "draw_weighed",
     "noise_is_exact",
+    "normal_in",
     "rounded_together",
 ]
 
@@ -131,7 +132,7 @@ def _no_density(z: Tensor, distribution: Distribution) -> Tensor:
 
 def draw_seeded(distribution: Distribution, num_samples: int, seed: tuple[object, ...] | None) -> Tensor:
     """As :func:`draw`, from a stream of its own that depends on ``seed`` alone, whatever other threads draw."""
-    normal = _normal_in(distribution)
+    normal = normal_in(distribution)
     if normal is not None:
         return _stretching(normal)(_noise(normal.loc, num_samples, _generator(normal.loc, seed)))
     if seed is None:
@@ -183,7 +184,7 @@ def noise_is_exact(distribution: Distribution) -> bool:
     return bool((scale > 1e3 * torch.finfo(loc.dtype).eps * loc.abs()).all())
 
 
-def _normal_in(distribution: Any) -> Any:
+def normal_in(distribution: Any) -> Any:
     """The normal whose mean and scales a distribution of independent normals has, if it is one."""
     if isinstance(distribution, DiagonalNormal):
         return distribution
@@ -204,7 +205,7 @@ def _from_noise(
     distribution: Any, *, weighed: bool, by_noise: bool
 ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]] | None:
     """A tensor like the noise of one draw, and the map from noise to draws and log-densities, if there is one."""
-    normal = _normal_in(distribution)
+    normal = normal_in(distribution)
     if not weighed:
         if normal is None:
             return None

@@ -2,20 +2,28 @@ r"""Bounds on the log-evidence, in nats: numbers to be read beside :math:`\log p
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import check_sample_count, check_shape, describe
 from lvmlib._divergence_formulas import closed_form_entropy, closed_form_kl
+from lvmlib._jackknife import MOST_SUBSETS, jackknife
 from lvmlib._log_space import log_mean_exp
+from lvmlib._streams import map_blocks
 from lvmlib._types import Float
+from lvmlib._weight_summary import WeightSummary
+from lvmlib.density import log_density
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
 from lvmlib.problem import Problem, bind
+from lvmlib.weights import bind_without_gradient
 
-__all__ = ["elbo", "iwae_bound"]
+__all__ = ["BoundEstimate", "Direction", "elbo", "eubo", "iwae_bound", "jackknife_bound"]
 
 Form = Literal["joint", "prior_kl", "entropy"]
 
@@ -88,7 +96,11 @@ def iwae_bound(
             \frac{p(x, z_k)}{q(z_k)}\right], \qquad \mathcal{L}_1 \le \mathcal{L}_K \le \mathcal{L}_{K+1}
             \le \log p(x)
 
-    With K = 1 it is the ELBO. Differentiable as :func:`elbo` is; weights of zero leave the gradient finite.
+    With K = 1 it is the ELBO. Differentiable as :func:`elbo` is; weights of zero leave the gradient finite. The bound
+    is lower, the estimate is lower in expectation, and by Markov's inequality it exceeds :math:`\log p(x) + t` with
+    probability at most :math:`e^{-t}`. With one group, :func:`~lvmlib.importance_sampling` streams the same number.
+
+    Proved in the book: thm-iwae, prop-iwae-bias.
 
     Args:
         model: The joint density.
@@ -118,6 +130,200 @@ def iwae_bound(
     check_sample_count("num_groups", num_groups)
     log_w = bind(model, q, x).log_weights(num_samples * num_groups)
     return log_mean_exp(log_w.reshape(num_samples, num_groups, *log_w.shape[1:])).mean(0)
+
+
+Side = Literal["lower", "upper", "exact", "unknown"]
+
+
+@dataclass(frozen=True)
+class Direction:
+    r"""On which side of :math:`\log p(x)` a number lies, and what that statement is about.
+
+    Args:
+        population: The side of the bound itself, its expectations computed exactly.
+        expectation: The side of the mean of the estimate over its draws, at this number of draws.
+        probability: The side on which Markov's inequality keeps the estimate: ``"lower"`` if for every
+            :math:`t \ge 0` it exceeds :math:`\log p(x) + t` with probability at most :math:`e^{-t}`; ``"upper"`` if it
+            is below :math:`\log p(x) - t` with at most that probability; ``"unknown"`` if neither is known.
+    """
+
+    population: Side
+    expectation: Side
+    probability: Side
+
+    def __str__(self) -> str:
+        return (
+            f"population: {self.population}, expectation over draws: {self.expectation}, "
+            f"with stated probability: {self.probability}"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class BoundEstimate:
+    r"""An estimate of a bound on :math:`\log p(x)`, with its error and its direction.
+
+    Args:
+        value: The estimate for each x, in nats, shape ``(*batch)``.
+        std_error: Its standard error for its own expectation, by the delta method, in nats, shape ``(*batch)``. It says
+            nothing of how far the bound is from :math:`\log p(x)`.
+        direction: On which side of :math:`\log p(x)` it lies, and in what sense.
+        pareto_k: Shape of the tail of the numbers that the estimate averages, as
+            :attr:`~lvmlib.WeightSummary.pareto_k`, shape ``(*batch)``; ``nan`` where it averages logarithms.
+        num_samples: How many draws of each x are behind it.
+    """
+
+    value: Float[Tensor, "*batch"]
+    std_error: Float[Tensor, "*batch"]
+    direction: Direction
+    pareto_k: Float[Tensor, "*batch"]
+    num_samples: int
+
+    def __repr__(self) -> str:
+        batch = tuple(self.value.shape)
+        number = f"value={self.value.item():.4f}" if not batch else f"batch_shape={batch}, mean={self.value.mean():.4f}"
+        return f"BoundEstimate({number}, num_samples={self.num_samples}; {self.direction})"
+
+
+def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Tensor) -> BoundEstimate:
+    r"""The evidence upper bound: the mean log-weight under the posterior, from draws of the posterior.
+
+    .. math::
+        \mathrm{EUBO}(q) = \E_{p(z \mid x)}\left[\log \frac{p(x, z)}{q(z)}\right]
+            = \log p(x) + \KL(p(z \mid x) \Vert q(z))
+
+    It needs *exact* draws from the posterior. For simulated data one is at hand: the z that x was made from
+    (``model.sample``). Draws that are only near the posterior give no bound. Differentiable as :func:`elbo` is.
+
+    Proved in the book: prop-eubo.
+
+    Args:
+        model: The joint density.
+        q: A Distribution over z, or a callable from x to one.
+        x: Observations, shape ``(*batch, *x_event)``.
+        posterior_samples: S draws of :math:`p(z \mid x)` for each x, shape ``(S, *batch, *z_event)``.
+
+    Returns:
+        A :class:`BoundEstimate` with the batch shape of x; ``inf`` where q has density zero at a draw.
+
+    Raises:
+        TypeError, ValueError: As :func:`~lvmlib.log_weights`; also if ``posterior_samples`` does not have that shape,
+            or a draw has joint density zero, and so is none of the posterior.
+
+    Example:
+        >>> import torch
+        >>> from lvmlib import LinearGaussian
+        >>> model = LinearGaussian(torch.ones(3, 1), torch.zeros(3), 0.5)
+        >>> x, z = model.sample(5, seed=0)
+        >>> bool((eubo(model, model.posterior, x, z[None]).value - model.log_evidence(x)).abs().max() < 1e-4)
+        True
+
+    References:
+        Ji and Shen (2019), *Stochastic variational inference via upper bound*.
+    """
+    problem = bind(model, q, x)
+    model._check_latent(posterior_samples)
+    event = tuple(problem.q.event_shape)
+    check_shape("posterior_samples", posterior_samples, ("S", *problem.batch_shape, *event))
+    check_sample_count("len(posterior_samples)", len(posterior_samples))
+    with problem.mode():
+        log_joint = model._log_joint(x, posterior_samples)
+        log_w = log_joint - log_density(problem.q, posterior_samples)
+    impossible = (log_joint == -torch.inf).nonzero()
+    if len(impossible):
+        raise ValueError(
+            f"posterior_samples has joint density 0 at index {tuple(impossible[0].tolist())}: expected draws from the "
+            f"posterior, where it is above 0; for simulated data pass the z that x was made from."
+        )
+    std_error = (
+        log_w.detach().std(0) / math.sqrt(len(log_w)) if len(log_w) > 1 else torch.full_like(log_w[0], torch.inf)
+    )
+    return BoundEstimate(
+        log_w.mean(0),
+        std_error,
+        Direction("upper", "upper", "upper"),
+        torch.full_like(std_error, torch.nan),
+        len(log_w),
+    )
+
+
+def jackknife_bound(
+    model: LatentVariableModel,
+    q: Guide,
+    x: Tensor,
+    num_samples: int,
+    *,
+    order: int = 1,
+    chunk_size: int | None = None,
+    seed: int | None = None,
+) -> BoundEstimate:
+    r"""The importance-weighted bound with the leading terms of its bias taken away, estimated with draws from q.
+
+    .. math::
+        \hat{\mathcal{J}}_{K, m} = \sum_{j=0}^m (-1)^j \frac{(K - j)^m}{j!\,(m - j)!}\, \overline{\mathcal{L}}_{K - j}
+
+    where :math:`\overline{\mathcal{L}}_{K - j}` is the average of :math:`\log \frac{1}{K - j} \sum_k w_k` over all ways
+    to leave j of the K draws out. If the bias of :math:`\mathcal{L}_K` has an expansion in powers of 1/K, it falls from
+    :math:`O(K^{-1})` to :math:`O(K^{-m-1})`. **The result is no bound**: its mean may lie on either side of
+    :math:`\log p(x)`, and its variance grows with m.
+
+    Proved in the book: prop-jackknife.
+
+    Args:
+        model: The joint density.
+        q: A Distribution over z, or a callable from x to one.
+        x: Observations, shape ``(*batch, *x_event)``.
+        num_samples: K, the number of draws for each x, above ``order``. Time grows as ``comb(K, order)``.
+        order: m, how many terms are taken away; 0 is :func:`iwae_bound`.
+        chunk_size: As :func:`renyi_bound`; the K log-weights of each x are kept.
+        seed: As :func:`renyi_bound`.
+
+    Returns:
+        A :class:`BoundEstimate` with the batch shape of x. Its ``std_error`` is that of the log-mean weight, which is
+        right to leading order. ``-inf`` where every weight is zero, ``nan`` where leaving draws out leaves zeros alone.
+
+    Raises:
+        TypeError, ValueError: As :func:`~lvmlib.log_weights`; also if ``order`` is negative or not below K, or there
+            are more than five million ways to leave so many draws out.
+
+    References:
+        Nowozin (2018), *Debiasing evidence approximations: on importance-weighted autoencoders and jackknife
+        variational inference*.
+    """
+    check_sample_count("order", order, least=0)
+    check_sample_count("num_samples", num_samples)
+    if order >= num_samples:
+        raise ValueError(
+            f"order is {order} and num_samples is {num_samples}: expected an order below the number of draws; lower it."
+        )
+    if math.comb(num_samples, order) > MOST_SUBSETS:
+        raise ValueError(
+            f"order is {order} and num_samples is {num_samples}, {math.comb(num_samples, order):,} ways to leave draws "
+            f"out: expected at most {MOST_SUBSETS:,}; lower the order, or average over groups of fewer draws."
+        )
+    log_w = _all_log_weights(model, q, x, num_samples, name="jackknife_bound", chunk_size=chunk_size, seed=seed)
+    summary = WeightSummary.from_log_weights(log_w.detach())
+    side: Side = "lower" if order == 0 else "unknown"
+    return BoundEstimate(
+        jackknife(log_w, order), summary.std_error, Direction(side, side, side), summary.pareto_k, num_samples
+    )
+
+
+def _all_log_weights(
+    model: LatentVariableModel,
+    q: Guide,
+    x: Tensor,
+    num_samples: int,
+    *,
+    name: str,
+    chunk_size: int | None,
+    seed: int | None,
+) -> Float[Tensor, K * batch]:
+    """The K log-weights: with their gradients, or from a stream where a seed or a chunk size is given."""
+    if seed is None and chunk_size is None:
+        return bind(model, q, x).log_weights(num_samples)
+    problem = bind_without_gradient(model, q, x)
+    blocks = map_blocks(problem, num_samples, lambda _, log_w: log_w, name=name, seed=seed, chunk_size=chunk_size)
+    return torch.cat(list(blocks))
 
 
 def _no_closed_form(form: str, q: Distribution, needed: str) -> ValueError:

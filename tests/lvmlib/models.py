@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Beta, Categorical, Independent, MultivariateNormal, Normal
+from torch.distributions import Beta, Categorical, Gamma, Independent, MultivariateNormal, Normal, Uniform
 
-from lvmlib import BernoulliMixture, BetaBernoulli, FiniteModel, GaussianMixture, LinearGaussian, QuadratureModel
+from lvmlib import (
+    BernoulliMixture,
+    BetaBernoulli,
+    FiniteModel,
+    GaussianMixture,
+    LatentVariableModel,
+    LinearGaussian,
+    QuadratureModel,
+)
 
 DOUBLE = torch.float64
 
@@ -79,3 +87,13 @@ EXACT_GUIDES = {
     "beta_bernoulli": lambda: Beta(torch.tensor(2.5).double(), torch.tensor(3.0).double()),
     "quadrature": lambda: Independent(Normal(0.5 * torch.ones(2).double(), 0.6 * torch.ones(2).double()), 1),
 }
+
+
+def gamma_weights(a: float, dtype: torch.dtype = DOUBLE) -> tuple[LatentVariableModel, Gamma]:
+    """A model and a q whose weights are Gamma(a, a): their mean, the evidence up to a constant of x, is one.
+
+    The prior is Gamma(a + 1, 1) and q is Gamma(a, 1), so their ratio is z / a; the likelihood does not depend on z.
+    """
+    prior = Gamma(torch.tensor(a + 1, dtype=dtype), torch.tensor(1.0, dtype=dtype))
+    q = Gamma(torch.tensor(a, dtype=dtype), torch.tensor(1.0, dtype=dtype))
+    return LatentVariableModel(prior, lambda z: Uniform(torch.zeros_like(z), torch.ones_like(z))), q
