@@ -15,19 +15,23 @@ from lvmlib.explorers.divergence import forward_reverse_kl
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
+from lvmlib.explorers.forms import elbo_forms
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
+from lvmlib.explorers.two_axes import two_axes
 from lvmlib.explorers.weight_sticks import weight_sticks
 
 __all__ = [
     "Explorer",
     "cost_of_dimension",
     "cut_the_joint",
+    "elbo_forms",
     "evidence_bar",
     "far_mode",
     "forward_reverse_kl",
     "jensen_gap",
     "proposal_width",
+    "two_axes",
     "two_pieces",
     "weight_sticks",
 ]

@@ -21,6 +21,8 @@ from lvmlib.plots import PALETTE
 NAMES = (
     "jensen_gap",
     "evidence_bar",
+    "elbo_forms",
+    "two_axes",
     "proposal_width",
     "forward_reverse_kl",
     "cost_of_dimension",

@@ -131,6 +131,8 @@ ASKED = {
     "finite-tilted-moment": "tilted_moment_is_finite",
     "finite-entropy": "entropy_is_finite",
     "likelihood-not-too-large": "likelihood_is_not_too_large",
+    "gap-closed": "gap_is_closed",
+    "bound-not-lowered": "bound_is_not_lowered",
     # test_kl.py
     "q-is-density": "q_is_a_density",
     "p-is-density": "p_is_a_density",

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
-from lvmlib import LinearGaussian, QuadratureModel, WeightSummary, chi_square, explorers, kl_decomposition
+from lvmlib import LinearGaussian, QuadratureModel, WeightSummary, chi_square, elbo, explorers, kl_decomposition
 from lvmlib.explorers import MIME_TYPE, Explorer
 from lvmlib.plots import PALETTE
 
@@ -28,6 +28,8 @@ vl_convert = pytest.importorskip("vl_convert")
 MAKERS = {
     "jensen_gap": explorers.jensen_gap,
     "evidence_bar": explorers.evidence_bar,
+    "elbo_forms": explorers.elbo_forms,
+    "two_axes": explorers.two_axes,
     "proposal_width": explorers.proposal_width,
     "forward_reverse_kl": explorers.forward_reverse_kl,
     "cost_of_dimension": explorers.cost_of_dimension,
@@ -140,6 +142,77 @@ def test_no_position_of_the_sliders_makes_the_elbo_leave_the_bar(made):
     for q_mean in ends["q_mean"]:
         for q_width in ends["q_width"]:
             assert written("ELBO", texts(made["evidence_bar"], q_mean=q_mean, q_width=q_width)) > start + 0.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_forms_scatter_as_draws_of_the_estimators_of_the_library_do(made, seed):
+    at = positions(made["elbo_forms"].spec, seed)
+    hidden, text = (texts(made["elbo_forms"], **at, reveal=reveal) for reveal in ("hidden", "shown"))
+    assert "spread of row 1: ? nats" in hidden
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x = torch.tensor([2.5]).double()
+    q = MultivariateNormal(torch.tensor([at["q_mean"]]).double(), torch.tensor([[at["q_width"] ** 2]]).double())
+    assert written("ELBO, by each form", text) == pytest.approx(kl_decomposition(model, q, x).elbo.item(), abs=6e-4)
+    torch.manual_seed(seed)
+    for row, form in enumerate(("joint", "entropy", "prior_kl"), 1):
+        one = elbo(model, q, x.expand(40_000, 1), form=form)
+        squares = (one - one.mean()).square()
+        error = squares.std() / (2 * one.std() * math.sqrt(len(one)))
+        assert abs(written(f"spread of row {row}", text) - one.std()) < 5 * error + 6e-3
+
+
+def test_the_marks_of_the_forms_average_to_the_bound_and_fall_on_one_another_at_the_posterior(made):
+    def marks(**at: object) -> list[list[float]]:
+        spec = made["elbo_forms"].spec
+        for param in spec["params"]:
+            param |= {"value": at[param["name"]]} if param["name"] in at else {}
+        groups = re.findall(r'class="mark-rule role-mark[^>]*>(.*?)</g>', vl_convert.vegalite_to_svg(spec))
+        places = [[float(x) for x in re.findall(r"translate\(([\d.]+),", group)] for group in groups]
+        ticks = re.findall(r'class="mark-rect role-mark[^>]*>(.*?)</g>', vl_convert.vegalite_to_svg(spec))
+        return [[float(x) for x in re.findall(r'd="M(-?[\d.]+),', tick)] for tick in ticks] + places
+
+    rows = [row for row in marks(q_mean=1.37, q_width=0.42, reveal="shown") if len(row) > 20]
+    widths = sorted(max(row) - min(row) for row in rows)
+    assert len(rows) == 3
+    assert widths[0] < 2 < 40 < widths[1]
+    assert all(len(row) <= 20 for row in marks(q_mean=1.37, q_width=0.42)), "hidden until it is predicted"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_two_axes_are_climbed_by_the_terms_of_the_library(made, seed):
+    at = positions(made["two_axes"].spec, seed)
+    text = texts(made["two_axes"], **at)
+    theta, phi, noise = at["theta_start"], at["phi_start"], at["noise"]
+    for step in range(int(at["steps"])):
+        if step % 2:
+            theta = 3.0 - phi
+        else:
+            phi = (3.0 - theta) / (1 + noise**2)
+    one = torch.ones(1, 1).double()
+    model = LinearGaussian(one, theta * one[0], noise**2)
+    q = MultivariateNormal(phi * one[0], noise**2 / (1 + noise**2) * one)
+    log_evidence, bound, gap = kl_decomposition(model, q, 3.0 * one[0])
+    for label, value, digits in (
+        ("ELBO", bound, 3),
+        ("log p(x)", log_evidence, 3),
+        ("gap", gap, 3),
+        ("θ", theta, 2),
+        ("φ", phi, 2),
+    ):
+        assert written(label, text) == pytest.approx(float(value), abs=0.6 * 10**-digits)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+def test_no_step_along_an_axis_lowers_the_bound_and_a_step_of_inference_closes_the_gap(made, steps):
+    before, after = (texts(made["two_axes"], steps=number, noise=0.5) for number in (steps - 1, steps))
+    assert written("ELBO", after) >= written("ELBO", before)
+    if steps % 2:
+        assert written("gap", after) == pytest.approx(0, abs=1e-3)
+        assert written("log p(x)", after) == written("log p(x)", before)
+    else:
+        assert written("log p(x)", after) - written("log p(x)", before) >= written("ELBO", after) - written(
+            "ELBO", before
+        )
 
 
 @pytest.mark.parametrize("ratio", [0.4, 0.7, 0.75, 1.5, 3.0])
