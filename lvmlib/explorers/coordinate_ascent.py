@@ -92,9 +92,9 @@ def coordinate_ascent(
         values,
         "Above, the plane of the two coordinates. The posterior is a filled ellipse that leans as the correlation "
         "says. Two round contours of q move with the updates, and a staircase marks the means of q so far: first a "
-        "long level step, then shorter ones along the ellipse towards its centre. Below, when the answers are shown, dots "
-        "for the part of the gap that further updates can close, on a logarithmic axis: they fall along a straight "
-        "line, the steeper the weaker the correlation.",
+        "long level step, then shorter ones along the ellipse towards its centre. Below, when the answers are shown, "
+        "dots for the part of the gap that further updates can close, on a logarithmic axis: they fall along a "
+        "straight line, the steeper the weaker the correlation.",
         gutter=GUTTER,
     )
 
