@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["in_threads"]
+__all__ = ["in_threads", "one_thread"]
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def one_thread(device: torch.device, *, when: bool = True) -> Iterator[None]:
+    """Torch keeps to one thread inside, if ``when`` says that the operations are short and the device is the CPU.
+
+    An operation that takes some microseconds is not worth sharing: threads that wait for each other, or for those of
+    other programs, spend more time on that than on computing.
+    """
+    threads = torch.get_num_threads()
+    if not when or device.type != "cpu" or threads == 1:
+        yield
+        return
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def in_threads(work: Callable[[int], Result], pieces: range, device: torch.device) -> Iterator[Result]:

@@ -15,6 +15,7 @@ from torch.distributions import Categorical, Distribution
 from lvmlib._blocks import map_rows
 from lvmlib._checks import check_number, check_sample_count, check_shape, describe
 from lvmlib._divergence_formulas import as_multivariate_normal
+from lvmlib._threads import one_thread
 from lvmlib._types import Float
 from lvmlib.exact import BernoulliMixture, GaussianMixture, LinearGaussian
 from lvmlib.exact.base import check_finite
@@ -97,7 +98,7 @@ def expectation_maximization(
     _check_model(model)
     _check_data(model, x)
     dtype = x.dtype
-    with torch.no_grad():
+    with torch.no_grad(), one_thread(x.device, when=len(x) <= _ROWS_PER_BLOCK):
         model, x = copy.deepcopy(model).double(), x.double()
         q = model.posterior(x)
         elbo = [_mean_elbo(model, q, x)]

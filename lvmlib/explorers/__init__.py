@@ -10,6 +10,7 @@ Altair and vl-convert-python are needed here and nowhere else in the library.
 """
 
 from lvmlib.explorers.bent import cut_the_joint, two_pieces
+from lvmlib.explorers.coordinate_ascent import coordinate_ascent
 from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
@@ -23,6 +24,7 @@ from lvmlib.explorers.weight_sticks import weight_sticks
 
 __all__ = [
     "Explorer",
+    "coordinate_ascent",
     "cost_of_dimension",
     "cut_the_joint",
     "elbo_forms",

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from lvmlib._checks import describe
 from lvmlib._random import Numbers, forked_rng
+from lvmlib._threads import one_thread
 from lvmlib.gradients import Baseline, Estimator, RunningMean, check_surrogate
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
@@ -37,6 +38,9 @@ from lvmlib.training.recipes import fingerprint, fingerprint_of_function, owner_
 from lvmlib.training.run import KLWeight, Run
 
 __all__ = ["fit"]
+
+# Below so many multiplications in a step, one for each row, draw and parameter, its operations are too short to share.
+_SHORT_STEP = 10_000_000
 
 
 @torch.inference_mode(False)
@@ -222,7 +226,11 @@ def fit(
             run.state()  # a part that no checkpoint can hold is found here
             place.check_room(run.num_bytes())
     steps = batches.steps
-    with _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar:
+    work = len(problem.x) * num_samples * sum(value.numel() for value in parameters)
+    with (
+        _bar(progress, None if steps is None else epochs * steps, run.history.steps) as bar,
+        one_thread(device, when=work < _SHORT_STEP),
+    ):
         run.climb(epochs, patience, place, checkpoint_every, callback, bar)
     return run.history
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import models
 import pytest
@@ -412,7 +414,170 @@ explained(
 )
 
 
+# The rate of EM.
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """EM for one parameter or a few: Q(theta', theta), the log-evidence, an iteration, and where to start."""
+
+    name: str
+    expected: Callable[[Tensor, Tensor], Tensor]
+    evidence: Callable[[Tensor], Tensor]
+    iteration: Callable[[Tensor], Tensor]
+    start: Tensor
+
+    @cached_property
+    def end(self) -> Tensor:
+        theta = self.start
+        for _ in range(20_000):
+            theta = self.iteration(theta)
+        torch.testing.assert_close(self.iteration(theta), theta, atol=1e-12, rtol=0)
+        return theta
+
+    @cached_property
+    def complete(self) -> Tensor:
+        end = self.end
+        return -torch.autograd.functional.hessian(lambda new: self.expected(new, end), end)
+
+    @property
+    def observed(self) -> Tensor:
+        return -torch.autograd.functional.hessian(self.evidence, self.end)
+
+    def zero_gradient_m_step(self) -> bool:
+        new = self.end.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(self.expected(new, self.end), new)
+        return bool(slope.abs().max() < 1e-6)
+
+    def smooth_expected_log_joint(self) -> bool:
+        return bool(self.complete.isfinite().all() and self.observed.isfinite().all())
+
+    def complete_information(self) -> bool:
+        return bool(torch.linalg.eigvalsh(self.complete).min() > 0)
+
+    def rate(self) -> Tensor:
+        return torch.autograd.functional.jacobian(self.iteration, self.end)
+
+
+def _shares(name: str, log_densities: Tensor) -> Ascent:
+    """The weights of a mixture of known densities, all but the last, which is one less the others."""
+
+    def log_weights(theta: Tensor) -> Tensor:
+        return torch.cat([theta, 1 - theta.sum(0, keepdim=True)]).log()
+
+    def table(theta: Tensor) -> Tensor:
+        return (log_densities + log_weights(theta)).softmax(-1)
+
+    count = log_densities.shape[1]
+    return Ascent(
+        name,
+        lambda new, old: (table(old).detach() * log_weights(new)).sum(),
+        lambda theta: (log_densities + log_weights(theta)).logsumexp(-1).sum(),
+        lambda theta: table(theta).mean(0)[:-1],
+        torch.full((count - 1,), 1 / count, dtype=torch.float64),
+    )
+
+
+def _mean_of_z(name: str, x: Tensor, noise: float, *, least: float = -math.inf) -> Ascent:
+    """z ~ N(theta, 1) and x | z ~ N(z, noise), with theta at least some number."""
+    kept = noise / (1 + noise)
+
+    def mean(theta: Tensor) -> Tensor:
+        return kept * theta + (1 - kept) * x.mean()
+
+    return Ascent(
+        name,
+        lambda new, old: -0.5 * len(x) * (mean(old).detach() - new).square().sum(),
+        lambda theta: Normal(theta, math.sqrt(1 + noise)).log_prob(x).sum(),
+        lambda theta: mean(theta).clamp(min=least),
+        _double([0.5]),
+    )
+
+
+def _variance_of_z(name: str, x: Tensor, noise: float) -> Ascent:
+    """z ~ N(0, theta) and x | z ~ N(z, noise)."""
+
+    def second_moment(theta: Tensor) -> Tensor:
+        kept = theta / (theta + noise)
+        return kept.square() * x.square().mean() + kept * noise
+
+    return Ascent(
+        name,
+        lambda new, old: -0.5 * len(x) * (new.log() + second_moment(old).detach() / new).sum(),
+        lambda theta: Normal(0.0, (theta + noise).sqrt()).log_prob(x).sum(),
+        second_moment,
+        _double([1.0]),
+    )
+
+
+def _two_groups(distance: float) -> Tensor:
+    """Log-densities of 300 readings, a third of them moved, under either group."""
+    x = models.normals(300, seed=11) + distance * (torch.arange(300) % 3 == 0)
+    return torch.stack([Normal(distance, 1.0).log_prob(x), Normal(0.0, 1.0).log_prob(x)], -1)
+
+
+ASCENTS = [
+    *(_shares(f"distance-{distance}", _two_groups(distance)) for distance in (1.0, 2.0, 8.0)),
+    _shares("three-groups", torch.cat([_two_groups(2.0), _two_groups(3.0)[:, :1] - 0.1], -1)),
+    *(_mean_of_z(f"mean-noise-{noise}", models.normals(50, seed=12) + 1, noise) for noise in (1e-4, 1.0, 9.0)),
+    *(_variance_of_z(f"variance-noise-{noise}", 3 * models.normals(80, seed=13), noise) for noise in (0.1, 1.0)),
+]
+
+
+@attack("prop-em-rate", cases=ASCENTS)
+def test_the_derivative_of_an_iteration_is_the_fraction_of_missing_information(case):
+    missing = torch.linalg.solve(case.complete, case.complete - case.observed)
+    torch.testing.assert_close(case.rate(), missing, atol=1e-7, rtol=1e-6)
+    # And so shrink the errors of the last iterations.
+    error = torch.full_like(case.end, 1e-4)
+    torch.testing.assert_close(case.iteration(case.end + error) - case.end, missing @ error, atol=1e-6, rtol=0)
+
+
+@breaks(
+    "prop-em-rate",
+    without="zero-gradient-m-step",
+    case=_mean_of_z("at-the-edge", models.normals(50, seed=12) - 3, 1.0, least=0.0),
+    because=r"at the edge of the range of $\theta$ the M-step ends in a corner, and can arrive at once",
+)
+def test_at_the_edge_of_its_range_em_arrives_at_once(case):
+    missing = torch.linalg.solve(case.complete, case.complete - case.observed)
+    assert missing.item() == pytest.approx(0.5)
+    assert case.iteration(case.end + 1e-3) == case.end == 0
+
+
+explained(
+    "prop-em-rate",
+    without="smooth-expected-log-joint",
+    because="without second derivatives there is no information to compare",
+)
+explained(
+    "prop-em-rate",
+    without="complete-information",
+    because="where the expected log-joint is flat, the M-step has many solutions, and no derivative",
+)
+
 # What the chapter says beside its claims
+
+
+def test_no_product_is_right_about_both_the_numbers_and_their_sum():
+    """Chapter 8: under a product the variance of a sum is the sum of the variances."""
+    posterior = LinearGaussian(torch.ones(1, 2).double(), torch.zeros(1).double(), 0.2).posterior(
+        torch.ones(1).double()
+    )
+    of_sum = posterior.covariance_matrix.sum()
+    assert of_sum.sqrt().item() == pytest.approx(0.43, abs=0.005)
+    assert posterior.variance.sum().sqrt().item() == pytest.approx(1.04, abs=0.005)
+    assert of_sum < 0.2 * posterior.variance.sum()
+
+
+def test_mean_field_learns_nearly_four_times_the_noise_of_the_two_summands():
+    """Chapter 8, variational EM: the top of the log-evidence and of the best ELBO of a product, by a fine grid."""
+    noise = torch.linspace(0.01, 6, 600_000).double()
+    evidence = -0.5 * (2 + noise).log() - 2.5 / (2 * (2 + noise))
+    gap = 0.5 * (2 * (1 + 1 / noise).log() - (1 + 2 / noise).log())
+    assert noise[evidence.argmax()].item() == pytest.approx(0.5, abs=1e-3)
+    assert noise[(evidence - gap).argmax()].item() == pytest.approx(1.908, abs=1e-3)
+    assert (gap.diff() < 0).all()
 
 
 def test_how_much_of_the_two_products_lies_outside_the_posterior():

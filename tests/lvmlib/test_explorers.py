@@ -26,6 +26,7 @@ pytest.importorskip("altair")
 vl_convert = pytest.importorskip("vl_convert")
 
 MAKERS = {
+    "coordinate_ascent": explorers.coordinate_ascent,
     "jensen_gap": explorers.jensen_gap,
     "evidence_bar": explorers.evidence_bar,
     "elbo_forms": explorers.elbo_forms,
@@ -272,6 +273,33 @@ def test_a_proposal_equal_to_the_posterior_has_equal_weights(made):
     text = texts(made["proposal_width"], ratio=1.0, reveal="shown")
     assert "Pareto k: none: equal weights" in text
     assert "effective sample size 2,000 of 2,000" in text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_coordinate_ascent_has_the_steps_of_its_formula_and_the_gap_of_the_library(made, seed):
+    at = positions(made["coordinate_ascent"].spec, seed)
+    text = texts(made["coordinate_ascent"], **at, reveal="shown")
+    rho = torch.tensor(at["rho"]).double()
+    posterior = MultivariateNormal(torch.zeros(2).double(), torch.eye(2).double() + rho * (1 - torch.eye(2).double()))
+    precision = posterior.precision_matrix
+    mean, variance = torch.tensor([at["start_1"], at["start_2"]]).double(), torch.ones(2).double()
+    for update in range(int(at["updates"])):
+        d = update % 2
+        mean[d] -= precision[d] @ mean / precision[d, d]
+        variance[d] = 1 / precision[d, d]
+    q = MultivariateNormal(mean, variance.diag())
+    assert written("gap", text) == pytest.approx(torch.distributions.kl_divergence(q, posterior).item(), abs=6e-4)
+    kept = written("width of the best q over the posterior’s", text)
+    assert kept == pytest.approx((1 / precision[0, 0]).sqrt().item(), abs=6e-3)
+    sweeps = written("sweeps to a hundredth", text)
+    assert at["rho"] ** (2 * sweeps) <= 0.01 * (1 + 1e-6) < at["rho"] ** (2 * (sweeps - 1)) * (1 + 1e-6)
+
+
+def test_coordinate_ascent_hides_its_answers_until_they_are_predicted(made):
+    text = texts(made["coordinate_ascent"], updates=6)
+    for label in ("gap", "width of the best q over the posterior’s", "sweeps to a hundredth"):
+        assert f"{label}: ?" in text
+    assert "predict first" in text
 
 
 def two_modes() -> MixtureSameFamily:

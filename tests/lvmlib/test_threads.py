@@ -8,8 +8,9 @@ import time
 import pytest
 import torch
 
+from lvmlib import AmortizedGuide, GaussianMixture, LinearGaussian, expectation_maximization, fit
 from lvmlib._blocks import map_rows
-from lvmlib._threads import in_threads
+from lvmlib._threads import in_threads, one_thread
 
 CPU = torch.device("cpu")
 
@@ -100,3 +101,45 @@ def test_an_error_in_a_block_of_rows_is_the_callers():
 
     with pytest.raises(IndexError, match="no such row"):
         map_rows(work, torch.arange(100_000), numbers_per_row=1000)
+
+
+def test_short_operations_get_one_thread_and_long_ones_keep_theirs():
+    for when, inside in ((True, 1), (False, 3)):
+        with one_thread(CPU, when=when):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == 3
+    with one_thread(torch.device("meta")):
+        assert torch.get_num_threads() == 3
+
+
+def test_the_number_of_threads_comes_back_after_an_error():
+    with pytest.raises(ZeroDivisionError), one_thread(CPU):
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize(("rows", "threads"), [(100, 1), (10_000, 3)])
+def test_em_takes_one_thread_for_few_rows(monkeypatch, rows, threads):
+    seen = set()
+    torch.manual_seed(0)
+    model = GaussianMixture(torch.ones(2) / 2, torch.tensor([[-1.0], [1.0]]), torch.ones(2, 1, 1))
+    monkeypatch.setattr("lvmlib.em._mean_elbo", lambda *_: seen.add(torch.get_num_threads()) or torch.tensor(0.0))
+    expectation_maximization(model, torch.randn(rows, 1), max_iterations=1)
+    assert seen == {threads}
+
+
+@pytest.mark.parametrize(("width", "threads"), [(1, 1), (60_000, 3)])
+def test_a_fit_takes_one_thread_for_short_steps(width, threads):
+    torch.manual_seed(0)
+    model = LinearGaussian(torch.nn.Parameter(torch.ones(3, 1)), torch.zeros(3), 0.5)
+    network = torch.nn.Sequential(torch.nn.Linear(3, width), torch.nn.Linear(width, 2))
+    seen = set()
+    fit(
+        model,
+        AmortizedGuide(network),
+        torch.randn(40, 3),
+        epochs=1,
+        callback=lambda _: seen.add(torch.get_num_threads()),
+        progress=False,
+    )
+    assert seen == {threads}
