@@ -167,7 +167,7 @@ def idx(values):
 def folder(tmp_path, monkeypatch, request):
     """Files in the format of MNIST with other, random images, and a table of their checksums."""
     generator, table = np.random.default_rng(0), {}
-    for (part, kind), (name, _) in data._MNIST_FILES.items():
+    for (part, kind), (name, _) in _mnist._MNIST_FILES.items():
         shape = (COUNTS[part], 28, 28) if kind == "images" else (COUNTS[part],)
         content = idx(generator.integers(0, 256 if kind == "images" else 10, shape, dtype=np.uint8))
         table[part, kind] = (name, hashlib.md5(content).hexdigest())
@@ -175,7 +175,7 @@ def folder(tmp_path, monkeypatch, request):
             (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
             (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr(data, "_MNIST_FILES", table)
+    monkeypatch.setattr(_mnist, "_MNIST_FILES", table)
     return tmp_path
 
 
@@ -227,7 +227,7 @@ def test_a_pixel_is_on_with_its_grey_value_as_probability(folder):
 
 
 def test_a_damaged_file_is_refused_with_both_checksums(folder):
-    name, md5 = data._MNIST_FILES["test", "labels"]
+    name, md5 = _mnist._MNIST_FILES["test", "labels"]
     for path in folder.glob(f"{name}*"):
         path.unlink()
     (folder / name).write_bytes(b"\0" * 30)
@@ -249,9 +249,9 @@ def test_a_missing_file_is_named(tmp_path):
 def openml(monkeypatch):
     """Stands for scikit-learn's way to OpenML; what it gives is set by the test."""
     datasets = pytest.importorskip("sklearn.datasets")
-    data._openml_mnist.cache_clear()
+    _mnist._openml_mnist.cache_clear()
     yield lambda answer: monkeypatch.setattr(datasets, "fetch_openml", answer)
-    data._openml_mnist.cache_clear()
+    _mnist._openml_mnist.cache_clear()
 
 
 def test_without_a_network_mnist_says_which_files_to_put_where(openml):
@@ -264,7 +264,7 @@ def test_without_a_network_mnist_says_which_files_to_put_where(openml):
 
 
 def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
-    monkeypatch.setattr(data, "_MNIST_TRAIN", 50)
+    monkeypatch.setattr(_mnist, "_MNIST_TRAIN", 50)
     pixels = np.concatenate([pixels_of("train"), pixels_of("test")]).astype(float)
     labels = np.array([str(i % 10) for i in range(70)], dtype=object)
     asked = []
