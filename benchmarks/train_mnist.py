@@ -26,8 +26,8 @@ RESULTS = Path(__file__).parent / "results"
 SEED, BATCH, LEARNING_RATE, NUM_VALIDATION = 0, 100, 1e-3, 2_000
 # Hidden units of the encoder, in reverse order those of the decoder; latent dimensions; passes through the data.
 NETWORKS: dict[str, tuple[tuple[int, int], int, int]] = {
-    "mnist_vae": ((400, 400), 10, 100),
-    "mnist_map": ((200, 200), 2, 100),
+    "mnist_vae": ((400, 400), 10, 60),
+    "mnist_map": ((200, 200), 2, 60),
 }
 
 

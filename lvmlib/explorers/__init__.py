@@ -17,6 +17,7 @@ from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
+from lvmlib.explorers.latent_map import latent_map
 from lvmlib.explorers.weight_sticks import weight_sticks
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "far_mode",
     "forward_reverse_kl",
     "jensen_gap",
+    "latent_map",
     "proposal_width",
     "two_pieces",
     "weight_sticks",

