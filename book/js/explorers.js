@@ -150,7 +150,8 @@
         delete param.bind;
         if (this.state.has(param.name)) param.value = this.state.get(param.name);
       }
-      setWidth(spec, width - this.meta.margin);
+      // A map that is clicked keeps its shape.
+      if (!this.meta.click) setWidth(spec, width - this.meta.margin);
       spec.config.font = getComputedStyle(this.root).fontFamily;
       const target = element("div");
       const made = await window.vegaEmbed(target, spec, {
@@ -173,7 +174,27 @@
         for (const attribute of ["role", "aria-label", "aria-roledescription"]) part.removeAttribute(attribute);
       }
       this.chart.replaceChildren(target);
+      if (this.meta.click) this.listen(svg);
       await this.apply();
+    }
+
+    // A click on the first panel moves the two sliders that are its axes to the nearest step.
+    listen(svg) {
+      const panel = svg.querySelector(".role-scope .background");
+      panel.closest("svg").style.cursor = "crosshair";
+      svg.addEventListener("click", ({ clientX, clientY }) => {
+        const { left, top, width, height } = panel.getBoundingClientRect();
+        const shares = [(clientX - left) / width, 1 - (clientY - top) / height];
+        if (shares.some((share) => share < 0 || share > 1)) return;
+        this.meta.click.forEach((name, at) => {
+          const { min, max, step } = this.bound.find((param) => param.name === name).bind;
+          const steps = Math.round((max - min) / step);
+          // The panel reaches half a step beyond the sliders on each side.
+          const chosen = Math.min(steps, Math.floor(shares[at] * (steps + 1)));
+          this.set(name, min + chosen * step);
+        });
+        this.apply();
+      });
     }
 
     async start() {

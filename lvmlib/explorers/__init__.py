@@ -19,6 +19,7 @@ from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.forms import elbo_forms
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
+from lvmlib.explorers.latent_map import latent_map
 from lvmlib.explorers.two_axes import two_axes
 from lvmlib.explorers.weight_sticks import weight_sticks
 
@@ -32,6 +33,7 @@ __all__ = [
     "far_mode",
     "forward_reverse_kl",
     "jensen_gap",
+    "latent_map",
     "proposal_width",
     "two_axes",
     "two_pieces",

@@ -109,7 +109,7 @@ class Explorer:
         for number, name in enumerate(names):
             body = re.sub(rf'( id="|url\(#|href="#){name}(?=[")])', rf"\g<1>lvm-{digest}-{number}", body)
         body = re.sub(r' (?:role|aria-\w+|pointer-events)="[^"]*"', "", body)
-        body = round_coordinates(body)
+        body = round_coordinates(body).replace("xlink:href=", "href=")
         label = html.escape(self.description)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lvm-explorer" role="img" aria-label="{label}" '

