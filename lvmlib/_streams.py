@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -113,7 +114,7 @@ def _part_length(problem: Problem, size: int) -> int:
         return size
     wanted = max(
         _NUMBERS_PER_PART // max(1, _numbers_per_draw(problem)),
-        _ROWS_PER_PART // max(1, problem.batch_shape.numel()),
+        _ROWS_PER_PART // max(1, math.prod(problem.batch_shape)),
         1,
     )
     return -(-size // max(1, size // wanted))
@@ -135,7 +136,7 @@ def block_length(problem: Problem) -> int:
 
 
 def _numbers_per_draw(problem: Problem) -> int:
-    return problem.x.numel() + problem.q.batch_shape.numel() * problem.q.event_shape.numel()
+    return problem.x.numel() + math.prod(problem.q.batch_shape) * math.prod(problem.q.event_shape)
 
 
 def _keep_freed_memory() -> None:

@@ -164,7 +164,7 @@ def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePost
 
 def _log_mixture(guides: Distribution, z: Tensor, chunk_size: int | None) -> Float[Tensor, "S N"]:
     """The log-density of the mixture of all guides at draws of shape ``(S, N, *event)``."""
-    size = guides.batch_shape.numel() * max(1, guides.event_shape.numel())
+    size = math.prod(guides.batch_shape) * max(1, math.prod(guides.event_shape))
     parts = z.flatten(0, 1)[:, None].split(chunk_size or chunk_length(size, z.device))
     return torch.cat([_log_mean(log_density(guides, part)) for part in parts]).reshape(z.shape[:2])
 

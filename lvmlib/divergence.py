@@ -2,6 +2,7 @@ r"""Divergences between distributions, and the decomposition of the evidence tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -280,7 +281,7 @@ def _log_ratios(
             f"logits of a relaxed variable."
         )
     device, key = device_of_draws(q), stream_key(name, seed)
-    length = chunk_length(batch.numel() * max(1, q.event_shape.numel()), device)
+    length = chunk_length(batch.numel() * max(1, math.prod(q.event_shape)), device)
     with torch.no_grad():
         for index, start in enumerate(range(0, num_samples, length)):
             z, log_q = draw_weighed(q, min(length, num_samples - start), seed=(key, index))

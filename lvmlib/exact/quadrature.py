@@ -192,7 +192,7 @@ class QuadratureModel(ExactModel):
         q = q.expand(self.batch_shape(x)) if q.batch_shape != self.batch_shape(x) else q
         with torch.no_grad():
             try:
-                count = q.batch_shape.numel()
+                count = math.prod(q.batch_shape)
                 grids = self._grids(lambda nodes, index: self._log_density_at(q, nodes, index), count)
                 grid = merge(grids, count) if count else self._grid_of_rows(x.reshape(0, *self.event_shape))
             except NotResolvedError as error:
@@ -237,7 +237,7 @@ class QuadratureModel(ExactModel):
     ) -> Float[Tensor, "G B"]:
         """The log-density of each q at its nodes. A batch of distributions has no rows to take: for some of them, all
         are evaluated."""
-        count = q.batch_shape.numel()
+        count = math.prod(q.batch_shape)
         shape = q.batch_shape
         if nodes.shape[1] < count:
             if nodes.shape[1] == 1 and index is not None and len(index) == count:
