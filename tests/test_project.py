@@ -18,7 +18,7 @@ import lvmlib
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PACKAGES = ("lvmlib", "proofreader")
+PACKAGES = ("lvmlib", "proofreader", "tutor")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     copy = tmp_path_factory.mktemp("wheel")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
+    shutil.copytree(ROOT / "book" / "exercises", copy / "book" / "exercises")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "."]
     done = subprocess.run([*command, "--wheel-dir", "dist"], cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -40,7 +41,8 @@ def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(wheel: zipfil
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
     expected = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
-    assert inside == expected
+    exercises = {f"tutor/exercises/{path.name}" for path in (ROOT / "book" / "exercises").glob("*.yaml")}
+    assert inside == expected | exercises
 
 
 def test_the_wheel_says_what_it_is_and_under_which_licence(wheel: zipfile.ZipFile) -> None:
