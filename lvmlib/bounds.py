@@ -158,9 +158,10 @@ class Direction:
         )
 
 
-@dataclass(frozen=True, repr=False)
-class BoundEstimate:
-    r"""An estimate of a bound on :math:`\log p(x)`, with its error and its direction.
+class BoundEstimate(Tensor):
+    r"""An estimate of a bound on :math:`\log p(x)`: a tensor of one number for each x, with its error and direction.
+
+    Whatever is computed from it, as ``bound.mean()`` or ``bound - model.log_evidence(x)``, is a plain tensor.
 
     Args:
         value: The estimate for each x, in nats, shape ``(*batch)``.
@@ -172,15 +173,30 @@ class BoundEstimate:
         num_samples: How many draws of each x are behind it.
     """
 
-    value: Float[Tensor, "*batch"]
     std_error: Float[Tensor, "*batch"]
     direction: Direction
     pareto_k: Float[Tensor, "*batch"]
     num_samples: int
 
-    def __repr__(self) -> str:
-        batch = tuple(self.value.shape)
-        number = f"value={self.value.item():.4f}" if not batch else f"batch_shape={batch}, mean={self.value.mean():.4f}"
+    # Results of operations are plain tensors: a sum of bounds has another error and direction.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __new__(
+        cls, value: Tensor, std_error: Tensor, direction: Direction, pareto_k: Tensor, num_samples: int
+    ) -> BoundEstimate:
+        estimate = value.as_subclass(cls)
+        estimate.std_error, estimate.direction = std_error, direction
+        estimate.pareto_k, estimate.num_samples = pareto_k, num_samples
+        return estimate
+
+    @property
+    def value(self) -> Float[Tensor, "*batch"]:
+        """The numbers alone, shape ``(*batch)``."""
+        return self.as_subclass(Tensor)
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        batch, value = tuple(self.shape), self.value
+        number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}, mean={value.mean():.4f}"
         return f"BoundEstimate({number}, num_samples={self.num_samples}; {self.direction})"
 
 

@@ -269,6 +269,20 @@ def test_an_estimate_says_its_direction_and_what_it_is_about():
     assert isinstance(cubo(model, q, x, 10), BoundEstimate)
 
 
+def test_an_estimate_is_a_tensor_and_what_is_computed_from_it_is_a_plain_one():
+    model, q, x = gaussian_case(1, copies=3)
+    bound = cubo(model, q, x, 10, seed=0)
+    assert bound.shape == (3,)
+    assert type(bound.value) is torch.Tensor
+    assert torch.equal(bound.value, torch.stack(list(bound)))
+    gap = bound - model.log_evidence(x)
+    assert type(gap) is torch.Tensor
+    assert float(bound.mean()) == pytest.approx(float(bound.value.mean()))
+    guide = MeanFieldGuide(1).double()
+    renyi_bound(model, guide, x, 5, alpha=0.5).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in guide.parameters())
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
