@@ -38,10 +38,10 @@ def memory(num_samples: int) -> float:
 
 
 def fastest(call: Callable[[], object], repetitions: int) -> float:
-    """The shortest of several times, as timeit advises: what makes one longer is other processes."""
+    """The shortest of several times, and of as many as fit into a second: what makes one longer is other processes."""
     call()
-    times = []
-    for _ in range(repetitions):
+    times: list[float] = []
+    while len(times) < repetitions or sum(times) < 1.0:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
