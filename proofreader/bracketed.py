@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.factors import Factors, Made, Rest, nested
+from proofreader.events import Events, event_of
+from proofreader.factors import Made, Rest, nested
 from proofreader.indices import (
     BRACKETS,
     MINUS,
@@ -43,7 +44,7 @@ def _size(symbols: Sequence[Symbol]) -> Index | None:
     return Index(flat(symbols)) if named or symbols[0].name == symbols[-1].name in BARS else None
 
 
-class Bracketed(Factors):
+class Bracketed(Events):
     """Operators with a range or with a bracket that has parts."""
 
     def terms(self, signed: list[tuple[bool, list[Symbol]]]) -> Node:
@@ -190,6 +191,8 @@ class Bracketed(Factors):
             end = len(items) if self.row(items, at + 1) is not None else self.product_end(items, at + 1, symbol)
             body, swallowed = self.term(items[at + 1 : end], [])
             return wrap(body), end, swallowed
+        if (event := event_of(symbol, items[at + 1 :])) is not None and self.otherwise("events"):
+            return self.over_values(event, items[at + 1 :]), len(items), False
         if rest and self.otherwise("scope"):
             return wrap(self.terms([(False, list(items[at + 1 :])), *rest])), len(items), True
         body, swallowed = self.term(items[at + 1 :], [])

@@ -7,6 +7,7 @@ gradient is taken by dual numbers. Nothing is shared between two worlds, and not
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -141,6 +142,15 @@ class World(Tables):
         whole = self.setting.simple and high > 1
         numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: s.uniform(low, high))
         return self.seeded(Tensor((atom,), self.draw(f"value {role}", (role,), numbers).cells), atom, seeds)
+
+    def do_same(self, step: Step, seeds: Any) -> Tensor:
+        """One where the variables take one value, zero elsewhere."""
+        atoms = tuple(dict.fromkeys(step.data))
+        if len({self.card(atom) for atom in atoms}) > 1:
+            raise DerivationSyntaxError("an event that compares variables of different kinds")
+        size, rank = self.card(atoms[0]), len(atoms)
+        cells = [float(len(set(at)) == 1) for at in itertools.product(range(size), repeat=rank)]
+        return Tensor(atoms, cells * self.models)
 
     def do_function(self, step: Step, seeds: Any) -> Tensor:
         """An arbitrary smooth function of numbers; convex, concave or positive where that is assumed."""

@@ -22,6 +22,7 @@ READINGS = {
     "dot": "the logarithm reaches across the product sign",
     "scope": "the expectation, sum or integral without brackets reaches past + and -",
     "power": "the power belongs to the bracket and not to the function in front of it",
+    "events": "the index of an event such as z = k runs over all values",
     "gradient": "the gradient without brackets reaches to the end of its term",
 }
 MAX_NESTING = 60

@@ -134,6 +134,11 @@ class Judge(Constants):
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""
         tried: list[Attempt] = [*readings[1:], *islice(self.alternatives(base), 24)]
+        # A sum over the values of an event often stands beside data that are many.
+        events = [reading for reading in readings[1:] if all(READINGS["events"] in words for words in reading.words)]
+        for reading in events[:1]:
+            others = islice(self.alternatives(reading), 24)
+            tried += [replace(other, words=(*reading.words, *other.words)) for other in others]
         for attempt in list(tried):
             if self.holds(attempt):
                 if not self.says_nothing(attempt):

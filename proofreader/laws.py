@@ -178,8 +178,8 @@ class Laws(Steps):
             key, left, right, axes = step.data
             change: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda atoms: tuple(rename.get(a, a) for a in atoms)  # noqa: E731
             return self.add("table", (), (key, change(left), change(right), change(axes)))
-        if step.kind == "value":
-            return self.add("value", (), (rename.get(step.data[0], step.data[0]),))
+        if step.kind in ("value", "same"):
+            return self.add(step.kind, (), tuple(rename.get(atom, atom) for atom in step.data))
         return self.add(step.kind, arguments, step.data)
 
     def density(self, node: Node, env: Environment, left: tuple[str, ...] | None = None) -> int:

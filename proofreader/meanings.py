@@ -34,6 +34,12 @@ def _sum(plan: Plan, node: Node, env: Environment) -> int:
     return plan.total(*(plan.compile(part, env) for part in node.parts))
 
 
+@meaning("indicator")
+def _indicator(plan: Plan, node: Node, env: Environment) -> int:
+    """One where two variables take one value."""
+    return plan.add("same", (), plan.expand(node.data, env))
+
+
 @meaning("times")
 def _times(plan: Plan, node: Node, env: Environment) -> int:
     return plan.product(*(plan.compile(part, env) for part in node.parts))

@@ -48,6 +48,8 @@ def names_in(node: Node) -> Iterator[Name]:
             yield from found.data[0]
         elif found.kind == "named":
             yield from found.data[1]
+        elif found.kind == "indicator":
+            yield from found.data
 
 
 # Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
@@ -109,6 +111,8 @@ class _Renaming:
         kind, data = new.kind, new.data
         if kind in ("name", "density"):
             return self.scalar(new) if kind == "name" else self.density(new)
+        if kind == "indicator":
+            return replace(new, data=self.many(data))
         if kind in ("expect", "variance", "covariance"):
             return replace(new, data=(tuple(map(self.many, data[0])),))
         if kind in ("series", "product"):

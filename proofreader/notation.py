@@ -14,6 +14,7 @@ from typing import NamedTuple
 __all__ = [
     "ACCENTS",
     "CONSTANTS",
+    "INDICATORS",
     "NAMED",
     "OPERATORS",
     "PREAMBLE",
@@ -135,6 +136,8 @@ SHOWN = {
 CONSTANTS = frozenset(
     ["@const", "@constant", "@Const", "@cst", "@cste", "@constants", "@terms", "@C", r"\const", "c", "C"]
 )
+# What stands in front of an event that is one where it holds: a one in any style, or a letter I.
+INDICATORS = frozenset(words(r"1 bb:1 @1 bb:I @I I \1 \ind \indicator \Ind \Indicator \indic \mathbbm1 \iverson"))
 NAMED = {
     "normal": r"cal:N @N \Normal \N @Normal bb:N @Gaussian \Gauss N",
     "bernoulli": r"@Bern @Bernoulli @Ber cal:B \Bern \Bernoulli \Ber",

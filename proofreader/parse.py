@@ -159,6 +159,9 @@ class Parser(Operators):
             if at >= len(items):
                 raise self.error("an operator has nothing behind it", items[-1] if items else None)
             symbol = items[at]
+            event = self.indicator(items, at)
+            if event is not None:
+                return (*event, False)
             row = self.row(items, at)
             if row is not None:
                 if row.form == "logarithm":

@@ -209,6 +209,7 @@ class Readings(Trial):
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
             found.append(_chosen(base, words, collections=collections, parts=base.choices.parts | parts))
+            found += self.with_companions(found[-1], parts, trees, plan)
         capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
         if capitals:
             words = tuple(
@@ -225,6 +226,7 @@ class Readings(Trial):
             if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(_chosen(base, words, parts=base.choices.parts | {family}))
+                found += self.with_companions(found[-1], frozenset([family]), trees, plan)
             elif plan.in_parts(family) and family in plain_names:
                 words = (f"{shown(family)} is the first of {shown(family)}_0, {shown(family)}_1, …",)
                 found.append(_chosen(base, words, first=base.choices.first | {family}))
@@ -237,6 +239,25 @@ class Readings(Trial):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
                     found.append(_chosen(base, words, support=base.choices.support | {node.data[0]}))
         return found
+
+    def with_companions(
+        self, attempt: Attempt, families: frozenset[str], trees: tuple[Node, Node], plan: Plan
+    ) -> list[Attempt]:
+        """As read, and with a latent variable of its own for each member of a family, as z_i beside x_i."""
+        densities = [(*d.data[1], *d.data[2]) for tree in trees for d in tree.walk() if d.kind == "density"]
+        beside = {
+            n.base
+            for names in densities
+            for member in names
+            for n in names
+            if member.base in families and member.index == n.index and n.index and n.base not in families
+        }
+        companions = sorted(base for base in beside & self.names.lefts if not plan.in_parts(base))
+        if not companions:
+            return []
+        words = tuple(f"each {shown(min(families))}_i has a {shown(base)}_i of its own" for base in companions)
+        parts = attempt.choices.parts | frozenset(companions)
+        return [_chosen(attempt, (*attempt.words, *words), parts=parts)]
 
     def has_copies(self, node: Node, plan: Plan) -> bool:
         """Whether a sum runs over the index of values of one variable that nobody draws."""

@@ -176,7 +176,7 @@ class Steps:
             )
             if step.kind == "table":
                 found = frozenset((*step.data[1], *step.data[2], *step.data[3]))
-            elif step.kind == "value":
+            elif step.kind in ("value", "same"):
                 found = frozenset(step.data)
             elif step.kind in ("integral", "max", "min", "argmax", "argmin"):
                 found = inner - set(step.data)

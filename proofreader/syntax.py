@@ -77,8 +77,8 @@ class Node:
 
     The kinds that no row of the table has are ``number`` (value), ``name`` (name, parameters; the arguments are its
     parts), ``density`` (letter, left, right, parameters; ``left`` is empty where the letter stands alone), ``sum``,
-    ``times``, ``negative``, ``quotient``, ``power``, ``named`` (a distribution by name), ``constant``, ``at`` and
-    ``dot``.
+    ``times``, ``negative``, ``quotient``, ``power``, ``named`` (a distribution by name), ``constant``, ``at``,
+    ``dot`` and ``indicator``.
     """
 
     kind: str
@@ -195,6 +195,7 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "factorial": lambda n: f"{to_latex(n.parts[0], 3)}!",
     "log_gamma": lambda n: rf"\log \Gamma({to_latex(n.parts[0])})",
     "constant": lambda n: r"\text{const}",
+    "indicator": lambda n: rf"\mathbb{{1}}[{n.data[0]}={n.data[1].index[-1]}]",
     "transposed": lambda n: rf"{to_latex(n.parts[0], 3)}^\top",
     "opaque": lambda n: str(n.data[0]),
     "dot": lambda n: rf"{to_latex(n.parts[0], 3)}^\top {to_latex(n.parts[1], 3)}",

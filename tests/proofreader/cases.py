@@ -15,6 +15,41 @@ class Case(NamedTuple):
 
 
 CASES = [
+    Case("indicator-mean", r"\mathbb{E}_{r(s)}[\mathbb{1}[s = k]] = r(s = k)", ("holds_if",)),
+    Case("indicator-digit", r"\mathbb{E}_{r(s)}[1_{\{s=k\}}] = r(s=k)", ("holds_if",)),
+    Case("indicator-bracket", r"\sum_s r(s)\, [s = k] = r(s = k)", ("holds", "holds_if")),
+    Case("indicator-square", r"\operatorname{Var}_{r(s)}[\mathbf{1}(s=k)] = r(s=k)(1 - r(s=k))", ("holds_if",)),
+    Case("indicator-square-slip", r"\operatorname{Var}_{r(s)}[\mathbf{1}(s=k)] = r(s=k)^2", ("false",)),
+    Case("indicator-turned", r"\mathbb{E}_{r(s)}[\mathbb{I}(s=k)] = 1 - r(s=k)", ("false",)),
+    Case(
+        "indicator-complete",
+        r"\log p(v, s) = \sum_k \mathbb{1}(s = k) \log p(v, s = k)",
+        ("holds_if",),
+    ),
+    Case(
+        "indicator-responsibility",
+        r"\mathbb{E}_{m(s \mid v)}\left[\sum_k \mathbb{1}(s=k) \log m(v, s=k)\right] = \sum_k m(s=k) \log m(v, s=k)",
+        ("false",),
+    ),
+    Case(
+        "indicator-of-rows",
+        r"\log p(v, s \mid \eta) = \sum_{n=1}^N \sum_{k=1}^K \mathbb{1}[s_n = k] \log p(v_n, s_n = k \mid \eta)",
+        ("holds_if",),
+    ),
+    Case(
+        "indicator-of-rows-slip",
+        r"\log p(v, s \mid \eta) = \sum_{n=1}^N \sum_{k=1}^K \mathbb{1}[s_n = k] \log p(s_n = k \mid v_n, \eta)",
+        ("false",),
+    ),
+    Case("rows-mixture", r"\log p(v \mid \eta) = \sum_n \log \sum_k p(v_n, s_n = k \mid \eta)", ("holds_if",)),
+    Case(
+        "rows-integral", r"\log p_\eta(v) = \sum_{n=1}^N \log \int p_\eta(v_n \mid s_n)\, p(s_n)\, ds_n", ("holds_if",)
+    ),
+    Case(
+        "rows-integral-slip", r"\log p_\eta(v) = \sum_{n=1}^N \int p(s_n) \log p_\eta(v_n \mid s_n)\, ds_n", ("false",)
+    ),
+    Case("event-beside-its-variable", r"p(v) = \sum_k p(s = k)\, p(v \mid s)", ("holds_if", "false")),
+    Case("indicator-of-a-set", r"\mathbb{E}_{m(v)}[1_A(v)] = M(A)", ("unreadable",)),
     Case(
         "markov-bayes",
         r"r(u_{t-1} \mid u_t, u_0) = \frac{r(u_t \mid u_{t-1})\, r(u_{t-1} \mid u_0)}{r(u_t \mid u_0)}",
