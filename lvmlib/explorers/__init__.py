@@ -17,6 +17,7 @@ from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
+from lvmlib.explorers.gradient_noise import gradient_noise
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.weight_sticks import weight_sticks
 
@@ -28,6 +29,7 @@ __all__ = [
     "evidence_bar",
     "far_mode",
     "forward_reverse_kl",
+    "gradient_noise",
     "jensen_gap",
     "proposal_width",
     "two_pieces",
