@@ -182,7 +182,7 @@ def _estimates(draws: Any) -> Any:
             )
         )
         place = rows_of_data(1).transform_calculate(g=f"{-_REACH}", row=f"{height + 0.42}")
-        hidden = rows_of_data(1).transform_filter("!shown").transform_calculate(g="0", row=f"{height}")
+        hidden = rows_of_data(1).transform_filter("!shown").transform_calculate(g="9", row=f"{height}")
         layers += [
             shown.transform_filter("!datum.beyond").mark_circle(color=colour, size=26, opacity=0.8).encode(x=g, y=y),
             shown.transform_filter("datum.beyond")
