@@ -18,6 +18,7 @@ from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.forms import elbo_forms
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
+from lvmlib.explorers.gradient_noise import gradient_noise
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.latent_map import latent_map
 from lvmlib.explorers.two_axes import two_axes
@@ -32,6 +33,7 @@ __all__ = [
     "evidence_bar",
     "far_mode",
     "forward_reverse_kl",
+    "gradient_noise",
     "jensen_gap",
     "latent_map",
     "proposal_width",

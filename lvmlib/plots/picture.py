@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from lvmlib.plots.annotations import figure_of
 from lvmlib.plots.arguments import Number
-from lvmlib.plots.palette import INK, MATH_FONT, TICK_SIZE, style
+from lvmlib.plots.palette import FACES, INK, MATH_FONT, TICK_SIZE, style
 from lvmlib.plots.png import png_of_figure, png_size
 from lvmlib.plots.svg import standalone_svg, svg_of_figure
 
@@ -63,6 +63,8 @@ class Picture:
             legend.set_frame_on(False)
         for text in figure.findobj(Text):
             text.set_math_fontfamily(MATH_FONT)
+            if text.get_fontfamily() == ["sans-serif"]:  # made by matplotlib's own settings, outside of this package
+                text.set_fontfamily(list(FACES))
         self._svg = svg_of_figure(figure, self.alt)
         self._png = png_of_figure(figure)
         pyplot = sys.modules.get("matplotlib.pyplot")

@@ -964,3 +964,55 @@ def test_the_importance_weighted_bound_is_tight_long_before_q_is_the_posterior()
         missing = coins.log_evidence(x) - (log_w.logsumexp(1) - math.log(4)).mean(0)
         assert coins.kl_to_posterior(q, x).mean() > 1.5
         assert missing.mean() < 0.1
+
+
+# What the chapter says beside its claims
+
+
+def test_at_the_best_product_of_a_correlated_posterior_stl_keeps_some_noise():
+    """Of the row -Lambda (z - m) the path leaves the other coordinates: none for D = 1, nearly half for D = 2."""
+    kept = {}
+    for dim in (1, 2, 64):
+        covariance = 0.5 * torch.eye(dim).double() + 0.5
+        precision = torch.linalg.inv(covariance)
+        terms = precision[0].square() / precision.diagonal()
+        # By sticking the landing: the slope of log p(x, z) - log q(z) in z_1, where log q has the slope -Lambda_11 z_1.
+        slopes = -precision[0] + precision[0, 0] * torch.eye(dim).double()[0]
+        stuck = (slopes.square() / precision.diagonal()).sum().sqrt()
+        kept[dim] = (stuck / terms.sum().sqrt()).item()
+    assert kept[1] == 0
+    assert kept[2] == pytest.approx(0.447, abs=0.001)
+    assert 0 < kept[64] < 0.2
+
+
+def test_local_terms_and_paths_do_not_notice_independent_coordinates():
+    """The log-joint of copies: what contains z_1, and the slope in z_1, are functions of z_1 alone."""
+    one = torch.linspace(-2, 2, 9).double()
+    for dim in (2, 5):
+        z = torch.randn(9, dim, generator=torch.Generator().manual_seed(dim), dtype=torch.float64)
+        z[:, 0] = one
+        z.requires_grad_()
+        log_joint = _log_normal(z).sum(-1)
+        (slope,) = torch.autograd.grad(log_joint.sum(), z)
+        torch.testing.assert_close(slope[:, 0], -one)
+        others = _log_normal(z[:, 1:]).sum(-1)
+        torch.testing.assert_close((log_joint - others).detach(), _log_normal(one))
+
+
+def test_straight_through_is_right_for_a_quadratic_at_one_half_alone():
+    """f(z) = h z - a z^2 / 2 of a coin: the mean slope at 0 and 1 against f(1) - f(0)."""
+    h, a = 1.7, 3.0
+    for chance, right in ((0.5, True), (0.3, False), (0.9, False)):
+        mean_slope = (1 - chance) * h + chance * (h - a)
+        assert (mean_slope == pytest.approx(h - a / 2)) == right
+
+
+def test_given_its_coin_the_relaxed_noise_of_rebar_has_the_law_of_the_free_one():
+    """Uniform noise drawn given the coin, and the coin by its own chance: together uniform again, on a fine grid."""
+    p, v = 0.3, (torch.arange(10_000).double() + 0.5) / 10_000
+    on, off = 1 - p + v * p, v * (1 - p)
+    assert on.min() >= 1 - p
+    assert off.max() <= 1 - p
+    for edge in (0.2, 0.5, 0.7, 0.9):
+        share = p * (on < edge).double().mean() + (1 - p) * (off < edge).double().mean()
+        assert share.item() == pytest.approx(edge, abs=2e-4)

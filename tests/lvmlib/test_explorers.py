@@ -18,7 +18,18 @@ import torch
 from PIL import Image
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
-from lvmlib import LinearGaussian, QuadratureModel, WeightSummary, chi_square, elbo, explorers, kl_decomposition
+from lvmlib import (
+    LinearGaussian,
+    MeanFieldGuide,
+    QuadratureModel,
+    RunningMean,
+    WeightSummary,
+    chi_square,
+    elbo,
+    explorers,
+    kl_decomposition,
+    surrogate,
+)
 from lvmlib.explorers import MIME_TYPE, Explorer
 from lvmlib.plots import PALETTE
 
@@ -38,6 +49,7 @@ def plane_of_squares() -> Explorer:
 
 MAKERS = {
     "coordinate_ascent": explorers.coordinate_ascent,
+    "gradient_noise": explorers.gradient_noise,
     "jensen_gap": explorers.jensen_gap,
     "evidence_bar": explorers.evidence_bar,
     "elbo_forms": explorers.elbo_forms,
@@ -312,6 +324,37 @@ def test_coordinate_ascent_hides_its_answers_until_they_are_predicted(made):
     for label in ("gap", "width of the best q over the posterior’s", "sweeps to a hundredth"):
         assert f"{label}: ?" in text
     assert "predict first" in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_noise_of_both_gradients_is_that_of_many_draws_of_the_library(made, seed):
+    at = positions(made["gradient_noise"].spec, seed) | {"q_width": 0.25 + 0.2 * seed}
+    text = texts(made["gradient_noise"], **at, reveal="shown")
+    model = LinearGaussian(torch.tensor([[1.5]]).double(), torch.zeros(1).double(), 0.49)
+    x, rows = torch.tensor([2.5]).double(), 200_000
+    torch.manual_seed(seed)
+    q = MeanFieldGuide(1, batch_shape=(rows,)).double()
+    q.loc.data.fill_(at["q_mean"])
+    q.log_scale.data.fill_(math.log(at["q_width"]))
+    baseline = RunningMean(decay=0.0).update(torch.full((1, 1), at["baseline"], dtype=torch.float64))
+    spread = {}
+    for estimator, options in (("score", {"baseline": baseline}), ("reparameterized", {})):
+        q.loc.grad = None
+        surrogate(model, q, x.expand(rows, 1), 1, estimator=estimator, **options).backward()
+        spread[estimator] = q.loc.grad.std().item()
+        exact = written("exact gradient", text)
+        assert abs(-q.loc.grad.mean().item() - exact) < 5 * spread[estimator] / math.sqrt(rows) + 6e-3
+    assert written("sd of the score", text) == pytest.approx(spread["score"], rel=0.03, abs=6e-3)
+    assert written("sd along the path", text) == pytest.approx(spread["reparameterized"], rel=0.03, abs=6e-3)
+    needed = written("draws by score per draw by path", text)
+    assert needed == pytest.approx((spread["score"] / spread["reparameterized"]) ** 2, rel=0.06)
+
+
+def test_the_noise_of_the_gradients_stays_hidden_until_it_is_predicted(made):
+    text = texts(made["gradient_noise"])
+    for label in ("sd of the score", "sd along the path", "draws by score per draw by path"):
+        assert f"{label}: ?" in text
+    assert text.count("predict first") == 2
 
 
 def two_modes() -> MixtureSameFamily:

@@ -614,3 +614,11 @@ def test_a_graphical_model_without_daft_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "daft", None)
     with pytest.raises(ImportError, match="pip install daft-pgm"):
         plots.graphical_model()
+
+
+def test_words_written_with_plain_matplotlib_have_the_face_of_the_book():
+    figure, ax = plots.subplots()
+    plain, chosen = ax.text(0, 0, "plain"), ax.text(0, 1, "chosen", family="monospace")
+    plots.show(figure, alt="two words")
+    assert plain.get_fontfamily() == ax.xaxis.label.get_fontfamily()
+    assert chosen.get_fontfamily() == ["monospace"]
