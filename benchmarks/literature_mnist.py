@@ -72,7 +72,7 @@ def train(
     *,
     seed: int = 0,
     checkpoint: Path | None = None,
-    until: Callable[[], bool] = lambda: False,
+    until: Callable[[], bool] | None = None,
 ) -> tuple[VAE, list[float]]:
     """A network trained for so many stages, or until it is told to stop, and its bound pass by pass."""
     torch.manual_seed(seed)
@@ -89,7 +89,7 @@ def train(
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3, eps=1e-4 / BATCH, fused=True),
         scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, rate),
         transform=torch.bernoulli,
-        callback=lambda history: until(),
+        callback=None if until is None else lambda history: until(),
         seed=seed,
         checkpoint=checkpoint,
         checkpoint_every=5,
