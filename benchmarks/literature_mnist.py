@@ -155,7 +155,14 @@ def main() -> None:
         "published": PUBLISHED,
         "runs": [],
     }
+    if arguments.output.exists():
+        before = json.loads(arguments.output.read_text())
+        if all(before[key] == about[key] for key in ("device", "seed", "stages")):
+            about = before  # what is finished is not done twice
+    finished = [(run["objective"], run["K"]) for run in about["runs"]]
     for objective, draws in [("VAE", k) for k in arguments.draws] + [("IWAE", k) for k in arguments.draws if k > 1]:
+        if (objective, draws) in finished:
+            continue
         start = time.perf_counter()
         checkpoint = arguments.scratch / f"literature_{objective}_{draws}.safetensors"
         vae, curve = train(images, objective, draws, arguments.stages, checkpoint=checkpoint)
