@@ -72,7 +72,7 @@ def train(
     *,
     seed: int = 0,
     checkpoint: Path | None = None,
-    until: Callable[[], bool] = lambda: False,
+    until: Callable[[], bool] | None = None,
 ) -> tuple[VAE, list[float]]:
     """A network trained for so many stages, or until it is told to stop, and its bound pass by pass."""
     torch.manual_seed(seed)
@@ -89,7 +89,7 @@ def train(
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3, eps=1e-4 / BATCH, fused=True),
         scheduler=lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, rate),
         transform=torch.bernoulli,
-        callback=lambda history: until(),
+        callback=None if until is None else lambda history: until(),
         seed=seed,
         checkpoint=checkpoint,
         checkpoint_every=5,
@@ -155,7 +155,14 @@ def main() -> None:
         "published": PUBLISHED,
         "runs": [],
     }
+    if arguments.output.exists():
+        before = json.loads(arguments.output.read_text())
+        if all(before[key] == about[key] for key in ("device", "seed", "stages")):
+            about = before  # what is finished is not done twice
+    finished = [(run["objective"], run["K"]) for run in about["runs"]]
     for objective, draws in [("VAE", k) for k in arguments.draws] + [("IWAE", k) for k in arguments.draws if k > 1]:
+        if (objective, draws) in finished:
+            continue
         start = time.perf_counter()
         checkpoint = arguments.scratch / f"literature_{objective}_{draws}.safetensors"
         vae, curve = train(images, objective, draws, arguments.stages, checkpoint=checkpoint)

@@ -30,7 +30,7 @@ from lvmlib.plots.palette import PALETTE
 
 __all__ = ["latent_map"]
 
-_SIDE = 260  # pixels of the map
+_SIDE = 234  # pixels of the map
 _ZOOM = 140  # pixels of the decoded picture
 _LEVELS = 8
 _NONE = "none"

@@ -28,6 +28,7 @@ NAMES = (
     "cost_of_dimension",
     "far_mode",
     "weight_sticks",
+    "latent_map",
 )
 MINUS = "\N{MINUS SIGN}"
 SETTLED = "document.querySelectorAll('.explorer [aria-busy=true]').length === 0"
@@ -41,6 +42,20 @@ body {{ margin: 16px; font-family: sans-serif; }}
 <script defer src="explorers.js"></script></head><body class="cell_output">{figures}</body></html>"""
 
 
+def plane_of_squares() -> explorers.Explorer:
+    """A map of squares that grow with z one and grow darker with z two, and a code in each corner."""
+    pictures = torch.zeros(5, 5, 28, 28)
+    for i in range(5):
+        for j in range(5):
+            pictures[i, j, : 4 * (i + 1), : 4 * (i + 1)] = (j + 1) / 5
+    codes = torch.tensor([[-2.0, -2.0], [-2.0, 2.0], [2.0, -2.0], [2.0, 2.0]])
+    return explorers.latent_map(pictures, codes, torch.tensor([1, 7, 3, 4]), reach=2.0)
+
+
+def made(name: str) -> explorers.Explorer:
+    return plane_of_squares() if name == "latent_map" else getattr(explorers, name)()
+
+
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with all explorers, made as the book makes its own."""
@@ -48,8 +63,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for source in ("css/course.css", "js/explorers.js"):
         shutil.copy(ROOT / "book" / source, folder)
     figures = (
-        f'<figure id="{name}"><div class="output text_html">{markup(getattr(explorers, name)())}</div></figure>'
-        for name in NAMES
+        f'<figure id="{name}"><div class="output text_html">{markup(made(name))}</div></figure>' for name in NAMES
     )
     path = folder / "page.html"
     text = PAGE.format(
@@ -257,6 +271,23 @@ def test_the_weights_of_another_set_of_draws_are_those_of_the_sliders(reader: Re
     summary = WeightSummary.from_log_weights(log_w)
     assert reader.number("mean_text") == pytest.approx(summary.log_evidence.exp().item(), abs=6e-4)
     assert reader.number("ess_text") == pytest.approx(summary.ess.item(), abs=0.06)
+
+
+@of("latent_map")
+@pytest.mark.parametrize(("across", "up", "z", "digit"), [(0.01, 0.99, (-2, 2), 7), (0.99, 0.01, (2, -2), 3)])
+def test_a_click_on_the_map_moves_both_sliders_to_the_place(
+    reader: Reader, across: float, up: float, z: tuple[float, float], digit: int
+) -> None:
+    reader.figure.scroll_into_view_if_needed()
+    box = reader.figure.locator("svg .background").nth(1).bounding_box()
+    reader.page.mouse.click(box["x"] + across * box["width"], box["y"] + (1 - up) * box["height"])
+    assert reader.number("near_text") == digit
+    assert tuple(float(reader.slider(name).input_value()) for name in ("z_1", "z_2")) == z
+    reader.press("z_1", "Home")
+    assert reader.press("z_2", "Home") == -2
+    assert reader.number("near_text") == 1
+    reader.page.mouse.click(box["x"] - 20, box["y"] + 5)
+    assert reader.number("near_text") == 1
 
 
 @of(*NAMES)
