@@ -2,7 +2,7 @@ r"""Posterior expectations, and draws from the posterior, by self-normalised imp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -225,12 +225,35 @@ class PosteriorSample:
         """Shape of the tail of the weights; see :attr:`WeightSummary.pareto_k`."""
         return self.summary.pareto_k
 
-    def to_arviz(self) -> Any:
+    def to_arviz(
+        self, *, dims: Sequence[str] | None = None, coords: Mapping[str, Sequence[Any]] | None = None
+    ) -> Any:
         """The draws as an ArviZ ``InferenceData``: one chain, variable ``z``, with ``pareto_k`` and ``ess`` beside it.
+
+        Args:
+            dims: A name for each dimension of z after the draws: those of the batch, then those of one z.
+            coords: For some of these names, what each place along that dimension is called.
 
         Raises:
             ImportError: If ArviZ is not installed.
+            ValueError: If there is not one name for each dimension, or ``coords`` has a name that ``dims`` has not or
+                another number of places.
         """
+        names = None if dims is None else list(dims)
+        shape = tuple(self.z.shape[1:])
+        if names is not None and len(names) != len(shape):
+            raise ValueError(
+                f"dims is {names} for a z of shape {shape} after the draws: expected {len(shape)} names, one for each "
+                f"dimension; name those of the batch first."
+            )
+        for name, places in (coords or {}).items():
+            if names is None or name not in names:
+                raise ValueError(f"coords names {name!r}, and dims is {names}: expected a name from dims; add it there.")
+            if len(places) != shape[names.index(name)]:
+                raise ValueError(
+                    f"coords[{name!r}] has {len(places)} entries: expected {shape[names.index(name)]}, the size of that "
+                    f"dimension of z; give one for each place."
+                )
         try:
             import arviz
         except ImportError as error:
@@ -239,7 +262,11 @@ class PosteriorSample:
             name: value.double().cpu().numpy() for name, value in (("pareto_k", self.pareto_k), ("ess", self.ess))
         }
         z = self.z.float() if self.z.dtype == torch.bfloat16 else self.z  # NumPy has no bfloat16
-        return arviz.from_dict(posterior={"z": z.cpu().numpy()[None]}, constant_data=constants)
+        named = {}
+        if names is not None:
+            batch = names[: self.ess.ndim]
+            named = {"dims": {"z": names, "pareto_k": batch, "ess": batch}, "coords": dict(coords or {})}
+        return arviz.from_dict(posterior={"z": z.cpu().numpy()[None]}, constant_data=constants, **named)
 
     def __repr__(self) -> str:
         return f"PosteriorSample(z of shape {tuple(self.z.shape)}, {described(self.summary)})"

@@ -84,6 +84,9 @@ class AmortizedGuide(nn.Module):
             D log-scales :math:`\log \sigma`.
         event_dims: How many dimensions an observation has: 1 for a vector, 3 for an image as layers for images take it.
             When given, the encoder gets one batch dimension whatever the batch is; otherwise it gets x as it is.
+        mark_gaps: Whether the encoder is told which values of x were not observed, for a model with
+            ``missing="marginalize"``. It then gets x with zeros in its gaps and, behind it along the first dimension
+            of an observation, ones where x was observed and zeros where not: 2 M numbers for a vector of M.
 
     Raises:
         TypeError: If ``encoder`` is not a module.
@@ -92,7 +95,7 @@ class AmortizedGuide(nn.Module):
         Kingma and Welling (2014), *Auto-encoding variational Bayes*; Rezende, Mohamed and Wierstra (2014).
     """
 
-    def __init__(self, encoder: nn.Module, *, event_dims: int | None = None) -> None:
+    def __init__(self, encoder: nn.Module, *, event_dims: int | None = None, mark_gaps: bool = False) -> None:
         super().__init__()
         if event_dims is not None:
             check_sample_count("event_dims", event_dims, least=0)
@@ -100,7 +103,12 @@ class AmortizedGuide(nn.Module):
             raise TypeError(
                 f"encoder is {describe(encoder)}: expected a torch.nn.Module, so that its parameters are learnt."
             )
-        self.encoder, self.event_dims = encoder, event_dims
+        self.encoder, self.event_dims, self.mark_gaps = encoder, event_dims, mark_gaps
+
+    @property
+    def sees_gaps(self) -> bool:
+        """Whether gaps in x are handed over as they are, NaN, for the encoder to be told of them."""
+        return self.mark_gaps
 
     def forward(self, x: Tensor) -> Distribution:
         r"""The distribution :math:`q_\phi(z \mid x)`, batch shape that of x.
@@ -109,6 +117,8 @@ class AmortizedGuide(nn.Module):
             ValueError: If the encoder's last dimension is odd, and so not means and log-scales.
         """
         batch = None if self.event_dims is None else x.shape[: x.ndim - self.event_dims]
+        if self.mark_gaps:
+            x = torch.cat([x.nan_to_num(0.0), (~x.isnan()).to(x.dtype)], dim=-(self.event_dims or 1))
         if batch is None or len(batch) == 1:
             parameters = self.encoder(x)
         else:
@@ -187,6 +197,10 @@ class _MixedGuide(nn.Module):
         self.q, self.weight = q, weight
         # In a tuple it is no submodule: the parameters of the model are no parameters of q.
         self._safe = (safe,)
+
+    @property
+    def sees_gaps(self) -> bool:
+        return bool(getattr(self.q, "sees_gaps", False))
 
     def forward(self, x: Tensor) -> Distribution:
         given = self.q(x)

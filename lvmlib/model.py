@@ -41,7 +41,8 @@ class LatentVariableModel(nn.Module):
             over x with batch shape ``(*batch)``. If it only takes one batch dimension, as layers for images do, it
             gets one.
         missing: What a NaN in x means. ``"refuse"``: an error. ``"marginalize"``: a value that was not observed; it
-            is integrated out, for which the likelihood must be an ``Independent`` over the coordinates of x.
+            is integrated out, for which the likelihood must be an ``Independent`` over the coordinates of x. A q sees a
+            zero there; ``AmortizedGuide(..., mark_gaps=True)`` also tells its encoder which values are gaps.
 
     What is to be learnt becomes part of the model: the parameters of modules, the modules and Parameters that a plain
     function closes over or names among its globals, and a Parameter that a prior was made of. ``model.to(device)`` and

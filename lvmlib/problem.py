@@ -105,7 +105,7 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
         model: Says what x and z are.
         q: A Distribution over z, or a callable from x to one. Batch shape ``()`` is expanded to the batch of x. For a
             model with several levels of z also a tuple or a dict of levels, or a callable to one. Gaps in x are handed
-            to it as zeros.
+            to it as zeros, or as they are, NaN, if it has a true attribute ``sees_gaps``.
         x: Observations, shape ``(*batch, *x_event)``.
 
     Returns:
@@ -157,7 +157,8 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
     if is_levels(q):
         return Hierarchy(q, name="q")  # type: ignore[arg-type]
     batch, event = model.batch_shape(x), model.event_shape
-    seen = x.nan_to_num(0.0) if model.marginalizes_gaps else x
+    hides_gaps = model.marginalizes_gaps and not getattr(q, "sees_gaps", False)
+    seen = x.nan_to_num(0.0) if hides_gaps else x
     if len(event) > 1 and len(batch) != 1 and isinstance(q, nn.Module):
         # Layers for images take one batch dimension.
         rows = q(seen.reshape(-1, *event))

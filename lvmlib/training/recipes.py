@@ -272,7 +272,8 @@ def _guide_recipe(q: Guide, model: LatentVariableModel) -> dict[str, Any] | None
         return {"type": "posterior of the model"}
     if type(q) is AmortizedGuide:
         encoder = _network_recipe(q.encoder)
-        return None if encoder is None else {"type": "AmortizedGuide", "encoder": encoder, "event_dims": q.event_dims}
+        options = {"event_dims": q.event_dims, "mark_gaps": q.mark_gaps}
+        return None if encoder is None else {"type": "AmortizedGuide", "encoder": encoder, **options}
     if type(q) is MeanFieldGuide:
         *batch, latent_dim = q.loc.shape
         return {"type": "MeanFieldGuide", "latent_dim": latent_dim, "batch_shape": batch}
@@ -311,7 +312,8 @@ def _build_guide(recipe: dict[str, Any], model: Any) -> Guide:
         return model.posterior
     if recipe["type"] == "MeanFieldGuide":
         return MeanFieldGuide(recipe["latent_dim"], tuple(recipe["batch_shape"]))
-    return AmortizedGuide(_build_network(recipe["encoder"]), event_dims=recipe.get("event_dims"))
+    options = {"event_dims": recipe.get("event_dims"), "mark_gaps": recipe.get("mark_gaps", False)}
+    return AmortizedGuide(_build_network(recipe["encoder"]), **options)
 
 
 def _build_network(recipe: dict[str, Any]) -> nn.Module:

@@ -523,13 +523,14 @@ def test_a_loaded_model_takes_gaps_and_images_as_the_one_that_was_learnt(tmp_pat
     _, model, _ = learnable()
     fit(
         model,
-        AmortizedGuide(nn.Linear(3, 2), event_dims=1),
+        AmortizedGuide(nn.Linear(6, 2), event_dims=1, mark_gaps=True),
         torch.zeros(9, 3),
         epochs=1,
         checkpoint=tmp_path / "q",
         **QUIET,
     )
     assert load(tmp_path / "q")[1].event_dims == 1
+    assert load(tmp_path / "q")[1].mark_gaps
 
 
 LATER = "scheduler's function 0 is .* at 0"

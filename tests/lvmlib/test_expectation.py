@@ -83,6 +83,34 @@ def test_draws_go_to_arviz():
     assert held.constant_data["pareto_k"].shape == (3,)
 
 
+def test_draws_go_to_arviz_with_the_names_that_they_are_given():
+    pytest.importorskip("arviz")
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    drawn = sample_posterior(model, model.posterior, x, 50, seed=0)
+    coords = {"sample": ["a", "b", "c"], "cause": [10, 20]}
+    held = drawn.to_arviz(dims=("sample", "cause"), coords=coords)
+    one = held.posterior.z.sel(sample="b", cause=20).values[0]
+    assert (one == drawn.z[:, 1, 1].numpy()).all()
+    assert held.constant_data.ess.sel(sample="c").item() == drawn.ess[2].item()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"dims": ["cause"]}, r"dims is \['cause'\].*expected 2 names"),
+        ({"coords": {"cause": [1, 2]}}, "coords names 'cause'.*expected a name from dims"),
+        ({"dims": ["sample", "cause"], "coords": {"cause": [1]}}, r"coords\['cause'\] has 1 entries: expected 2"),
+    ],
+)
+def test_names_for_arviz_must_fit_the_draws(names, message):
+    pytest.importorskip("arviz")
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    with pytest.raises(ValueError, match=message):
+        sample_posterior(model, model.posterior, x, 50, seed=0).to_arviz(**names)
+
+
 # Comparisons.
 
 

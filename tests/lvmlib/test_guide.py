@@ -14,6 +14,7 @@ from lvmlib import (
     AmortizedGuide,
     LatentVariableModel,
     MeanFieldGuide,
+    bind,
     chi_square,
     defensive_mixture,
     elbo,
@@ -306,3 +307,36 @@ def test_the_laplace_approximation_needs_no_gradient_mode(mode):
         found = laplace_approximation(model, x.clone())
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.mean, model.posterior(x).mean)
+
+
+def test_an_encoder_that_is_told_of_gaps_gets_zeros_and_marks():
+    seen = []
+
+    class Watch(nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return x[..., :2]
+
+    x = torch.tensor([[1.0, torch.nan, 3.0], [torch.nan, 5.0, 6.0]])
+    model = LatentVariableModel(
+        Independent(Normal(torch.zeros(1), 1.0), 1),
+        lambda z: Independent(Normal(z.expand(*z.shape[:-1], 3), 1.0), 1),
+        missing="marginalize",
+    )
+    guide = AmortizedGuide(Watch(), mark_gaps=True)
+    bind(model, guide, x)
+    bind(model, defensive_mixture(guide, model), x)
+    bind(model, AmortizedGuide(Watch()), x)
+    marked = torch.tensor([[1.0, 0.0, 3.0, 1.0, 0.0, 1.0], [0.0, 5.0, 6.0, 0.0, 1.0, 1.0]])
+    assert torch.equal(seen[0], marked)
+    assert torch.equal(seen[1], marked)
+    assert torch.equal(seen[2], marked[:, :3])
+
+
+def test_the_marks_of_an_image_are_channels_behind_its_own():
+    x = torch.ones(2, 1, 4, 4)
+    x[0, 0, 0, 0] = torch.nan
+    network = nn.Sequential(nn.Conv2d(2, 1, 4), nn.Flatten(), nn.Linear(1, 2))
+    guide = AmortizedGuide(network, event_dims=3, mark_gaps=True)
+    assert guide(x).batch_shape == (2,)
+    assert guide(x).mean.isfinite().all()
