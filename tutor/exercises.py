@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 KINDS = ("number", "choice", "derive", "code")
-ID = re.compile(r"\d+\.\d+")
+ID = re.compile(r"(\d+|[A-Z])\.\d+")
 LABEL = re.compile(r"ex-[a-z0-9-]+")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ROLE = re.compile(r"\{[a-z:-]+\}`")
@@ -227,9 +227,9 @@ class Exercise:
     wrong: tuple[str, ...] = ()
 
     @property
-    def chapter(self) -> int:
-        """The number of its chapter."""
-        return int(self.id.partition(".")[0])
+    def chapter(self) -> str:
+        """The number of its chapter, or the letter of a page that is none."""
+        return self.id.partition(".")[0]
 
     @property
     def in_page(self) -> bool:
