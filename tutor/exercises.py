@@ -307,6 +307,8 @@ def _typed(value: Any, kind: str, place: str) -> Any:
             raise ExerciseError(f"{place}: expected a list of texts; quote what YAML reads as a number")
         return tuple(part.strip() for part in value)
     if kind == "str":
+        if place.endswith((", value", ", tolerance")) and isinstance(value, (int, float)):
+            return repr(value)
         if not isinstance(value, str):
             raise ExerciseError(f"{place} is {value!r}: expected text; quote it: '{value}'")
         return value.strip("\n") if "\n" in value else value.strip()
