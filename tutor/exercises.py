@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 KINDS = ("number", "choice", "derive", "code")
-ID = re.compile(r"\d+\.\d+")
+ID = re.compile(r"(\d+|[A-Z])\.\d+")
 LABEL = re.compile(r"ex-[a-z0-9-]+")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ROLE = re.compile(r"\{[a-z:-]+\}`")
@@ -227,9 +227,9 @@ class Exercise:
     wrong: tuple[str, ...] = ()
 
     @property
-    def chapter(self) -> int:
-        """The number of its chapter."""
-        return int(self.id.partition(".")[0])
+    def chapter(self) -> str:
+        """The number of its chapter, or the letter of a page that is none."""
+        return self.id.partition(".")[0]
 
     @property
     def in_page(self) -> bool:
@@ -307,6 +307,8 @@ def _typed(value: Any, kind: str, place: str) -> Any:
             raise ExerciseError(f"{place}: expected a list of texts; quote what YAML reads as a number")
         return tuple(part.strip() for part in value)
     if kind == "str":
+        if place.endswith((", value", ", tolerance")) and isinstance(value, (int, float)):
+            return repr(value)
         if not isinstance(value, str):
             raise ExerciseError(f"{place} is {value!r}: expected text; quote it: '{value}'")
         return value.strip("\n") if "\n" in value else value.strip()
