@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ _NUMBERS_PER_BLOCK_ELSEWHERE = 2**26
 # A block is drawn and weighed in parts, of as many numbers, or at least as many rows for a product of matrices.
 _NUMBERS_PER_PART = 2**18
 _ROWS_PER_PART = 1000
+# So many log-weights at least are digested at once, where they are many: between short operations two threads wait for
+# each other.
+_NUMBERS_PER_DIGEST = 2**17
 # Just below the largest block that glibc can be made to keep, 32 MiB.
 _LARGEST_KEPT = 2**25 - 2**16
 
@@ -61,7 +65,7 @@ def map_blocks(
     first: int = 0,
     last: int | None = None,
 ) -> Iterator[Result]:
-    """What ``digest`` makes of the draws and the log-weights of each block, in the order of the blocks.
+    """What ``digest`` makes of the draws and log-weights of each block, or of several blocks together, in their order.
 
     Each block has a random stream of its own, derived from the seed, the name and its number; so the blocks ``first``
     to ``last`` are the same in whatever order, thread or process they are made. A block is drawn, weighed and digested
@@ -88,24 +92,42 @@ def map_blocks(
     key = stream_key(name, seed)
     length = block_length(problem)
     last = num_blocks(problem, num_samples) if last is None else last
+    together = 1 if keep_draws else _blocks_digested_together(problem, num_samples)
 
-    def block(index: int) -> Result:
+    def several(group: int) -> Result:
+        blocks = range(max(first, group * together), min(last, (group + 1) * together))
+        total = min(blocks[-1] * length + length, num_samples) - blocks[0] * length
+        weigh, draws, log_w, done = problem.weigher(), list[Tensor](), None, 0
+        for z, log_q in itertools.chain.from_iterable(map(drawn, blocks)):
+            for chunk, log_p in zip(z.split(chunk_size or total), log_q.split(chunk_size or total), strict=True):
+                weights = weigh(chunk, log_p)
+                # One place for all: small results between large temporaries would leave holes in the memory.
+                log_w = weights.new_empty(total, *weights.shape[1:]) if log_w is None else log_w
+                log_w[done : done + len(weights)] = weights
+                done += len(weights)
+            # Of draws that nobody asked for, an empty copy, as a view would keep the memory of all of them.
+            draws += [z if keep_draws else z.new_empty(0, *z.shape[1:])]
+        return digest(torch.cat(draws), cast(Tensor, log_w))
+
+    def drawn(index: int) -> Iterator[tuple[Tensor, Tensor]]:
         size = min(length, num_samples - index * length)
-        weigh = problem.weigher()
-        draws, weights = list[Tensor](), list[Tensor]()
         for z, log_q in problem.draw_in_parts(size, _part_length(problem, size), seed=(key, index)):
             # A look at the numbers makes a GPU wait, so there only the first block is looked at.
             if z.device.type == "cpu" or index == first:
                 check_draws(problem.q, z)
-            chunks = zip(z.split(chunk_size or size), log_q.split(chunk_size or size), strict=True)
-            weights += [weigh(chunk, log_p) for chunk, log_p in chunks]
-            draws += [z] * keep_draws
-        return digest(torch.cat(draws) if keep_draws else z[:0], torch.cat(weights))
+            yield z, log_q
 
     if problem.x.device.type == "cpu":
         _keep_freed_memory()
     with torch.no_grad(), problem.mode():
-        yield from in_threads(block, range(first, last), problem.x.device)
+        yield from in_threads(several, range(first // together, -(-last // together)), problem.x.device)
+
+
+def _blocks_digested_together(problem: Problem, num_samples: int) -> int:
+    """How many blocks make one piece of work; it depends on shapes alone, as digests of pieces are merged in turn."""
+    weights_per_block = block_length(problem) * max(1, problem.batch_shape.numel())
+    # Eight pieces at least, so that threads have something to share.
+    return max(1, min(_NUMBERS_PER_DIGEST // weights_per_block, num_blocks(problem, num_samples) // 8))
 
 
 def _part_length(problem: Problem, size: int) -> int:
