@@ -12,11 +12,12 @@ Altair and vl-convert-python are needed here and nowhere else in the library.
 from lvmlib.explorers.bent import cut_the_joint, two_pieces
 from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
+from lvmlib.explorers.evidence import evidence_bar
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.forms import elbo_forms
-from lvmlib.explorers.gaussian import evidence_bar, proposal_width
+from lvmlib.explorers.gaussian import proposal_width
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.two_axes import two_axes
 from lvmlib.explorers.weight_sticks import weight_sticks
