@@ -13,6 +13,7 @@ from lvmlib.explorers.bent import cut_the_joint, two_pieces
 from lvmlib.explorers.coordinate_ascent import coordinate_ascent
 from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
+from lvmlib.explorers.evidence import evidence_bar
 from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode

@@ -16,6 +16,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    if_shown,
     legend_line,
     number_within,
     require,
@@ -28,6 +29,7 @@ from lvmlib.plots.palette import PALETTE
 __all__ = ["forward_reverse_kl"]
 
 _KL_STEP = 0.02
+_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def forward_reverse_kl(
@@ -43,8 +45,9 @@ def forward_reverse_kl(
     .. math:: \mathrm{KL}(q \,\Vert\, p) = \int q(z) \log \frac{q(z)}{p(z \mid x)}\, dz, \qquad
         \mathrm{KL}(p \,\Vert\, q) = \int p(z \mid x) \log \frac{p(z \mid x)}{q(z)}\, dz
 
-    Both are sums over a fine grid. The posterior is a mixture of two Gaussians of equal width; a choice sets q to the
-    minimiser of either divergence among the positions of the sliders.
+    Both are sums over a fine grid. The posterior is a mixture of two Gaussians of equal width. The divergences are
+    hidden at first: a reader moves q to where one of them should be smallest, and then chooses to see them. A choice
+    sets q to the minimiser of either divergence among the positions of the sliders.
 
     Args:
         separation: Between the two modes, from 1 to 6.
@@ -53,7 +56,7 @@ def forward_reverse_kl(
         q_mean, q_width: First values of the two sliders, -4 to 4 and 0.5 to 4.
 
     Returns:
-        The explorer, with sliders for the mean and the width of q, and the choice.
+        The explorer, with sliders for the mean and the width of q, and the two choices.
 
     Raises:
         ImportError: If Altair or vl-convert-python is not installed.
@@ -74,6 +77,10 @@ def forward_reverse_kl(
         slider("mean_slider", "mean of q", q_mean, -4, 4, _KL_STEP, argument="q_mean"),
         slider("width_slider", "width of q", q_width, 0.5, 4, _KL_STEP, argument="q_width"),
         alt.param(name="jump", value=free, bind=alt.binding_radio(options=[free, reverse, forward], name="set q by: ")),
+        alt.param(
+            name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="divergences: ")
+        ),
+        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
         derived_parameter("q_mean", chosen(0, "mean_slider")),
         derived_parameter("q_width", chosen(1, "width_slider")),
     ]
@@ -122,8 +129,8 @@ def forward_reverse_kl(
         .transform_calculate(
             reverse="0.05 * datum.r",
             forward="0.05 * datum.f",
-            reverse_text="format(datum.reverse, '.3f')",
-            forward_text="format(datum.forward, '.3f')",
+            reverse_text=if_shown("format(datum.reverse, '.3f')"),
+            forward_text=if_shown("format(datum.forward, '.3f')"),
         )
     )
     reach = 6
@@ -136,12 +143,14 @@ def forward_reverse_kl(
         one = sums.transform_calculate(
             **row,
             end=f"min({reach}, datum.{name})",
-            note=f"'{label} = ' + datum.{name}_text + (datum.{name} > {reach} ? ' →' : '')",
+            note=f"'{label} = ' + datum.{name}_text + (shown && datum.{name} > {reach} ? ' →' : '')",
         )
         smallest = rows_of_data(1).transform_calculate(**row, end=repr(least))
         return [
-            one.mark_rect(color=PALETTE["kl"], opacity=0.5).encode(x=x, x2=alt.X2Datum(0), y=y, y2="y2:Q"),
-            smallest.mark_rule(color=INK, strokeWidth=2).encode(x=x, y=y, y2="y2:Q"),
+            one.transform_filter("shown")
+            .mark_rect(color=PALETTE["kl"], opacity=0.5)
+            .encode(x=x, x2=alt.X2Datum(0), y=y, y2="y2:Q"),
+            smallest.transform_filter("shown").mark_rule(color=INK, strokeWidth=2).encode(x=x, y=y, y2="y2:Q"),
             one.transform_calculate(y="datum.y2", end="0")
             .mark_text(color=INK, fontSize=FONT_SIZE, align="left", baseline="bottom", dy=-3)
             .encode(x=x, y=y, text="note:N"),
@@ -158,10 +167,10 @@ def forward_reverse_kl(
         alt.vconcat(curves, bars),
         params,
         values,
-        "Above, a posterior with two modes and a Gaussian q. Below, two bars: the reverse divergence KL(q ‖ p) and the "
-        "forward one, KL(p ‖ q); a tick marks the smallest value of each. The reverse one is smallest for a q that "
-        "sits on one mode and leaves out the other, the forward one for a wide q that covers both and the valley "
-        "between.",
+        "Above, a posterior with two modes and a Gaussian q. Below, when they are shown, two bars: the reverse "
+        "divergence KL(q ‖ p) and the forward one, KL(p ‖ q); a tick marks the smallest value of each. The reverse one "
+        "is smallest for a q that sits on one mode and leaves out the other, the forward one for a wide q that covers "
+        "both and the valley between.",
         presets=presets,
         free=free,
     )

@@ -38,7 +38,7 @@ _ROWS = (
     ("joint", "log p(x, z) − log q(z)"),
     ("entropy", "log p(x, z) + entropy of q"),
     ("prior_kl", "log p(x | z) − KL(q ‖ prior)"),
-    ("exact", "log p(x) − KL(q ‖ posterior): no draws"),
+    ("exact", "log p(x) − KL(q ‖ posterior)"),
 )
 
 

@@ -203,6 +203,10 @@ def divergences(mean: float, width: float) -> tuple[float, float]:
 def test_moving_q_moves_both_divergences(reader: Reader) -> None:
     mean = reader.press("mean_slider", "PageUp", *["ArrowRight"] * 3)
     width = reader.press("width_slider", "PageUp")
+    hidden, shown = reader.figure.get_by_role("radio").all()[3:]
+    hidden.check()
+    assert reader.text("reverse_text") == "?"
+    shown.check()
     reverse, forward = divergences(mean, width)
     assert reader.number("reverse_text") == pytest.approx(reverse, abs=6e-4)
     assert reader.number("forward_text") == pytest.approx(forward, abs=6e-4)
@@ -211,6 +215,7 @@ def test_moving_q_moves_both_divergences(reader: Reader) -> None:
 @of("forward_reverse_kl")
 def test_a_choice_takes_the_sliders_to_a_minimiser_and_a_slider_takes_q_away(reader: Reader) -> None:
     choices = reader.figure.get_by_role("radio")
+    choices.last.check()
     choices.first.focus()
     reader.page.keyboard.press("ArrowDown")
     for role, value in enumerate(("reverse_text", "forward_text")):

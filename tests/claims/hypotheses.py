@@ -142,6 +142,7 @@ ASKED = {
     "finite-second-moment": "second_moments_are_finite",
     "both-normal": "both_are_normal",
     "independent-coordinates": "coordinates_are_independent",
+    "one-to-one": "map_is_one_to_one",
 }
 # Of test_variational_families.py, test_gradients.py and test_amortised_inference.py: the method has the name of the key
 ASKED |= {

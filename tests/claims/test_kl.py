@@ -5,14 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import pytest
 import torch
 from attack import attack, breaks, explained
-from laws import Pair, growing_likelihood, law, log_pareto, pairs, posteriors, terms
+from laws import Law, Pair, growing_likelihood, law, log_pareto, pairs, posteriors, terms
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Laplace, MultivariateNormal, Normal
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Independent,
+    Laplace,
+    MultivariateNormal,
+    Normal,
+    TransformedDistribution,
+)
+from torch.distributions.transforms import AffineTransform, ExpTransform, SigmoidTransform, Transform
 from zoo import Member, members
 
 from lvmlib import (
@@ -21,6 +30,7 @@ from lvmlib import (
     QuadratureModel,
     aggregate_posterior_split,
     data,
+    expectation_maximization,
     kl,
     kl_decomposition,
     log_weights,
@@ -89,6 +99,152 @@ def test_without_the_normaliser_of_p_the_divergence_may_be_negative(case):
 )
 def test_without_the_normaliser_of_q_the_divergence_may_be_negative(case):
     assert case.kl() == pytest.approx(0.5 * math.log(0.5))
+
+
+# Coordinates
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Two densities, a map of z, and grids of z and of y = T(z) that are made apart from each other."""
+
+    name: str
+    q: Distribution
+    p: Distribution
+    map: Transform | None
+    y: Tensor
+    renamed: tuple[int, ...] = ()
+
+    def map_is_one_to_one(self) -> bool:
+        if self.map is None:
+            return len(set(self.renamed)) == len(self.renamed)
+        return bool(self.map.bijective)
+
+    def divergence_of_z(self) -> float:
+        return kl(self.q, self.p).item()
+
+    def divergence_of_y(self) -> float:
+        """By the densities of y: of renamed values a table, of a mapped normal a sum over the grid of y."""
+        if self.map is None:
+            tables = [torch.zeros(max(self.renamed) + 1, dtype=torch.float64) for _ in range(2)]
+            for table, law_of_z in zip(tables, (self.q, self.p), strict=True):
+                table.index_add_(0, torch.tensor(self.renamed), law_of_z.probs)
+            return kl(Categorical(tables[0]), Categorical(tables[1])).item()
+        log_q, log_p = (TransformedDistribution(law_of_z, [self.map]).log_prob(self.y) for law_of_z in (self.q, self.p))
+        return torch.trapezoid(log_q.exp() * (log_q - log_p), self.y).item()
+
+
+NARROW, WIDE = Normal(exactly(0.5), 0.4), Normal(exactly(0.0), 1.0)
+ODD = Categorical(exactly([0.5, 0.1, 0.4])), Categorical(exactly([0.2, 0.5, 0.3]))
+
+
+def mapped() -> list[Mapped]:
+    nothing = exactly(0.0)
+    found = [
+        Mapped("millimetres", NARROW, WIDE, AffineTransform(exactly(0.0), exactly(1000.0)), 1000 * line()[0]),
+        Mapped("exponential", NARROW, WIDE, ExpTransform(), torch.logspace(-6, 3, 400_001, dtype=torch.float64)),
+        Mapped("logistic", NARROW, WIDE, SigmoidTransform(), torch.sigmoid(torch.linspace(-14, 14, 400_001).double())),
+        Mapped("renamed", *ODD, None, nothing, (2, 0, 1)),
+    ]
+    for one in members():
+        if isinstance(one.model, FiniteModel) and isinstance(one.q, Categorical) and one.truth.log_evidence > -math.inf:
+            size = len(one.model.prior_table)
+            turned_round = tuple(reversed(range(size)))
+            found.append(Mapped(one.name, one.q, one.model.posterior(one.x), None, nothing, turned_round))
+    return found
+
+
+@attack("prop-kl-invariance", cases=mapped())
+def test_a_divergence_is_the_same_in_other_coordinates(case):
+    assert case.divergence_of_y() == pytest.approx(case.divergence_of_z(), abs=1e-6)
+
+
+@breaks(
+    "prop-kl-invariance",
+    without="one-to-one",
+    case=Mapped("merged", *ODD, None, exactly(0.0), (0, 1, 1)),
+    because="two values that are taken for one lose what told them apart, and the divergence falls",
+)
+def test_a_map_that_forgets_lowers_the_divergence(case):
+    assert 0 < case.divergence_of_y() < case.divergence_of_z() - 0.05
+
+
+def test_the_entropy_and_the_log_evidence_change_with_the_unit_and_their_differences_do_not():
+    """Chapter 7: readings in micrometres instead of millimetres, for a model of cells with three readings."""
+    old, new, _ = data.cells()
+    metres = [LinearGaussian.fit(old[:, :3], dim) for dim in (1, 2)]
+    small = [LinearGaussian(1000 * m.weight, 1000 * m.bias, 1e6 * m.noise_variance) for m in metres]
+    before, after = (
+        [m.log_evidence(x) for m in models] for models, x in ((metres, new[:, :3]), (small, 1000 * new[:, :3]))
+    )
+    torch.testing.assert_close(before[0] - after[0], torch.full_like(before[0], 3 * math.log(1000)))
+    torch.testing.assert_close(before[1] - before[0], after[1] - after[0])
+    assert Normal(exactly(0.0), 0.24).entropy() < 0 < Normal(exactly(0.0), 0.25).entropy()
+
+
+# Maximum likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A law of the data, with models for several theta: their log-densities at its points."""
+
+    name: str
+    law: Law
+    log_models: tuple[Tensor, ...]
+
+    def entropy_is_finite(self) -> bool:
+        return self.law.entropy_is_finite()
+
+    def divergences(self) -> list[float]:
+        return [self.law.mean(self.law.log_density - log_model) for log_model in self.log_models]
+
+    def log_likelihoods(self) -> list[float]:
+        return [self.law.mean(log_model) for log_model in self.log_models]
+
+
+def fitted() -> list[Fitted]:
+    """The posteriors of the zoo, taken for data, with normal models; a table of tosses, with coins."""
+    found = []
+    for one in posteriors():
+        z = one.z.double().reshape(len(one.z), -1)
+        spreads = [
+            (MultivariateNormal(torch.zeros(z.shape[1]).double(), s * torch.eye(z.shape[1]).double()))
+            for s in (0.5, 1.0, 3.0, 9.0)
+        ]
+        found.append(Fitted(one.name, one, tuple(spread.log_prob(z) for spread in spreads)))
+    tosses = law("tosses", *values(2), exactly([0.7, 0.3]).log())
+    coins = tuple(exactly([theta, 1 - theta]).log() for theta in (0.5, 0.6, 0.7, 0.8))
+    return [*found, Fitted("seventy heads", tosses, coins)]
+
+
+@attack("prop-ml-is-kl", cases=fitted())
+def test_the_divergence_is_minus_the_entropy_less_the_expected_log_likelihood(case):
+    divergences, likelihoods = case.divergences(), case.log_likelihoods()
+    for divergence, likelihood in zip(divergences, likelihoods, strict=True):
+        if math.isfinite(likelihood):
+            assert divergence == pytest.approx(-case.law.entropy() - likelihood, abs=1e-4, rel=1e-4)
+    if all(map(math.isfinite, likelihoods)):
+        assert divergences.index(min(divergences)) == likelihoods.index(max(likelihoods))
+
+
+def a_peak_at_zero() -> Fitted:
+    peak = log_pareto("a peak at zero as data", -1)
+    models = tuple(Normal(exactly(mean), 0.1).log_prob(peak.z) for mean in (0.0, 0.1, 0.3))
+    return Fitted(peak.name, peak, models)
+
+
+@breaks(
+    "prop-ml-is-kl",
+    without="finite-entropy",
+    case=a_peak_at_zero(),
+    because=r"data with the entropy $-\infty$ are infinitely far from each model, while one of them has the largest "
+    "expected log-likelihood",
+)
+def test_without_a_finite_entropy_the_divergences_do_not_order_the_models(case):
+    assert set(case.divergences()) == {math.inf}
+    assert all(map(math.isfinite, case.log_likelihoods()))
+    assert len(set(case.log_likelihoods())) == 3
 
 
 # The chain and the decomposition
@@ -626,21 +782,110 @@ def test_the_order_of_arguments_decides_between_zero_forcing_and_covering():
     assert model.kl_to_posterior(forward, x) > 10 * model.kl_to_posterior(reverse, x)
 
 
-def test_with_the_dimension_the_gap_grows_also_for_each_pair_of_coordinates():
-    """Chapter 7: why the gap of independent coordinates grows, in the turned models of the digits."""
-    train = data.digits("train", dtype=torch.float64).images
-    gaps_per_pair, ranges = [], []
-    for dim in (2, 4, 8, 16):
-        fit = LinearGaussian.fit(train, dim)
-        entries = torch.randn(dim, dim, generator=torch.Generator().manual_seed(0))
-        model = LinearGaussian(fit.weight @ torch.linalg.qr(entries.double()).Q, fit.bias, fit.noise_variance)
-        precision = model.posterior(train[0]).precision_matrix
-        gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
-        gaps_per_pair.append(gap.item() / math.comb(dim, 2))
-        widths = torch.linalg.eigvalsh(precision).rsqrt()
-        ranges.append((widths.max() / widths.min()).item())
-    assert all(a < b for a, b in pairwise(gaps_per_pair))
-    assert all(a < b for a, b in pairwise(ranges))
+def alpha_divergence(log_p: Tensor, log_q: Tensor, alpha: float, cell: float) -> float:
+    blend = (alpha * log_p + (1 - alpha) * log_q).exp().sum().item() * cell
+    return (1 - blend) / (alpha * (1 - alpha))
+
+
+def test_the_alpha_divergence_lies_between_the_two_directions():
+    """Chapter 7: it tends to the reverse divergence at 0 and to the forward one at 1, and is symmetric at one half."""
+    z = torch.linspace(-30, 30, 60_001, dtype=torch.float64)
+    cell = (z[1] - z[0]).item()
+    q, p = Normal(exactly(0.5), 0.7), Normal(exactly(0.0), 1.3)
+    log_q, log_p = q.log_prob(z), p.log_prob(z)
+    assert alpha_divergence(log_p, log_q, 1e-5, cell) == pytest.approx(kl(q, p).item(), abs=1e-4)
+    assert alpha_divergence(log_p, log_q, 1 - 1e-5, cell) == pytest.approx(kl(p, q).item(), abs=1e-4)
+    half, swapped = alpha_divergence(log_p, log_q, 0.5, cell), alpha_divergence(log_q, log_p, 0.5, cell)
+    assert half == pytest.approx(swapped, abs=1e-9)
+    assert alpha_divergence(log_p, log_p, 0.3, cell) == pytest.approx(0, abs=1e-9)
+
+
+def closest(covariance: Tensor, alpha: float, steps: int = 300) -> Tensor:
+    """The fixed point of chapter 7."""
+    precision = torch.linalg.inv(covariance)
+    variance = 1 / precision.diagonal()
+    for _ in range(steps):
+        blend = alpha * precision + (1 - alpha) * (1 / variance).diag()
+        variance = torch.linalg.inv(blend).diagonal()
+    return variance
+
+
+def blended(covariance: Tensor, variance: Tensor, alpha: float) -> float:
+    """The logarithm of the integral of p^alpha q^(1 - alpha) for two normal densities with one mean."""
+    precision, other = torch.linalg.inv(covariance), (1 / variance).diag()
+    blend = alpha * precision + (1 - alpha) * other
+    return 0.5 * (alpha * precision.logdet() + (1 - alpha) * other.logdet() - blend.logdet()).item()
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75])
+def test_the_fixed_point_is_the_smallest_alpha_divergence(alpha):
+    torch.manual_seed(0)
+    for covariance in (
+        exactly([[1.0, 0.9], [0.9, 1.0]]),
+        exactly([[2.0, 0.5, 0.1], [0.5, 1.0, -0.4], [0.1, -0.4, 0.7]]),
+    ):
+        found = closest(covariance, alpha)
+        torch.testing.assert_close(found, closest(covariance, alpha, 301), rtol=1e-9, atol=0)
+        best = blended(covariance, found, alpha)
+        for size in (0.01, 0.3, 1.0):
+            for factor in (size * torch.randn(200, len(found)).double()).exp():
+                assert blended(covariance, found * factor, alpha) <= best + 1e-12
+    torch.testing.assert_close(closest(covariance, 1.0), covariance.diagonal())
+    torch.testing.assert_close(closest(covariance, 1e-4, 200_000 // 10), closest(covariance, 0.0), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gap_of_independent_coordinates_is_half_a_log_determinant(seed):
+    """Chapter 7: zero for uncorrelated coordinates, and positive otherwise (Hadamard's inequality)."""
+    torch.manual_seed(seed)
+    root = torch.randn(4, 4).double()
+    precision = root @ root.T + 0.1 * torch.eye(4).double()
+    posterior = MultivariateNormal(torch.randn(4).double(), precision_matrix=precision)
+    q = MultivariateNormal(posterior.mean, (1 / precision.diagonal()).diag())
+    gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
+    assert kl(q, posterior).item() == pytest.approx(gap.item(), abs=1e-9)
+    assert gap > 0
+    assert (
+        0.5 * (precision.diagonal().diag().diagonal().log().sum() - precision.diagonal().diag().logdet()).abs() < 1e-12
+    )
+
+
+def test_forward_widths_hold_on_average_and_score_below_the_exact_posterior():
+    """Chapter 7: 90 % intervals of forecasts with ten known readings, with independent coordinates and exactly."""
+    old, new, _ = data.cells()
+    start = LinearGaussian.fit(old, 8)
+    start = LinearGaussian(start.weight, start.bias, start.noise_variance.expand(30).clone())
+    model = expectation_maximization(start, old, tolerance=1e-3).model
+    replaced = {
+        "reverse": lambda S: (1 / torch.linalg.inv(S).diagonal()).diag(),
+        "forward": lambda S: S.diagonal().diag(),
+        "exact": lambda S: S,
+    }
+    results: dict[str, list[Tensor]] = {name: [] for name in replaced}
+    generator = torch.Generator().manual_seed(10)
+    for row in new:
+        order = torch.randperm(30, generator=generator)
+        given, gaps = order[:10], order[10:]
+        parameters = model.weight, model.bias, model.noise_variance
+        now = LinearGaussian(*(part[given] for part in parameters)).posterior(row[given])
+        rows = model.weight[gaps]
+        miss = row[gaps] - rows @ now.mean - model.bias[gaps]
+        for name, replace in replaced.items():
+            spread = ((rows @ replace(now.covariance_matrix)) * rows).sum(1)
+            scale = (model.noise_variance[gaps] + spread).sqrt()
+            held, score = (miss.abs() < 1.645 * scale).double().mean(), Normal(0.0, scale).log_prob(miss).mean()
+            results[name].append(torch.stack([held, score]))
+    both = {name: torch.stack(rows) for name, rows in results.items()}
+
+    def error(each: Tensor) -> float:
+        return each.std().item() / math.sqrt(len(each))
+
+    reverse, forward, exact = (both[name][:, 0] for name in ("reverse", "forward", "exact"))
+    assert reverse.mean() < 0.9 - 5 * error(reverse)
+    for shares in (forward, exact):
+        assert abs(shares.mean() - 0.9) < 3 * error(shares)
+    lost = both["exact"][:, 1] - both["forward"][:, 1]
+    assert lost.mean() > 5 * error(lost)
 
 
 def test_the_wrong_divergences_are_smallest_at_the_prior_too():

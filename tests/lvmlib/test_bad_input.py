@@ -654,6 +654,8 @@ WRONG_CALLS = {
     "a mode of no weight": (lambda: explorers.forward_reverse_kl(weight=0), ValueError, "weight", "0", "choose"),
     "no dimension": (lambda: explorers.cost_of_dimension(dim=0), ValueError, "dim", "0", "choose"),
     "no width of sticks": (lambda: explorers.weight_sticks(q_width=0), ValueError, "q_width", "0", "choose"),
+    "an offset too far": (lambda: explorers.two_axes(theta=7), ValueError, "theta", "7", "choose"),
+    "a form of no width": (lambda: explorers.elbo_forms(q_width=0), ValueError, "q_width", "0", "choose"),
     "a mode that is all": (lambda: explorers.far_mode(share=1.0), ValueError, "share", "1.0", "choose"),
     "a picture in words": (lambda: explorers.Explorer("spec"), TypeError, "spec", "str", "dict"),
     "a picture without words": (lambda: explorers.Explorer({}), ValueError, "spec", "None", "say"),

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from base64 import b64decode
+from functools import partial
 
 import pytest
 import scipy.stats
@@ -52,6 +53,7 @@ MAKERS = {
     "gradient_noise": explorers.gradient_noise,
     "jensen_gap": explorers.jensen_gap,
     "evidence_bar": explorers.evidence_bar,
+    "evidence_bar_hidden": partial(explorers.evidence_bar, hidden=True),
     "elbo_forms": explorers.elbo_forms,
     "two_axes": explorers.two_axes,
     "proposal_width": explorers.proposal_width,
@@ -158,6 +160,17 @@ def test_the_parts_of_the_evidence_bar_are_those_of_the_library(made, seed):
     assert written("ELBO", text) == pytest.approx(elbo.item(), abs=6e-4)
     assert written("KL(q ‖ posterior)", text) == pytest.approx(kl.item(), abs=6e-4)
     assert written("ELBO + KL = log p(x)", text) == pytest.approx(evidence.item(), abs=6e-4)
+
+
+def test_the_parts_of_the_evidence_bar_can_be_hidden_until_the_divergence_is_predicted():
+    explorer = explorers.evidence_bar(hidden=True)
+    assert list(sliders(explorer.spec)) == ["guess", "q_mean", "q_width"]
+    hidden, shown = (texts(explorer, guess=1.0, reveal=reveal) for reveal in ("hidden", "shown"))
+    for label in ("ELBO", "KL(q ‖ posterior)", "prediction less divergence"):
+        assert f"{label}: ? nats" in hidden
+    off = 1.0 - written("KL(q ‖ posterior)", shown)
+    assert written("prediction less divergence", shown.replace(": +", ": ")) == pytest.approx(off, abs=1.1e-3)
+    assert written("ELBO + KL = log p(x)", hidden) == written("ELBO + KL = log p(x)", shown)
 
 
 def test_no_position_of_the_sliders_makes_the_elbo_leave_the_bar(made):
@@ -373,7 +386,8 @@ def both_divergences(mean: torch.Tensor, width: torch.Tensor) -> tuple[torch.Ten
 @pytest.mark.parametrize("seed", range(3))
 def test_both_directions_of_the_kl_are_those_of_a_finer_grid(made, seed):
     at = positions(made["forward_reverse_kl"].spec, seed)
-    text = texts(made["forward_reverse_kl"], **at)
+    text = texts(made["forward_reverse_kl"], **at, reveal="shown")
+    assert "reverse KL(q ‖ p) = ?" in texts(made["forward_reverse_kl"], **at)
     reverse, forward = both_divergences(*(torch.tensor(v).double() for v in at.values()))
     assert written("reverse KL(q ‖ p)", text) == pytest.approx(reverse.item(), abs=6e-4)
     assert written("forward KL(p ‖ q)", text) == pytest.approx(forward.item(), abs=6e-4)
@@ -396,7 +410,7 @@ def test_the_choices_are_the_minimisers_and_no_other_q_does_better(made):
 def test_a_choice_sets_q_whatever_the_sliders_say(made):
     explorer = made["forward_reverse_kl"]
     for name, place in explorer.spec["usermeta"]["lvmlib"]["presets"].items():
-        assert texts(explorer, jump=name) == texts(explorer, **place)
+        assert texts(explorer, jump=name, reveal="shown") == texts(explorer, **place, reveal="shown")
 
 
 @pytest.mark.parametrize("seed", range(3))
