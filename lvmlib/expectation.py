@@ -225,9 +225,7 @@ class PosteriorSample:
         """Shape of the tail of the weights; see :attr:`WeightSummary.pareto_k`."""
         return self.summary.pareto_k
 
-    def to_arviz(
-        self, *, dims: Sequence[str] | None = None, coords: Mapping[str, Sequence[Any]] | None = None
-    ) -> Any:
+    def to_arviz(self, *, dims: Sequence[str] | None = None, coords: Mapping[str, Sequence[Any]] | None = None) -> Any:
         """The draws as an ArviZ ``InferenceData``: one chain, variable ``z``, with ``pareto_k`` and ``ess`` beside it.
 
         Args:
@@ -248,11 +246,13 @@ class PosteriorSample:
             )
         for name, places in (coords or {}).items():
             if names is None or name not in names:
-                raise ValueError(f"coords names {name!r}, and dims is {names}: expected a name from dims; add it there.")
+                raise ValueError(
+                    f"coords names {name!r}, and dims is {names}: expected a name from dims; add it there."
+                )
             if len(places) != shape[names.index(name)]:
                 raise ValueError(
-                    f"coords[{name!r}] has {len(places)} entries: expected {shape[names.index(name)]}, the size of that "
-                    f"dimension of z; give one for each place."
+                    f"coords[{name!r}] has {len(places)} entries: expected {shape[names.index(name)]}, the size of "
+                    f"that dimension of z; give one for each place."
                 )
         try:
             import arviz

@@ -16,7 +16,7 @@ from torch.distributions import Independent, Normal
 
 PAGES = sorted((ROOT / "book").glob("own_*.md"))
 JOBS = [page for page in PAGES if page.stem != "own_which"]
-CELL = re.compile(r"^```\{code-cell\} ipython3\n(?::.*\n)*(.*?)^```$", re.MULTILINE | re.DOTALL)
+CELL = re.compile(r"^```\{code-cell\} ipython3\n(?::[^\n]*\n)*(.*?)^```$", re.MULTILINE | re.DOTALL)
 LISTING = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = ("The job and its data", "What goes wrong", "Copy me", "Where the theory is", "Exercises")
 
@@ -36,7 +36,8 @@ def definitions(page: Path, *, cells: slice = slice(None)) -> dict[str, Any]:
 
 
 def _is_constant(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    named = isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in node.targets)
+    return named and isinstance(node.value, ast.Constant)
 
 
 def section(page: Path, title: str) -> str:
@@ -84,7 +85,11 @@ def _data_of(name: str) -> dict[str, Any]:
     old, new, _ = data.cells()
     if name == "own_loop":
         return {"x": old.float()}
-    return {"old": old, "new": new, "model": LinearGaussian.fit(old, 3)} if name == "own_arviz" else {"old": old, "new": new}
+    return (
+        {"old": old, "new": new, "model": LinearGaussian.fit(old, 3)}
+        if name == "own_arviz"
+        else {"old": old, "new": new}
+    )
 
 
 def test_the_lightning_module_of_the_page_trains() -> None:
@@ -129,9 +134,7 @@ def test_the_standardised_schools_have_the_same_evidence() -> None:
         {"population": population, "schools": names["schools_prior"]},
         lambda z: Independent(Normal(z["schools"], names["std_error"]), 1),
     )
-    standardised = LatentVariableModel(
-        {"population": population, "schools": names["standard"]}, names["observed"]
-    )
+    standardised = LatentVariableModel({"population": population, "schools": names["standard"]}, names["observed"])
     _, eta = standardised.sample(50, seed=0)
     mu, log_tau = eta[:, :1], eta[:, 1:2]
     z = torch.cat([eta[:, :2], mu + log_tau.exp() * eta[:, 2:]], 1)
