@@ -8,28 +8,16 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
+from given import mistaken_answer, right_answer
 
 from tutor import Feedback, collection
 from tutor.checking import begin_derivation, check_answer
-from tutor.exercises import LETTERS, Choice, Code, Derivation, Exercise, Misconception, Number
+from tutor.exercises import LETTERS, Choice, Code, Derivation, Exercise, Number
 from tutor.quantities import slips_of
 
 EXERCISES = list(collection().values())
 NEEDS_TORCH = {one.id for one in EXERCISES if not one.in_page}
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda one: f"{one.id} {one.label}")
-
-
-def right_answer(exercise: Exercise) -> str:
-    """The answer that the worked solution gives."""
-    task = exercise.answer
-    return task.value if isinstance(task, Number) else task.right
-
-
-def mistaken_answer(exercise: Exercise, misconception: Misconception) -> str:
-    """An answer that shows a misconception."""
-    if isinstance(exercise.answer, Choice):
-        return misconception.name.removeprefix("option-")
-    return misconception.value or misconception.code or misconception.answer
 
 
 def of_kind(kind: str) -> pytest.MarkDecorator:
