@@ -271,12 +271,12 @@ def test_without_javascript_text_hints_and_solutions_read_and_no_dead_button_sho
 
 def test_the_runtime_is_small_shared_and_loaded_by_no_page_before_a_check(build: Path) -> None:
     static = build / "html" / "_static"
-    shared = [*static.glob("python-*.js"), *static.glob("tutor-*.js"), static / "temml.min.js"]
+    shared = [*static.glob("python-*.js"), static / "tutor.js", static / "temml.min.js"]
     assert len(shared) == 3
     assert sum(path.stat().st_size for path in shared) < 10_000_000
     for path in pages(build):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r'<script[^>]*src="[^"]*(?:python-|tutor-|temml)', text), path.name
+        assert not re.search(r'<script[^>]*src="[^"]*(?:python-|tutor|temml)', text), path.name
         assert ("answers.js" in text) == ("data-exercise=" in text or "course-progress" in text), path.name
 
 
