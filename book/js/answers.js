@@ -135,10 +135,13 @@
 
   // Text with `code`, *emphasis*, $formulas$ and blocks of code, as elements. What a reader wrote stays text.
 
-  function formula(latex, display = false) {
+  // The bars of a divergence stand between its arguments, and are no taller than a letter.
+  const BAR = /(<mo lspace="[^"]*" rspace="[^"]*")>(?=‖<\/mo>)/g;
+  function formula(latex, displayMode = false) {
     const span = element("span", { class: "math" });
+    const macros = { ...window.courseTutor.macros, "\\Vert": "\\mathrel{\\|}" };
     try {
-      span.innerHTML = window.temml.renderToString(latex, { displayMode: display, macros: { ...window.courseTutor.macros, "\\Vert": "\\mathrel{\\|}" } });
+      span.innerHTML = window.temml.renderToString(latex, { displayMode, throwOnError: true, macros }).replace(BAR, '$1 stretchy="false">');
     } catch {
       return element("code", {}, latex);
     }

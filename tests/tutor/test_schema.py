@@ -14,8 +14,9 @@ import yaml
 
 import tutor
 from tutor.collection import Collection, folder, raw
-from tutor.exercises import ExerciseError, read_exercise
+from tutor.exercises import SLIP_NAMES, ExerciseError, read_exercise
 from tutor.page import check_in_page
+from tutor.quantities import SLIPS
 
 GOOD = {
     label: next(one for listed in raw(folder()).values() for one in listed if one["label"] == label)
@@ -83,6 +84,10 @@ def test_a_slip_of_the_author_is_named(label: str, path: str, value: Any, says: 
         read_exercise(changed(label, path, value), "05.yaml")
     assert says in str(error.value)
     assert "05.yaml, exercise" in str(error.value)
+
+
+def test_the_names_of_slips_are_those_that_are_recognised() -> None:
+    assert set(SLIP_NAMES) == set(SLIPS)
 
 
 def test_two_exercises_with_one_number_or_label_are_refused(tmp_path: Path) -> None:
