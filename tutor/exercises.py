@@ -32,6 +32,11 @@ LABEL = re.compile(r"ex-[a-z0-9-]+")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ROLE = re.compile(r"\{[a-z:-]+\}`")
 LETTERS = "abcdefgh"
+# What `tutor.quantities` recognises when it is named.
+SLIP_NAMES = (
+    *("sign", "bits", "decimal", "nats", "variance", "deviation", "sum", "mean", "log-count"),
+    *("logarithm", "exponential", "half", "percent"),
+)
 
 
 class ExerciseError(ValueError):
@@ -343,7 +348,6 @@ def _examine(exercise: Exercise, place: str) -> None:
         options = exercise.answer.options
         demand(2 <= len(options) <= len(LETTERS), f"{len(options)} options: expected 2 to {len(LETTERS)}")
         demand(sum(option.right for option in options) == 1, "expected one option with `right: true`")
-        demand(all(option.why for option in options), "every option needs a `why`")
         said += [option.why for option in options]
     for text in said:
         demand(
@@ -357,6 +361,8 @@ def _examine_task(exercise: Exercise, demand: Any) -> None:
     task = exercise.answer
     if isinstance(task, Number):
         demand(task.unit in ("", "nats", "bits"), f"unit is {task.unit!r}: expected nats, bits or nothing")
+        unknown = [name for name in task.slips if name not in SLIP_NAMES]
+        demand(not unknown, f"slips has {unknown}: expected some of {', '.join(SLIP_NAMES)}")
         texts = [task.value, task.tolerance, *(one.value for one in exercise.misconceptions)]
         for text in texts:
             try:

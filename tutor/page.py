@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +11,6 @@ from tutor.collection import Collection
 from tutor.feedback import Feedback
 
 __all__ = ["check_in_page"]
-
-
-# WebAssembly has no clock of its own for a thread, which the proofreader limits its work by; there is one thread.
-if not hasattr(time, "thread_time"):
-    time.thread_time = time.perf_counter
 
 
 @cache

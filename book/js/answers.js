@@ -73,6 +73,9 @@
     return loading.get(name);
   }
 
+  // What sets formulas; without it they stand as LaTeX.
+  const typesetter = () => Promise.all([load(TUTOR), load(TEMML)]).catch(() => {});
+
   const runtime = {
     // Resolves when Python is ready; `tell` hears how far it is, from 0 to 1.
     start(tell) {
@@ -135,10 +138,13 @@
 
   // Text with `code`, *emphasis*, $formulas$ and blocks of code, as elements. What a reader wrote stays text.
 
-  function formula(latex, display = false) {
+  // The bars of a divergence stand between its arguments, and are no taller than a letter.
+  const BAR = /(<mo lspace="[^"]*" rspace="[^"]*")>(?=‖<\/mo>)/g;
+  function formula(latex, displayMode = false) {
     const span = element("span", { class: "math" });
     try {
-      span.innerHTML = window.temml.renderToString(latex, { displayMode: display, macros: { ...window.courseTutor.macros, "\\Vert": "\\mathrel{\\|}" } });
+      const macros = { ...window.courseTutor.macros, "\\Vert": "\\mathrel{\\|}" };
+      span.innerHTML = window.temml.renderToString(latex, { displayMode, throwOnError: true, macros }).replace(BAR, '$1 stretchy="false">');
     } catch {
       return element("code", {}, latex);
     }
@@ -239,7 +245,7 @@
 
     async preview() {
       if (this.kind !== "derive") return;
-      await Promise.all([load(TUTOR), load(TEMML)]);
+      await typesetter();
       const target = this.form.querySelector(".answer-preview");
       const latex = this.value.replace(/&/g, " ").replace(/\\(begin|end)\{(aligned|align\*?|gather\*?)\}/g, "");
       target.replaceChildren(formula(latex, true));
@@ -249,7 +255,7 @@
       const began = performance.now();
       const [name, answer] = [this.section.dataset.exercise, this.value];
       if (this.known) {
-        await load(TUTOR).then(() => load(TEMML));
+        await typesetter();
         this.tell(this.known[answer] ?? { verdict: "not attempted", message: "Choose one of the answers first.", lines: [] });
       } else {
         await this.ask(name, answer);

@@ -19,7 +19,9 @@ from docutils.statemachine import StringList
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from course.bundles import write_bundles
+import tutor
+from course.bundles import names, write_bundles
+from course.freshness import hash_files
 from tutor.checking import begin_derivation, check_answer
 from tutor.collection import Collection
 from tutor.exercises import LETTERS, Choice, Code, Derivation, Exercise, ExerciseError, Number
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sphinx.application import Sphinx
+    from sphinx.config import Config
     from sphinx.writers.html5 import HTML5Translator
 
 WITHOUT_SCRIPT = "To check an answer here, the page needs JavaScript. Hints and solution read without it."
@@ -281,14 +284,27 @@ def load_scripts(
     if any(doctree.findall(answer_box)) or any(
         "course-progress" in node["classes"] for node in doctree.findall(nodes.container)
     ):
-        static = Path(app.outdir, "_static")
-        macros = app.config.mathjax3_config["tex"]["macros"]
-        names = write_bundles(static, folder(app), json.dumps(macros))
-        data: dict[str, Any] = {f"data-{name}": file for name, file in names.items()}
+        data: dict[str, Any] = {f"data-{name}": file for name, file in names().items()}
         app.add_js_file("answers.js", loading_method="defer", **data)
 
 
+def write_scripts(app: Sphinx, exception: Exception | None) -> None:
+    """The shared scripts, after every build: an exercise may have changed on a page that was not written anew."""
+    if exception is None and app.builder.format == "html" and folder(app).is_dir():
+        macros = json.dumps(app.config.mathjax3_config["tex"]["macros"])
+        write_bundles(Path(app.outdir, "_static"), folder(app), macros)
+
+
+def set_hash(app: Sphinx, config: Config) -> None:
+    """Read every page again when the checker changes, as the page of a choice has its answers."""
+    package = Path(tutor.__file__).parent
+    config.course_tutor_hash = hash_files(package, package.glob("*.py"))
+
+
 def setup(app: Sphinx) -> None:
+    app.add_config_value("course_tutor_hash", "", "env", [str])
+    app.connect("config-inited", set_hash)
+    app.connect("build-finished", write_scripts)
     app.add_node(answer_box, html=(visit_box, depart_box))
     app.add_node(answer_form, html=(visit_form, depart_form))
     app.add_node(answer_label, html=(visit_label, depart_label))

@@ -1,8 +1,8 @@
 """The scripts that check answers in a page: Python for the browser, and the packages that it runs.
 
 A page that is opened from a file can load a script and nothing else, so all that it needs comes in scripts, as text:
-``python-VERSION.js`` (8 MB, Pyodide) and ``tutor-HASH.js`` (the packages, the exercises, the worker). Pages load them
-with the first *Check*, and share them. The names change with the contents, so each is written once.
+``python-VERSION.js`` (8 MB, Pyodide) and ``tutor.js`` (the packages, the exercises, the worker). Pages load them with
+the first *Check*, and share them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import lzma
 import shutil
 import zipfile
-from functools import cache
 from pathlib import Path
 
 import proofreader
@@ -50,40 +49,36 @@ def file_of_pyodide(name: str) -> bytes:
     return content
 
 
-def write_bundles(static: Path, exercises: Path, macros: str) -> dict[str, str]:
-    """Write the scripts that are not there yet; return the name of each: ``python``, ``tutor`` and ``temml``.
+def names() -> dict[str, str]:
+    """The name of each script: ``python``, ``tutor`` and ``temml``."""
+    return {"python": f"python-{versions()['version']}.js", "tutor": "tutor.js", "temml": TEMML.name}
+
+
+def write_bundles(static: Path, exercises: Path, macros: str) -> None:
+    """Write the scripts that are not there yet, or have changed.
 
     Args:
         static: The folder that pages load scripts from.
         exercises: The folder of the exercises.
         macros: What each macro of the book stands for, as JSON.
     """
-    listed = versions()
-    python = f"python-{listed['version']}.js"
-    if not (static / python).exists():
+    static.mkdir(parents=True, exist_ok=True)
+    named, listed = names(), versions()
+    if not (static / named["python"]).exists():
+        for old in static.glob("python-*.js"):
+            old.unlink()
         digests = listed["sha256"]
         assert isinstance(digests, dict)
         files = {name: base64.b64encode(gzip.compress(file_of_pyodide(name), 9, mtime=0)).decode() for name in digests}
-        _write(static / python, "coursePython", {"files": files, "info": listed["info"]})
-    state = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(exercises.glob("*.yaml")))
-    text = _tutor(exercises, state, macros)
-    name = f"tutor-{hashlib.sha256(text.encode()).hexdigest()[:12]}.js"
-    if not (static / name).exists():
-        for old in static.glob("tutor-*.js"):
-            old.unlink()
-        (static / name).write_text(text, encoding="utf-8")
-    shutil.copy(TEMML, static)
-    return {"python": python, "tutor": name, "temml": TEMML.name}
-
-
-@cache
-def _tutor(exercises: Path, state: tuple[tuple[str, int], ...], macros: str) -> str:
+        text = _script("coursePython", {"files": files, "info": listed["info"]})
+        (static / named["python"]).write_text(text, encoding="utf-8")
     content = {
         "packages": base64.b64encode(packages(exercises)).decode(),
         "worker": WORKER.read_text(encoding="utf-8"),
         "macros": {f"\\{name}": body for name, body in json.loads(macros).items()},
     }
-    return _script("courseTutor", content)
+    (static / named["tutor"]).write_text(_script("courseTutor", content), encoding="utf-8")
+    shutil.copy(TEMML, static)
 
 
 def packages(exercises: Path) -> bytes:
@@ -106,8 +101,3 @@ def _add(archive: zipfile.ZipFile, name: str, text: str) -> None:
 
 def _script(name: str, content: object) -> str:
     return f"window.{name} = {json.dumps(content, ensure_ascii=False)};\n"
-
-
-def _write(path: Path, name: str, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_script(name, content), encoding="utf-8")

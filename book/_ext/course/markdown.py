@@ -316,7 +316,9 @@ class MarkdownWriter:
 
     def block_answer_form(self, node: nodes.Element) -> Iterator[Piece]:
         """The field of the page is the cell of the notebook; the options of a choice are a list."""
-        options = [child for child in node.children if child.__class__.__name__ == "answer_option"]
+        label, *options = node.children
+        if node.get("kind") == "number":
+            yield Prose(f"**{self.inline(label)}**")
         if options:
             yield Prose("\n".join(f"- **{child['letter']})** {self.inline(child)}" for child in options))
 
