@@ -18,6 +18,7 @@ from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.gaussian import evidence_bar, proposal_width
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.weight_sticks import weight_sticks
+from lvmlib.explorers.weighted_bound import weighted_bound
 
 __all__ = [
     "Explorer",
@@ -30,4 +31,5 @@ __all__ = [
     "proposal_width",
     "two_pieces",
     "weight_sticks",
+    "weighted_bound",
 ]
