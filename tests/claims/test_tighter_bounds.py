@@ -311,7 +311,8 @@ def test_renyi_bounds_fall_in_their_order_and_change_sides_at_zero(case):
         assert low <= high + 1e-9
     for alpha, value in zip(ORDERS, values, strict=True):
         assert value <= top + 1e-9 if alpha >= 0 else value >= top - 1e-9
-    assert abs(top - case.truth.log_evidence) < 1e-6
+    if math.isfinite(case.truth.chi_square):  # else a part of the evidence lies where q underflows
+        assert abs(top - case.truth.log_evidence) < 1e-6
 
 
 explained(
