@@ -89,8 +89,6 @@ def annealed_importance_sampling(
     The kernels are fixed before the chains start: step sizes are tuned by a run of their own, which is thrown away.
     A move that meets NaN or leaves the range of numbers is refused, and the chain stays where it was.
 
-    Proved in the book: thm-ais.
-
     Args:
         model: The joint density, with a continuous z. Bounds of z are removed by a change of coordinates.
         x: Observations, shape ``(*batch, *x_event)``.
@@ -151,8 +149,6 @@ def bidirectional_monte_carlo(
 
     **On data that the model has not made there is no such z, and no upper bound.** How well annealing does on simulated
     data says how well it does on real data only as far as the two are alike.
-
-    Proved in the book: thm-ais, thm-reverse-ais.
 
     Args:
         model: As :func:`annealed_importance_sampling`.

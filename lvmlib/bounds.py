@@ -168,15 +168,22 @@ class BoundEstimate(Tensor):
         std_error: Its standard error for its own expectation, by the delta method, in nats, shape ``(*batch)``. It says
             nothing of how far the bound is from :math:`\log p(x)`.
         direction: On which side of :math:`\log p(x)` it lies, and in what sense.
-        pareto_k: Shape of the tail of the numbers that the estimate averages, as
-            :attr:`~lvmlib.WeightSummary.pareto_k`, shape ``(*batch)``; ``nan`` where it averages logarithms.
         num_samples: How many draws of each x are behind it.
+        summary: Of the numbers whose average is inside the logarithm; ``None`` where logarithms are averaged.
     """
 
     std_error: Float[Tensor, "*batch"]
     direction: Direction
-    pareto_k: Float[Tensor, "*batch"]
     num_samples: int
+    summary: WeightSummary | None = None
+
+    @property
+    def pareto_k(self) -> Float[Tensor, "*batch"]:
+        """Shape of the tail of the numbers that are averaged; ``nan`` where logarithms are.
+
+        See :attr:`~lvmlib.WeightSummary.pareto_k`.
+        """
+        return torch.full_like(self.std_error, torch.nan) if self.summary is None else self.summary.pareto_k
 
     # Results of operations are plain tensors: a sum of bounds has another error and direction.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
@@ -209,8 +216,6 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
 
     It needs *exact* draws from the posterior. For simulated data one is at hand: the z that x was made from
     (``model.sample``). Draws that are only near the posterior give no bound. Differentiable as :func:`elbo` is.
-
-    Proved in the book: prop-eubo.
 
     Args:
         model: The joint density.
@@ -257,7 +262,6 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
         log_w.mean(0),
         std_error,
         Direction("upper", "upper", "upper"),
-        torch.full_like(std_error, torch.nan),
         len(log_w),
     )
 
@@ -319,9 +323,7 @@ def jackknife_bound(
     log_w = _all_log_weights(model, q, x, num_samples, name="jackknife_bound", chunk_size=chunk_size, seed=seed)
     summary = WeightSummary.from_log_weights(log_w.detach())
     side: Side = "lower" if order == 0 else "unknown"
-    return BoundEstimate(
-        jackknife(log_w, order), summary.std_error, Direction(side, side, side), summary.pareto_k, num_samples
-    )
+    return BoundEstimate(jackknife(log_w, order), summary.std_error, Direction(side, side, side), num_samples, summary)
 
 
 def _all_log_weights(

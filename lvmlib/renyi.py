@@ -168,8 +168,8 @@ def _power_mean_bound(
         torch.where(some_zero, -torch.inf, value),
         torch.where(some_zero, torch.inf, error),
         _renyi_direction(alpha),
-        torch.full_like(error, torch.nan) if power == 0 else torch.where(some_zero, torch.inf, summary.pareto_k),
         num_samples,
+        None if power == 0 else summary,
     )
 
 

@@ -18,12 +18,13 @@ from lvmlib.explorers.explorer import MIME_TYPE as MIME_TYPE
 from lvmlib.explorers.explorer import Explorer
 from lvmlib.explorers.far_mode import far_mode
 from lvmlib.explorers.forms import elbo_forms
-from lvmlib.explorers.gaussian import evidence_bar, proposal_width
+from lvmlib.explorers.gaussian import proposal_width
 from lvmlib.explorers.gradient_noise import gradient_noise
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.latent_map import latent_map
 from lvmlib.explorers.two_axes import two_axes
 from lvmlib.explorers.weight_sticks import weight_sticks
+from lvmlib.explorers.weighted_bound import weighted_bound
 
 __all__ = [
     "Explorer",
@@ -41,4 +42,5 @@ __all__ = [
     "two_axes",
     "two_pieces",
     "weight_sticks",
+    "weighted_bound",
 ]

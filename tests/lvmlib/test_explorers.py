@@ -64,6 +64,7 @@ MAKERS = {
     "two_pieces": explorers.two_pieces,
     "cut_the_joint": explorers.cut_the_joint,
     "latent_map": plane_of_squares,
+    "weighted_bound": explorers.weighted_bound,
 }
 
 
@@ -680,3 +681,16 @@ def test_the_default_device_changes_nothing(made):
     with torch.device("meta"):
         assert explorers.forward_reverse_kl().spec == made["forward_reverse_kl"].spec
         assert explorers.evidence_bar().spec == made["evidence_bar"].spec
+
+
+@pytest.mark.parametrize(("power", "spread"), [(0, 1.0), (3, 1.0), (6, 2.0)])
+def test_the_mean_of_the_estimates_climbs_from_the_elbo_towards_the_evidence(made, power, spread):
+    text = texts(made["weighted_bound"], power=power, spread=spread, seed=7)
+    found = re.search(r"mean of the estimates = ([-−.\d]+) ± ([.\d]+)", text.replace("\N{MINUS SIGN}", "-"))
+    mean, error = map(float, found.groups())
+    torch.manual_seed(0)
+    log_w = spread * torch.randn(2**power, 100_000) - spread**2 / 2
+    exact = (log_w.logsumexp(0) - power * math.log(2)).mean().item()
+    assert abs(mean - exact) < 5 * error + 0.02
+    if power == 0:
+        assert abs(exact + spread**2 / 2) < 0.02

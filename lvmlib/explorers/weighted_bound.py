@@ -1,0 +1,128 @@
+"""Estimates of the importance-weighted bound from log-normal weights, drawn in the picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lvmlib.explorers.bent import _scrambled
+from lvmlib.explorers.explorer import Explorer, make_explorer
+from lvmlib.explorers.vega import (
+    GUTTER,
+    PLOT_WIDTH,
+    Number,
+    ShownValue,
+    derived_parameter,
+    require,
+    rows_of_data,
+    slider,
+    x_axis,
+    y_axis,
+)
+from lvmlib.plots.palette import PALETTE, text_colour
+
+__all__ = ["weighted_bound"]
+
+_MATH = {"font": "serif", "fontStyle": "italic", "fontSize": 14}
+_GROUPS, _MOST = 100, 64
+_ENDS = (-5.0, 3.0)
+_BIN = 0.2
+
+
+def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1) -> Explorer:
+    r"""One hundred estimates of :math:`\mathcal{L}_K` from weights whose logarithms are normal.
+
+    .. math:: w = \exp\bigl(\sigma \varepsilon - \tfrac12 \sigma^2\bigr), \qquad \varepsilon \sim \mathrm{N}(0, 1),
+        \qquad \log p(x) = 0, \qquad \mathcal{L}_1 = -\tfrac12 \sigma^2
+
+    The draws are computed in the picture, from integers that the seed scrambles.
+
+    Args:
+        power: First value of the logarithm of K to base 2, from 0 to 6.
+        spread: First value of :math:`\sigma`, from 0.2 to 2.
+        seed: First seed, a whole number from 1 to 50.
+
+    Returns:
+        The explorer, with sliders for K, the spread and the seed.
+
+    Raises:
+        ImportError: If Altair or vl-convert-python is not installed.
+        TypeError: If an argument is no number.
+        ValueError: If an argument lies outside its slider.
+    """
+    alt = require("altair")
+    params = [
+        slider("power", "K = 2 to the power", power, 0, 6, 1),
+        slider("spread", "spread σ of log w", spread, 0.2, 2, 0.1),
+        slider("seed", "new seed", seed, 1, 50, 1),
+        derived_parameter("count", "pow(2, power)"),
+        derived_parameter("elbo", "-spread * spread / 2"),
+    ]
+    values = [
+        ShownValue("weights in a group, K", "q", "count", "format(count, '.0f')", ""),
+        ShownValue("ELBO", "elbo", "elbo", "format(elbo, '.2f')", "nats, log p(x) is 0"),
+        ShownValue("mean of the estimates", "q", "mean_text", None, "", drawn=True),
+    ]
+    x = alt.X(
+        "place:Q",
+        title="estimate in nats",
+        scale=alt.Scale(domain=list(_ENDS), nice=False),
+        axis=x_axis(),
+    )
+    draws = alt.Chart(alt.sequence(0, _GROUPS * _MOST, 1, as_="row"))
+    for name, formula in _scrambled("datum.row", "seed").items():
+        draws = draws.transform_calculate(**{name: formula})
+    estimates = (
+        draws.transform_calculate(
+            group=f"datum.row % {_GROUPS}",
+            number=f"floor(datum.row / {_GROUPS})",
+            w="exp(spread * sqrt(-2 * log(datum.u)) * cos(2 * PI * datum.v) - spread * spread / 2)",
+        )
+        .transform_filter("datum.number < count")
+        .transform_aggregate(average="mean(w)", groupby=["group"])
+        .transform_calculate(estimate="log(datum.average)")
+    )
+    bars = (
+        estimates.transform_calculate(left=f"floor(datum.estimate / {_BIN}) * {_BIN}")
+        .transform_aggregate(height="count()", groupby=["left"])
+        .transform_calculate(place="datum.left", right=f"datum.left + {_BIN}")
+    )
+    y = alt.Y("height:Q", scale=alt.Scale(domain=[0, 105], nice=False), axis=y_axis("groups", tickCount=5))
+    mean = estimates.transform_aggregate(place="mean(estimate)", error="stderr(estimate)").transform_calculate(
+        mean_text="format(datum.place, '.2f') + ' ± ' + format(datum.error, '.2f')",
+        note="'mean of the estimates = ' + datum.mean_text",
+    )
+    panel = alt.layer(
+        bars.mark_rect(color=PALETTE["q"], opacity=0.45, clip=True).encode(x=x, x2="right:Q", y=y, y2=alt.Y2Datum(0)),
+        _rule(x, "0", "evidence"),
+        _rule(x, "elbo", "elbo"),
+        mean.mark_rule(color=PALETTE["q"], strokeWidth=2, strokeDash=[5, 3], clip=True).encode(x=x),
+        mean.mark_text(color=text_colour(PALETTE["q"]), align="left", baseline="top", fontSize=12).encode(
+            x=alt.value(6), y=alt.value(4), text="note:N"
+        ),
+        *_names([("log p(x)", "evidence"), ("ELBO", "elbo"), ("estimates", "q")]),
+    ).properties(width=PLOT_WIDTH, height=190)
+    return make_explorer(
+        panel,
+        params,
+        values,
+        "A histogram of one hundred estimates of the importance-weighted bound, lines at the ELBO, at log p(x) = 0, "
+        "and at the mean of the estimates. With one weight in a group the mean is near the ELBO. As K grows the "
+        "histogram narrows and moves towards zero; with a large spread it does so slowly.",
+        gutter=GUTTER,
+    )
+
+
+def _rule(x: Any, formula: str, role: str) -> Any:
+    """A vertical line where a formula says."""
+    return rows_of_data(1).transform_calculate(place=formula).mark_rule(color=PALETTE[role], strokeWidth=2).encode(x=x)
+
+
+def _names(entries: list[tuple[str, str]]) -> list[Any]:
+    """Names in the colours of their marks, in one line above the panel."""
+    alt = require("altair")
+    return [
+        rows_of_data(1)
+        .mark_text(text=text, color=text_colour(PALETTE[role]), align="left", baseline="bottom", **_MATH)
+        .encode(x=alt.value(6 + 110 * i), y=alt.value(-4))
+        for i, (text, role) in enumerate(entries)
+    ]
