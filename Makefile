@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/.peers-installed
 PAGE := _build/html/index.html
+TO ?= my-exercises
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lab machines notebooks bench gpu lint clean
+.PHONY: help setup book test lab exercises machines notebooks bench gpu lint clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +32,10 @@ test: $(STAMP)  ## run every test: library, notebooks, book, browser
 lab: book  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter trust notebooks/*.ipynb
 	$(BIN)/jupyter lab --config=book/_ext/lab_config.py notebooks/01_joint.ipynb
+
+exercises: $(STAMP)  ## copy fresh notebooks to a folder of your own, TO=my-exercises; keeps what is there
+	$(BIN)/python -m tutor.copying notebooks $(TO)
+	@echo "Open them: $(BIN)/jupyter lab $(TO)"
 
 machines: $(STAMP)  ## replay the notebooks as other machines would: old processor, one to four threads
 	MACHINES=all $(BIN)/python -m pytest tests/book/test_machines.py

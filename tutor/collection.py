@@ -23,7 +23,7 @@ class Collection(Mapping[str, Exercise]):
     def __init__(self, exercises: list[Exercise]) -> None:
         self._by_id: dict[str, Exercise] = {}
         self._by_label: dict[str, Exercise] = {}
-        for one in sorted(exercises, key=lambda one: tuple(map(int, one.id.split(".")))):
+        for one in sorted(exercises, key=_place):
             for name, known in ((one.id, self._by_id), (one.label, self._by_label)):
                 if name in known:
                     raise ExerciseError(f"two exercises are called {name}: give each a number and a label of its own")
@@ -56,6 +56,12 @@ class Collection(Mapping[str, Exercise]):
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+
+def _place(exercise: Exercise) -> tuple[bool, int, str, int]:
+    """Chapters in their order, and behind them the pages that have a letter."""
+    chapter, _, number = exercise.id.partition(".")
+    return not chapter.isdigit(), int(chapter) if chapter.isdigit() else 0, chapter, int(number)
 
 
 def raw(folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -105,9 +105,7 @@ class _Examination:
     def known(self, claim: _Claim) -> Misconception | None:
         """The misconception that a false line shows."""
         for one in self.exercise.misconceptions:
-            if one.side and any(
-                side.trees and same_value(side.latex, one.side, self.task.given) for side in (claim.right, claim.left)
-            ):
+            if self.has_side(claim, one):
                 return one
             if one.turned and claim.relation in TURNED:
                 turned = f"{claim.left.latex} {SIGNS[TURNED[claim.relation]]} {claim.right.latex}"
@@ -115,13 +113,19 @@ class _Examination:
                     return one
         return None
 
+    def has_side(self, claim: _Claim, one: Misconception) -> bool:
+        """Whether a side of a line has the value of the wrong side of a misconception."""
+        return bool(one.side) and any(
+            side.trees and same_value(side.latex, one.side, self.task.given) for side in (claim.right, claim.left)
+        )
+
     def conditional(self) -> Feedback | None:
         """A line that holds under an assumption which the exercise does not grant."""
         for claim in self.claims:
             condition = claim.line.condition
             if claim.line.verdict == "holds_if" and not any(words in condition for words in self.task.allows):
                 for one in self.exercise.misconceptions:
-                    if one.condition and one.condition in condition:
+                    if (one.condition and one.condition in condition) or self.has_side(claim, one):
                         return self.say("wrong", f"Line {claim.number} holds only if {condition}. {one.says}", one.name)
                 return self.say(
                     "wrong", f"Line {claim.number} holds only if {condition}, which the exercise does not grant."

@@ -27,11 +27,16 @@ __all__ = [
 ]
 
 KINDS = ("number", "choice", "derive", "code")
-ID = re.compile(r"\d+\.\d+")
+ID = re.compile(r"(\d+|[A-Z])\.\d+")
 LABEL = re.compile(r"ex-[a-z0-9-]+")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ROLE = re.compile(r"\{[a-z:-]+\}`")
 LETTERS = "abcdefgh"
+# What `tutor.quantities` recognises when it is named.
+SLIP_NAMES = (
+    *("sign", "bits", "decimal", "nats", "variance", "deviation", "sum", "mean", "log-count"),
+    *("logarithm", "exponential", "half", "percent"),
+)
 
 
 class ExerciseError(ValueError):
@@ -227,9 +232,9 @@ class Exercise:
     wrong: tuple[str, ...] = ()
 
     @property
-    def chapter(self) -> int:
-        """The number of its chapter."""
-        return int(self.id.partition(".")[0])
+    def chapter(self) -> str:
+        """The number of its chapter, or the letter of a page that is none."""
+        return self.id.partition(".")[0]
 
     @property
     def in_page(self) -> bool:
@@ -307,6 +312,8 @@ def _typed(value: Any, kind: str, place: str) -> Any:
             raise ExerciseError(f"{place}: expected a list of texts; quote what YAML reads as a number")
         return tuple(part.strip() for part in value)
     if kind == "str":
+        if place.endswith((", value", ", tolerance")) and isinstance(value, (int, float)):
+            return repr(value)
         if not isinstance(value, str):
             raise ExerciseError(f"{place} is {value!r}: expected text; quote it: '{value}'")
         return value.strip("\n") if "\n" in value else value.strip()
@@ -341,7 +348,6 @@ def _examine(exercise: Exercise, place: str) -> None:
         options = exercise.answer.options
         demand(2 <= len(options) <= len(LETTERS), f"{len(options)} options: expected 2 to {len(LETTERS)}")
         demand(sum(option.right for option in options) == 1, "expected one option with `right: true`")
-        demand(all(option.why for option in options), "every option needs a `why`")
         said += [option.why for option in options]
     for text in said:
         demand(
@@ -355,6 +361,8 @@ def _examine_task(exercise: Exercise, demand: Any) -> None:
     task = exercise.answer
     if isinstance(task, Number):
         demand(task.unit in ("", "nats", "bits"), f"unit is {task.unit!r}: expected nats, bits or nothing")
+        unknown = [name for name in task.slips if name not in SLIP_NAMES]
+        demand(not unknown, f"slips has {unknown}: expected some of {', '.join(SLIP_NAMES)}")
         texts = [task.value, task.tolerance, *(one.value for one in exercise.misconceptions)]
         for text in texts:
             try:

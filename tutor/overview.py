@@ -51,7 +51,7 @@ class Overview:
             for one in self.exercises.values()
         ]
 
-    def summary(self) -> list[tuple[int, int, int]]:
+    def summary(self) -> list[tuple[str, int, int]]:
         """For each chapter: its number, how many exercises are done, and how many there are."""
         return [
             (chapter, sum(self.state(one) == "done" for one in members), len(members))

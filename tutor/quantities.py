@@ -140,10 +140,10 @@ def check_number(exercise: Exercise, answer: Any) -> Feedback:
 
 
 def _reach(task: Number, wrong: float) -> float:
-    """How near to a wrong value an answer counts as it: as near as to the right one, in the same proportion."""
-    if task.target and wrong:
-        return task.allowed * max(1.0, min(abs(wrong / task.target), 10.0))
-    return task.allowed
+    """How near to a wrong value an answer counts as it: in the same proportion, or as near as to the right one."""
+    if task.tolerance.endswith("%"):
+        return abs(wrong / task.target) * task.allowed
+    return task.allowed * max(1.0, min(abs(wrong / task.target), 10.0)) if task.target else task.allowed
 
 
 def _rounded(value: float, allowed: float) -> str:

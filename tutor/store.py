@@ -90,7 +90,9 @@ class Store:
         if data.get("version", VERSION) > VERSION:
             print(f"{self.path} is from a newer version of the course, so it is left as it is. Progress is not saved.")
             return
-        exercises = {**data.get("exercises", {}), label: asdict(record)}
+        known = data.get("exercises", {})
+        old = known.get(label)
+        exercises = {**known, label: {**(old if isinstance(old, dict) else {}), **asdict(record)}}
         self._write({"format": FORMAT, "version": VERSION, "exercises": exercises})
 
     def _set_aside(self) -> Path:

@@ -121,7 +121,7 @@ def test_every_exercise_has_a_kind_a_folded_hint_and_a_folded_solution(page: Pat
     solved = {link["href"].split("#")[1] for link in article(page).select("div.solution.dropdown > p a[href]")}
     for exercise in exercises:
         name = exercise["id"]
-        assert {"derive", "code", "number", "think"}.intersection(exercise["class"]), f"{name} has no kind"
+        assert {"derive", "code", "number", "choice", "think"}.intersection(exercise["class"]), f"{name} has no kind"
         assert exercise.select(".hint.dropdown"), f"{name} has no folded hint"
         assert name in solved, f"{name} has no folded solution"
 

@@ -119,12 +119,16 @@ def test_nothing_asks_for_the_readers_attention(lab: Page) -> None:
     assert lab.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
 
 
-def test_every_exercise_has_an_empty_cell_and_a_shut_solution_also_after_all_cells_ran(
+def test_every_exercise_has_a_cell_to_fill_and_a_shut_solution_also_after_all_cells_ran(
     lab: Page, notebook: nbformat.NotebookNode
 ) -> None:
     exercises = sum(cell.source.startswith("### Exercise") for cell in notebook.cells)
     assert exercises > 5
-    assert sum("answer" in cell.metadata.get("tags", []) and cell.source == "" for cell in notebook.cells) == exercises
+    answers = [cell.source for cell in notebook.cells if "answer" in cell.metadata.get("tags", [])]
+    assert len(answers) == exercises
+    checked = sum("tutor.check(" in source for source in answers)
+    assert checked >= 10
+    assert all(source == "" for source in answers if "tutor.check(" not in source)
 
     def check() -> None:
         expect(lab.locator("h4", has_text="Solution to Exercise")).to_have_count(exercises, timeout=PATIENCE)
@@ -137,6 +141,7 @@ def test_every_exercise_has_an_empty_cell_and_a_shut_solution_also_after_all_cel
     expect(_running(lab)).to_have_attribute("data-status", "busy", timeout=PATIENCE)
     expect(_running(lab)).to_have_attribute("data-status", "idle", timeout=PATIENCE)
     assert lab.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    expect(lab.locator(".jp-OutputArea-output", has_text="Not attempted yet")).to_have_count(checked, timeout=PATIENCE)
     check()
 
 

@@ -21,6 +21,8 @@ PARTS = (
     "claim_map",
     "derivations",
     "explorers",
+    "answers",
+    "exercise_list",
     "landing",
     "searching",
     "api",

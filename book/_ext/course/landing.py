@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 WORDS_A_MINUTE = 100
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 EXERCISES = re.compile(r"^#+ Exercises$.*", re.MULTILINE | re.DOTALL)
-EXERCISE = re.compile(r"^\s*(?::{3,}|`{3,})\{exercise(?:-start)?\}", re.MULTILINE)
+EXERCISE = re.compile(r"^\s*(?::{3,}|`{3,})\{(?:exercise(?:-start)?|answerable)\}", re.MULTILINE)
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 

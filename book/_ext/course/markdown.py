@@ -55,7 +55,9 @@ class Code:
 
 @dataclass(frozen=True)
 class Answer:
-    """An empty cell in which to answer an exercise."""
+    """A cell in which to answer an exercise: empty, or ready to fill and with the check below."""
+
+    source: str = ""
 
 
 Piece = Prose | Code | Answer
@@ -305,9 +307,20 @@ class MarkdownWriter:
         heading = " ".join(filter(None, (f"{'#' * (self.level + 1)} Exercise", number, title)))
         yield Prose(f"{heading} · *{', '.join(kinds)}*" if kinds else heading, starts_cell=True)
         yield from self.children(node, skip=(nodes.title,))
-        yield Answer()
+        yield Answer(node.get("answer_cell", ""))
 
     block_exercise_node = block_exercise_enumerable_node
+
+    def block_answer_box(self, node: nodes.Element) -> Iterator[Piece]:
+        yield from self.children(node)
+
+    def block_answer_form(self, node: nodes.Element) -> Iterator[Piece]:
+        """The field of the page is the cell of the notebook; the options of a choice are a list."""
+        label, *options = node.children
+        if node.get("kind") == "number":
+            yield Prose(f"**{self.inline(label)}**")
+        if options:
+            yield Prose("\n".join(f"- **{child['letter']})** {self.inline(child)}" for child in options))
 
     def block_solution_node(self, node: nodes.Element) -> Iterator[Piece]:
         """A section of its own, shut: Jupyter opens the output of a folded cell when it runs, but not a section."""
@@ -316,7 +329,7 @@ class MarkdownWriter:
         for piece in self.children(node, skip=(nodes.title,)):
             yield Code(piece.index, folded=True) if isinstance(piece, Code) else piece
         follower = _follower(node)
-        if not isinstance(follower, nodes.section | None) and not (follower.__class__.__name__.startswith("exercise")):
+        if not isinstance(follower, nodes.section | None) and not _is_exercise(follower):
             raise NotebookError(
                 f"{self.place(node)}: {self.name(follower)} follows a solution, with which a notebook would hide it: "
                 "put an exercise or a heading there"
@@ -464,7 +477,7 @@ ADMONITIONS = {
     "seealso": "See also",
     "admonition": "Note",
 }
-EXERCISE_KINDS = ("derive", "code", "number", "think")
+EXERCISE_KINDS = ("derive", "code", "number", "choice", "think")
 
 
 def escape(text: str) -> str:
@@ -512,7 +525,14 @@ def _follower(node: nodes.Node) -> nodes.Node | None:
     """What comes after a node on the page, hidden marks aside; nothing at the end of its section."""
     siblings = node.parent.children[node.parent.index(node) + 1 :]
     hidden = (nodes.target, nodes.comment, nodes.Invisible)
-    return next((sibling for sibling in siblings if not isinstance(sibling, hidden)), None)
+    follower = next((sibling for sibling in siblings if not isinstance(sibling, hidden)), None)
+    if follower is None and node.parent.__class__.__name__ == "answer_box":
+        return _follower(node.parent)
+    return follower
+
+
+def _is_exercise(node: nodes.Node) -> bool:
+    return node.__class__.__name__.startswith(("exercise", "answer_box"))
 
 
 def _html_math(text: str) -> str:

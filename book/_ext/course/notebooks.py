@@ -105,7 +105,7 @@ def assemble(pieces: list[Piece], executed: list[NotebookNode], source: str) -> 
             continue
         if isinstance(piece, Answer):
             close()
-            cells.append(_code_cell("", {"tags": [ANSWER]}, []))
+            cells.append(_code_cell(piece.source, {"tags": [ANSWER]}, []))
             continue
         if previous is None:
             while hidden and hidden[0] < piece.index:
