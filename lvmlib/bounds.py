@@ -175,7 +175,23 @@ class BoundEstimate(Tensor):
     std_error: Float[Tensor, "*batch"]
     direction: Direction
     num_samples: int
-    summary: WeightSummary | None = None
+    summary: WeightSummary | None
+
+    # Results of operations are plain tensors: a sum of bounds has another error and direction.
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def __new__(
+        cls,
+        value: Tensor,
+        std_error: Tensor,
+        direction: Direction,
+        num_samples: int,
+        summary: WeightSummary | None = None,
+    ) -> BoundEstimate:
+        estimate = value.as_subclass(cls)
+        estimate.std_error, estimate.direction = std_error, direction
+        estimate.num_samples, estimate.summary = num_samples, summary
+        return estimate
 
     @property
     def pareto_k(self) -> Float[Tensor, "*batch"]:
@@ -184,17 +200,6 @@ class BoundEstimate(Tensor):
         See :attr:`~lvmlib.WeightSummary.pareto_k`.
         """
         return torch.full_like(self.std_error, torch.nan) if self.summary is None else self.summary.pareto_k
-
-    # Results of operations are plain tensors: a sum of bounds has another error and direction.
-    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
-
-    def __new__(
-        cls, value: Tensor, std_error: Tensor, direction: Direction, pareto_k: Tensor, num_samples: int
-    ) -> BoundEstimate:
-        estimate = value.as_subclass(cls)
-        estimate.std_error, estimate.direction = std_error, direction
-        estimate.pareto_k, estimate.num_samples = pareto_k, num_samples
-        return estimate
 
     @property
     def value(self) -> Float[Tensor, "*batch"]:
