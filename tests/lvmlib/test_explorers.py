@@ -6,12 +6,14 @@ import hashlib
 import io
 import json
 import math
+import os
 import random
 import re
 import subprocess
 import sys
 from base64 import b64decode
 from functools import partial
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -651,16 +653,16 @@ def test_an_explorer_does_not_change_behind_its_back(made):
 
 def test_another_process_makes_the_same_bytes(made):
     program = (
-        "import hashlib, json; from lvmlib import explorers\n"
-        "for name in explorers.__all__[1:]:\n"
-        "    print(hashlib.sha256(json.dumps(getattr(explorers, name)()._repr_mimebundle_()).encode()).hexdigest())"
+        "import hashlib, json; from test_explorers import MAKERS\n"
+        "for make in MAKERS.values():\n"
+        "    print(hashlib.sha256(json.dumps(make()._repr_mimebundle_()).encode()).hexdigest())"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    here = [
-        hashlib.sha256(json.dumps(made[name]._repr_mimebundle_()).encode()).hexdigest()
-        for name in explorers.__all__[1:]
-    ]
-    assert run.stdout.split() == here
+    here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    run = subprocess.run([sys.executable, "-c", program], env=os.environ | here, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    bundles = [json.dumps(made[name]._repr_mimebundle_()) for name in MAKERS]
+    assert run.stdout.split() == [hashlib.sha256(bundle.encode()).hexdigest() for bundle in bundles]
+    assert set(MAKERS) == set(explorers.__all__[1:])
 
 
 def test_the_draws_leave_the_global_random_state_alone():
