@@ -141,7 +141,13 @@ ODD = Categorical(exactly([0.5, 0.1, 0.4])), Categorical(exactly([0.2, 0.5, 0.3]
 def mapped() -> list[Mapped]:
     nothing = exactly(0.0)
     found = [
-        Mapped("millimetres", NARROW, WIDE, AffineTransform(exactly(0.0), exactly(1000.0)), 1000 * line()[0]),
+        Mapped(
+            "millimetres",
+            NARROW,
+            WIDE,
+            AffineTransform(exactly(0.0), exactly(1000.0)),
+            torch.linspace(-14_000, 14_000, 400_001).double(),
+        ),
         Mapped("exponential", NARROW, WIDE, ExpTransform(), torch.logspace(-6, 3, 400_001, dtype=torch.float64)),
         Mapped("logistic", NARROW, WIDE, SigmoidTransform(), torch.sigmoid(torch.linspace(-14, 14, 400_001).double())),
         Mapped("renamed", *ODD, None, nothing, (2, 0, 1)),
