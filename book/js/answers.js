@@ -141,14 +141,15 @@
   // The bars of a divergence stand between its arguments, and are no taller than a letter.
   const BAR = /(<mo lspace="[^"]*" rspace="[^"]*")>(?=‖<\/mo>)/g;
   function formula(latex, displayMode = false) {
-    const span = element("span", { class: "math" });
+    // As on the page: a display is a box that scrolls where it is wide, with a stop of the Tab key from pages.js.
+    const set = element(displayMode ? "div" : "span", { class: "math" });
     try {
       const macros = { ...window.courseTutor.macros, "\\Vert": "\\mathrel{\\|}" };
-      span.innerHTML = window.temml.renderToString(latex, { displayMode, throwOnError: true, macros }).replace(BAR, '$1 stretchy="false">');
+      set.innerHTML = window.temml.renderToString(latex, { displayMode, throwOnError: true, macros }).replace(BAR, '$1 stretchy="false">');
     } catch {
       return element("code", {}, latex);
     }
-    return span;
+    return set;
   }
 
   const PARTS = /(`[^`]+`|\$[^$]+\$|\*\*[^*]+\*\*|\*[^*\s][^*]*\*)/;
@@ -175,8 +176,9 @@
       { class: "answer-lines" },
       ...lines.map(({ latex, verdict, remarks }) => {
         const mark = element("span", { class: "answer-mark", role: "img", "aria-label": WORDS[verdict] }, MARKS[verdict]);
-        const line = verdict === "unreadable" ? element("code", {}, latex) : formula(shown(latex));
-        return element("li", { "data-verdict": verdict }, mark, " ", line, ...remarks.map((remark) => element("p", {}, ...words(remark))));
+        const line = verdict === "unreadable" ? element("code", {}, latex) : formula(shown(latex), true);
+        const row = element("div", { class: "answer-line" }, mark, line);
+        return element("li", { "data-verdict": verdict }, row, ...remarks.map((remark) => element("p", {}, ...words(remark))));
       }),
     );
   }
@@ -306,9 +308,6 @@
     say(...parts) {
       if (!parts.length) delete this.section.dataset.verdict;
       this.status.replaceChildren(...parts);
-      for (const wide of this.status.querySelectorAll("pre, .answer-lines")) {
-        if (wide.scrollWidth > wide.clientWidth + 1) wide.tabIndex = 0;
-      }
     }
 
     mark() {

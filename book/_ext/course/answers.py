@@ -226,7 +226,7 @@ def depart_form(self: HTML5Translator, node: answer_form) -> None:
             f'<textarea id="{name}" rows="{rows}" spellcheck="false" autocapitalize="off">{begun}</textarea>'
         )
     if kind == "derive":
-        self.body.append('<div class="answer-preview" aria-hidden="true"></div>')
+        self.body.append('<div class="answer-preview" role="group" aria-label="Your derivation as it reads"></div>')
     self.body.append(
         '<button type="submit">Check</button><button type="button" class="answer-clear">Start again</button></div>'
         f'<div class="answer-feedback" role="status"></div><noscript><p>{WITHOUT_SCRIPT}</p></noscript></form>\n'
