@@ -14,6 +14,7 @@ from proofreader.errors import DerivationSyntaxError
 from proofreader.laws import Laws
 from proofreader.names import Signature, law_key, names_in
 from proofreader.steps import Environment, defined_key, plain_names, spans
+from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Span, density, in_text
 
 __all__ = ["Plan"]
@@ -227,7 +228,9 @@ class Plan(Laws):
         firsts = [node.parts[0] for node in body.walk() if node.kind == "kl"]
         bound = {n for first in firsts if first.kind == "density" for n in first.data[1]}
         every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
-        return tuple([n for n in every if n not in bound] or several or every)
+        # Greek letters beside Latin ones are numbers, unless some density is about them.
+        latin = [n for n in every if n.base not in GREEK or n.base in self.names.lefts]
+        return tuple([n for n in latin or every if n not in bound] or several or every)
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""

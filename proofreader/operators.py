@@ -147,9 +147,10 @@ class Operators(Bracketed):
         """A covariance, with its two arguments."""
         following = items[at + 1] if at + 1 < len(items) else None
         parts = split(following.arguments[0], ",") if following is not None and following.name in BRACKETS else []
-        if len(parts) != 2:
+        if following is None or len(parts) != 2:
             raise self.error("a covariance takes two arguments", items[at])
-        return Node("covariance", (*laws, self.sum(parts[0]), self.sum(parts[1])), (draws,)), at + 2, False
+        value = Node("covariance", (*laws, self.sum(parts[0]), self.sum(parts[1])), (draws,))
+        return self.raised(value, following), at + 2, False
 
     def measure(self, symbols: Sequence[Symbol]) -> tuple[tuple[tuple[Name, ...], ...], tuple[Node, ...]]:
         """What stands under an expectation: for each law the variables drawn from it, and the laws."""

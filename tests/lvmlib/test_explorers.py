@@ -662,7 +662,7 @@ def test_another_process_makes_the_same_bytes(made):
     assert run.returncode == 0, run.stderr
     bundles = [json.dumps(made[name]._repr_mimebundle_()) for name in MAKERS]
     assert run.stdout.split() == [hashlib.sha256(bundle.encode()).hexdigest() for bundle in bundles]
-    assert set(MAKERS) == set(explorers.__all__[1:])
+    assert set(MAKERS) >= set(explorers.__all__[1:])
 
 
 def test_the_draws_leave_the_global_random_state_alone():

@@ -49,6 +49,16 @@ CASES = [
         "rows-integral-slip", r"\log p_\eta(v) = \sum_{n=1}^N \int p(s_n) \log p_\eta(v_n \mid s_n)\, ds_n", ("false",)
     ),
     Case("event-beside-its-variable", r"p(v) = \sum_k p(s = k)\, p(v \mid s)", ("holds_if", "false")),
+    Case(
+        "covariance-squared",
+        r"\operatorname{Cov}_{r(s)}[f(s), g(s)]^2 \le \operatorname{Var}_{r(s)}[f(s)] \operatorname{Var}_{r(s)}[g(s)]",
+        ("holds",),
+    ),
+    Case(
+        "covariance-not-squared",
+        r"\operatorname{Cov}_{r(s)}[f(s), g(s)]^2 = \operatorname{Cov}_{r(s)}[f(s), g(s)]",
+        ("false",),
+    ),
     Case("indicator-of-a-set", r"\mathbb{E}_{m(v)}[1_A(v)] = M(A)", ("unreadable",)),
     Case(
         "markov-bayes",
