@@ -262,7 +262,7 @@ class PosteriorSample:
             name: value.double().cpu().numpy() for name, value in (("pareto_k", self.pareto_k), ("ess", self.ess))
         }
         z = self.z.float() if self.z.dtype == torch.bfloat16 else self.z  # NumPy has no bfloat16
-        named = {}
+        named: dict[str, Any] = {}
         if names is not None:
             batch = names[: self.ess.ndim]
             named = {"dims": {"z": names, "pareto_k": batch, "ess": batch}, "coords": dict(coords or {})}
