@@ -162,6 +162,13 @@
     });
   }
 
+  // A derivation as the reader types it: its rows below each other, whether an environment says so or not.
+  function inRows(latex) {
+    if (latex.includes("\\begin{")) return latex;
+    if (!latex.includes("\\\\")) return latex.replace(/&/g, " ");
+    return latex.includes("&") ? `\\begin{aligned}${latex}\\end{aligned}` : `\\begin{array}{l}${latex}\\end{array}`;
+  }
+
   function blocks(text) {
     return text.split(/\n{2,}/).map((block) => {
       const code = /^```\w*\n([\s\S]*?)\n?```$/.exec(block);
@@ -249,8 +256,7 @@
       if (this.kind !== "derive") return;
       await typesetter();
       const target = this.form.querySelector(".answer-preview");
-      const latex = this.value.replace(/&/g, " ").replace(/\\(begin|end)\{(aligned|align\*?|gather\*?)\}/g, "");
-      target.replaceChildren(formula(latex, true));
+      target.replaceChildren(formula(inRows(this.value), true));
     }
 
     async check() {
