@@ -122,7 +122,9 @@ def check_code(exercise: Exercise, answer: Any) -> Feedback:
 
 
 def _checked(exercise: Exercise, task: Code, answer: Any) -> Feedback:
-    nothing = Feedback(exercise.id, "not attempted", f"Not attempted yet: write `{task.function}`, then check it.")
+    nothing = Feedback(
+        exercise.id, "not attempted", f"Not attempted yet: write or repair `{task.function}`, then check it."
+    )
     try:
         with bounded(task.seconds, task.megabytes):
             function = define(answer, task.function) if isinstance(answer, str) else answer

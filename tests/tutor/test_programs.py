@@ -45,6 +45,19 @@ def test_a_stub_is_not_attempted(body: str) -> None:
     assert check_code(exercise(), f"def f(x):\n    {body}").verdict == "not attempted"
 
 
+@pytest.mark.parametrize(
+    ("starter", "repaired"),
+    [
+        ("def f(x):\n    return 3 * x", "def f(x):\n    return 2 * x"),
+        ("def f(x):\n    return sum(v * v for v in [x])", "def f(x):\n    return sum(v + v for v in [x])"),
+        ("def f(x):\n    return (lambda v: v - v)(x)", "def f(x):\n    return (lambda v: v + v)(x)"),
+    ],
+)
+def test_a_wrong_program_to_repair_is_not_attempted_until_something_in_it_changes(starter: str, repaired: str) -> None:
+    assert check_code(exercise(starter=starter), starter).verdict == "not attempted"
+    assert check_code(exercise(starter=starter), repaired).right
+
+
 def test_a_function_in_a_notebook_that_does_nothing_is_not_attempted() -> None:
     def f(x: float) -> None: ...
 
