@@ -122,6 +122,8 @@ def same_form(left: Node, right: Node) -> bool:
         return False
     if left.kind in ("expect", "variance", "covariance", "integral"):
         return _same_average(left, right)
+    if left.kind == "density":
+        return _same_density(left, right)
     if left.data != right.data:
         return False
     if left.kind in UNORDERED:
@@ -142,9 +144,14 @@ def _same_average(left: Node, right: Node) -> bool:
 def _same_law(left: Node, right: Node) -> bool:
     if left.kind != "density" or right.kind != "density":
         return same_form(left, right)
+    return _same_density(left, right, may_lack_variables=True)
+
+
+def _same_density(left: Node, right: Node, *, may_lack_variables: bool = False) -> bool:
+    """A joint density is the same in whatever order its variables stand."""
     (letter, variables, given, parameters), (other, others, conditions, settings) = left.data, right.data
-    alike = letter == other and given == conditions and parameters == settings
-    return alike and (variables == others or not variables or not others)
+    alike = letter == other and set(given) == set(conditions) and parameters == settings
+    return alike and (set(variables) == set(others) or (may_lack_variables and not (variables and others)))
 
 
 def _flat(node: Node) -> list[Node]:

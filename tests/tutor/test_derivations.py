@@ -90,6 +90,8 @@ def test_every_line_is_reported_with_its_verdict_and_remarks() -> None:
         (r"\int p(x, z)\, dz", r"\sum_z p(x, z)", True),
         (r"\E_{z \sim q(z)}[w(z)]", r"\E_{q(z)}[w(z)]", True),
         (r"p(z)\, p(x \mid z)", r"p(x \mid z)\, p(z)", True),
+        (r"\log p(x, z)", r"\log p(z, x)", True),
+        (r"p(x \mid z)", r"p(z \mid x)", False),
         (r"\E_{p(z)}[p(x \mid z)]", r"\E_{p(z \mid x)}[p(x \mid z)]", False),
         (r"\KL(q(z) \Vert p(z))", r"\KL(p(z) \Vert q(z))", False),
         (r"\log p(x)", r"\log p(x, z)", False),
