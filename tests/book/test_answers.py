@@ -15,6 +15,7 @@ from books import ROOT, SmallBook, pages
 from bs4 import BeautifulSoup, Tag
 from course.bundles import file_of_pyodide, packages, versions
 
+import lvmlib
 from tutor.collection import Collection
 
 NUMBER = {
@@ -248,3 +249,10 @@ def test_every_exercise_of_the_data_stands_on_a_page_once(build: Path) -> None:
         for section in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("section.answer")
     ]
     assert sorted(found) == sorted(one.label for one in Collection.read(ROOT / "book" / "exercises").values())
+
+
+def test_no_function_that_is_asked_for_has_the_name_of_one_that_chapters_import() -> None:
+    """In a notebook the reader's function would stand in its place."""
+    asked = {one.id: one.answer.function for one in Collection.load().values() if one.kind == "code"}
+    assert asked
+    assert {name: id_ for id_, name in asked.items() if hasattr(lvmlib, name)} == {}
