@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup, Tag
 from course.bundles import file_of_pyodide, packages, versions
 
 import lvmlib
-from tutor.collection import Collection
+from tutor.collection import Collection, collection
 
 NUMBER = {
     "id": "1.2",
@@ -253,6 +253,6 @@ def test_every_exercise_of_the_data_stands_on_a_page_once(build: Path) -> None:
 
 def test_no_function_that_is_asked_for_has_the_name_of_one_that_chapters_import() -> None:
     """In a notebook the reader's function would stand in its place."""
-    asked = {one.id: one.answer.function for one in Collection.load().values() if one.kind == "code"}
+    asked = {one.id: one.answer.function for one in collection().values() if one.kind == "code"}
     assert asked
     assert {name: id_ for id_, name in asked.items() if hasattr(lvmlib, name)} == {}
