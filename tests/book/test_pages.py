@@ -53,7 +53,7 @@ def test_every_page_of_the_table_of_contents_is_built(build: Path) -> None:
 
 def test_no_raw_latex_is_left(page: Path) -> None:
     body = BeautifulSoup(str(article(page)), "html.parser")
-    for seen_as_it_is in body.select(".math, pre, code, dt.sig, script, style, svg"):
+    for seen_as_it_is in body.select(".math, pre, code, textarea, dt.sig, script, style, svg"):
         seen_as_it_is.decompose()
     text = body.get_text(" ")
     raw = re.findall(r".{0,40}(?:\\\(|\\\[|\$\$|\\begin\{|\\[A-Za-z]{2,}\{|(?<!\\)\$[^$\s][^$]*\$).{0,40}", text)

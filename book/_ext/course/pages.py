@@ -81,6 +81,15 @@ def mend_the_theme(app: Sphinx, exception: Exception | None) -> None:
                 path.write_text(mended, encoding="utf-8")
 
 
+def drop_what_no_page_asks_for(app: Sphinx, exception: Exception | None) -> None:
+    """Maps for debuggers, and fonts that lie beside the same font in a form that every browser reads."""
+    if exception is None and app.builder.format == "html":
+        static = Path(app.outdir, "_static")
+        doubled = (path for path in static.rglob("*.ttf") if path.with_suffix(".woff2").exists())
+        for path in (*static.rglob("*.map"), *doubled):
+            path.unlink()
+
+
 FOLDED = re.compile(
     r'(<details class="admonition hide above-input">\s*)<summary aria-label="Toggle hidden content">'
     r'(\s*<p class="collapsed admonition-title">)[^<]*(</p>\s*<p class="expanded admonition-title">)[^<]*(</p>)'
@@ -120,6 +129,7 @@ def setup(app: Sphinx) -> None:
     app.connect("html-page-context", name_folded_code)
     app.connect("build-finished", write_palette)
     app.connect("build-finished", mend_the_theme)
+    app.connect("build-finished", drop_what_no_page_asks_for)
     app.connect("build-finished", forget_a_build_with_warnings)
     app.connect("doctree-resolved", drop_repeated_ids)
     app.connect("doctree-resolved", make_tables_scroll, priority=950)
