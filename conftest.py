@@ -1,4 +1,7 @@
-"""Replays of the notebooks: nbval executes them and compares what they print, with numbers compared as numbers."""
+"""Replays of the notebooks: nbval executes them and compares what they print, with numbers compared as numbers.
+
+And the order of the tests: the book is built first, for all tests that look at it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hasattr(item, "compare_outputs"):
             item.compare_outputs = _NumbersMatched(item.compare_outputs)
+    items.sort(key=lambda item: item.path.name != "test_build.py")
 
 
 class _NumbersMatched:

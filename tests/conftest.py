@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 import torch
+
+# CI asks for everything; a reader's ``make test`` leaves out what takes minutes and is of a kind that it tries anyway.
+THOROUGH = bool(os.environ.get("THOROUGH"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,10 +22,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before any test module is imported, as many keep tensors of their own.
     torch.set_default_device(config.getoption("--device"))
     config.addinivalue_line("markers", "vouches(label, ...): this test checks the claims of the book with these labels")
+    config.addinivalue_line("markers", "thorough: more of a kind that runs anyway, or minutes long; see THOROUGH")
     if config.getoption("--typecheck"):
         from jaxtyping import install_import_hook
 
         install_import_hook("lvmlib", "beartype.beartype")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not THOROUGH:
+        left_out = pytest.mark.skip(reason="more of a kind that runs anyway: THOROUGH=1 make test")
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(left_out)
 
 
 @pytest.fixture(scope="session")

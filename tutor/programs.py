@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -136,7 +136,7 @@ def _checked(exercise: Exercise, task: Code, answer: Any) -> Feedback:
         return Feedback(exercise.id, "unread", f"Hand over the function itself: `{task.function}`, without brackets.")
     if is_stub(function, task.starter, task.function):
         return nothing
-    judge = _Judge(exercise, task)
+    judge = _judge_of(exercise)
     try:
         with bounded(task.seconds, task.megabytes):
             outcomes = [judge.run(function, case) for case in judge.cases]
@@ -154,8 +154,11 @@ def _too_long(task: Code) -> str:
 class _Judge:
     """The hidden models of an exercise, with the right answers."""
 
-    def __init__(self, exercise: Exercise, task: Code) -> None:
-        self.exercise, self.task = exercise, task
+    def __init__(self, exercise: Exercise) -> None:
+        assert isinstance(exercise.answer, Code)
+        self.exercise, self.task = exercise, exercise.answer
+        self.done_by_mistake: dict[tuple[str, int], Outcome] = {}
+        task = self.task
         with _private_randomness(exercise.label):
             self.cases: list[Arguments] = list(_cases(task, exercise.label))
             if task.judge == "property":
@@ -229,12 +232,17 @@ class _Judge:
     def known(self, outcomes: Sequence[Outcome]) -> Misconception | None:
         """The misconception whose program does the same as the reader's."""
         for one in self.exercise.misconceptions:
-            mutant = define(one.code, self.task.function, f"<{one.name}>")
-            if all(
-                self.alike(outcome, self.run(mutant, case)) for outcome, case in zip(outcomes, self.cases, strict=True)
-            ):
+            if all(self.alike(outcome, self.mistaken(one, at)) for at, outcome in enumerate(outcomes)):
                 return one
         return None
+
+    def mistaken(self, misconception: Misconception, at: int) -> Outcome:
+        """What the program of a misconception gives on one model; run once, however many answers there are."""
+        key = misconception.name, at
+        if key not in self.done_by_mistake:
+            mutant = define(misconception.code, self.task.function, f"<{misconception.name}>")
+            self.done_by_mistake[key] = self.run(mutant, self.cases[at])
+        return self.done_by_mistake[key]
 
     def alike(self, mine: Outcome, other: Outcome) -> bool:
         if self.task.judge != "estimate" or mine.error is not None or other.error is not None:
@@ -249,6 +257,12 @@ class _Judge:
             said = failure(outcome.error, code.co_filename if code else ANSWER)
             return f"{said}\n\nThe model was {where}." if where else said
         return f"{f'For {where}, your' if where else 'Your'} function {self.complaint(outcome, at)}."
+
+
+@lru_cache(maxsize=16)
+def _judge_of(exercise: Exercise) -> _Judge:
+    """The judge of an exercise, kept for the reader's next try."""
+    return _Judge(exercise)
 
 
 def _cases(task: Code, label: str) -> Iterator[Arguments]:

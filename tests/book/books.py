@@ -51,6 +51,14 @@ def build_this_book() -> Path:
     return build
 
 
+def docnames() -> list[str]:
+    """The pages of the table of contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", [])]
+    return [toc["root"], *(entry["file"] for entry in (*chapters, *sections))]
+
+
 def pages(build: Path) -> list[Path]:
     """All pages of the book, those of the library too."""
     return sorted((build / "html" / "book").rglob("*.html"))

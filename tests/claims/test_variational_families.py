@@ -431,7 +431,9 @@ class Ascent:
     def end(self) -> Tensor:
         theta = self.start
         for _ in range(20_000):
-            theta = self.iteration(theta)
+            last, theta = theta, self.iteration(theta)
+            if torch.allclose(theta, last, rtol=0, atol=1e-15):
+                break
         torch.testing.assert_close(self.iteration(theta), theta, atol=1e-12, rtol=0)
         return theta
 

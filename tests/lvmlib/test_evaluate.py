@@ -65,7 +65,7 @@ def test_it_is_importance_sampling_with_the_q_of_the_checkpoint(checkpoint, tmp_
     assert all(len(found["observations_in_order"][name]) == 50 for name in COLUMNS)
 
 
-@pytest.mark.parametrize("split", ["data", "samples"])
+@pytest.mark.parametrize("split", [pytest.param("data", marks=pytest.mark.thorough), "samples"])
 def test_one_process_and_many_give_one_answer(checkpoint, tmp_path, split):
     words = ("--samples", "6000", "--limit", "60", "--group-size", "20")
     one = run(checkpoint, tmp_path / "one.json", *words)
@@ -90,7 +90,9 @@ def children(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in Linux's /proc")
-@pytest.mark.parametrize(("split", "processes"), [("data", None), ("samples", 2)])
+@pytest.mark.parametrize(
+    ("split", "processes"), [pytest.param("data", None, marks=pytest.mark.thorough), ("samples", 2)]
+)
 def test_a_killed_worker_ends_the_run_clearly_and_any_number_goes_on(checkpoint, tmp_path, capfd, split, processes):
     words = ("--samples", "20000", "--limit", "120", "--group-size", "10", "--split", split)
     output = tmp_path / "result.json"

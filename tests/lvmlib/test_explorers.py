@@ -651,6 +651,7 @@ def test_an_explorer_does_not_change_behind_its_back(made):
     assert explorer.description != "something else"
 
 
+@pytest.mark.thorough
 def test_another_process_makes_the_same_bytes(made):
     program = (
         "import hashlib, json; from test_explorers import MAKERS\n"

@@ -152,6 +152,7 @@ def test_the_same_figures_give_the_same_bytes(gallery):
     assert again == gallery
 
 
+@pytest.mark.thorough
 def test_another_process_gives_the_same_bytes():
     script = (
         "import torch; from lvmlib import plots\n"

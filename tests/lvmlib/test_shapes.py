@@ -140,6 +140,7 @@ def test_a_q_made_for_each_x_and_one_for_all_agree():
     assert full.batch_shape == ()
 
 
+@pytest.mark.thorough
 def test_annotations_hold_at_run_time(pytestconfig):
     """This module again in a process of its own, with every annotation of lvmlib checked by beartype."""
     if pytestconfig.getoption("--typecheck"):

@@ -471,7 +471,7 @@ def test_a_q_with_a_row_for_each_observation_is_not_asked_about_others():
 
 
 @pytest.mark.parametrize("estimator", ["reparameterized", "stl", "score"])
-@pytest.mark.parametrize("weight", [0.0, 0.5, 4.0])
+@pytest.mark.parametrize("weight", [pytest.param(0.0, marks=pytest.mark.thorough), 0.5, 4.0])
 def test_the_kl_is_weighed(estimator, weight):
     """One normal of x, known likelihood: of E log p(x|z) - b KL the optimal q has variance b / (b + 1)."""
     model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), torch.tensor(1.0).double())

@@ -8,15 +8,17 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 import pytest
 import torch
 
-from tutor.exercises import Code, Exercise
+from tutor import programs
+from tutor.exercises import Code, Exercise, Misconception
 from tutor.programs import FALSE_ALARM, REPEATS, Estimates, check_code
-from tutor.sandbox import OutOfTimeError, bounded
+from tutor.sandbox import OutOfTimeError, bounded, define
 
 
 def exercise(**task: Any) -> Exercise:
@@ -38,6 +40,18 @@ def test_a_function_and_its_source_are_judged_alike() -> None:
     assert check_code(exercise(), f).right
     assert check_code(exercise(), "def f(x):\n    return x + x").right
     assert check_code(exercise(), "f = lambda x: x * 2").right
+
+
+def test_the_program_of_a_misconception_runs_once_however_many_answers_are_compared_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    half = Misconception("half", "You halved it.", code="def f(x):\n    return x / 2")
+    task = replace(exercise(cases="def cases(random):\n    yield (7.0,)"), misconceptions=(half,))
+    made = []
+    monkeypatch.setattr(programs, "define", lambda *program: made.append(program[-1]) or define(*program))
+    for answer in ("x / 2", "x - 3.5", "0.5 * x"):
+        assert check_code(task, f"def f(x):\n    return {answer}").misconception == "half"
+    assert made.count("<half>") == 1
 
 
 @pytest.mark.parametrize("body", ["...", "pass", "'''later'''", "raise NotImplementedError", "return ..."])
