@@ -157,6 +157,7 @@ ASKED |= {
         "positive-evidence-of-all",
         "q-is-posterior",
         "m-step-rises",
+        "continuous-iteration",
         "zero-gradient-m-step",
         "smooth-expected-log-joint",
         "complete-information",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -448,6 +449,12 @@ explained(
 )
 
 
+def independent(model: LinearGaussian, x: Tensor) -> Independent:
+    """The best q with independent coordinates for a normal posterior."""
+    posterior = model.posterior(x)
+    return Independent(Normal(posterior.mean, posterior.precision_matrix.diagonal(dim1=-2, dim2=-1).rsqrt()), 1)
+
+
 def test_turning_the_axes_changes_the_bound_and_not_the_evidence():
     """Chapter 6: axes without posterior correlations close the gap of a q with independent coordinates."""
     old, new, _ = data.cells()
@@ -456,17 +463,59 @@ def test_turning_the_axes_changes_the_bound_and_not_the_evidence():
     model = expectation_maximization(start, old, tolerance=1e-3).model
     axes = torch.linalg.eigh(model.weight.T @ (model.weight / model.noise_variance[:, None])).eigenvectors
     turned = LinearGaussian(model.weight @ axes, model.bias, model.noise_variance)
-    gaps = []
-    for one in (model, turned):
-        posterior = one.posterior(new)
-        precision = posterior.precision_matrix.diagonal(dim1=-2, dim2=-1)
-        gaps.append(kl_decomposition(one, Independent(Normal(posterior.mean, precision.rsqrt()), 1), new).kl)
+    gaps = [kl_decomposition(one, independent(one, new), new).kl for one in (model, turned)]
     torch.testing.assert_close(turned.log_evidence(new), model.log_evidence(new))
     assert gaps[0].min() > 3.7
     assert gaps[1].abs().max() < 1e-6
 
 
 # What the chapter says beside its claims
+
+
+def test_each_pair_of_causes_pays_and_one_draw_blurs_the_small_gains():
+    """Chapter 6, the laboratory again: paired gains of factor analysis with two more causes, and their errors."""
+    old, new, _ = data.cells()
+    causes = (2, 4, 6, 8, 10, 12)
+    models = {}
+    for dim in causes:
+        start = LinearGaussian.fit(old, dim)
+        start = LinearGaussian(start.weight, start.bias, start.noise_variance.expand(30).clone())
+        models[dim] = expectation_maximization(start, old, tolerance=1e-3).model
+    exact = {dim: kl_decomposition(model, independent(model, new), new) for dim, model in models.items()}
+
+    def in_errors(gain: Tensor) -> float:
+        return (gain.mean() / gain.std() * math.sqrt(len(gain))).item()
+
+    for few, more in pairwise(causes):
+        assert in_errors(exact[more].log_evidence - exact[few].log_evidence) > 3
+    assert in_errors(exact[8].elbo - exact[6].elbo) > 2
+    assert 0 < in_errors(exact[12].elbo - exact[10].elbo) < 2
+    assert exact[2].kl.mean().item() == pytest.approx(1.5, abs=0.05)
+    assert exact[12].kl.mean().item() == pytest.approx(4.2, abs=0.05)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        one = {dim: log_weights(model, independent(model, new), new, 1)[0] for dim, model in models.items()}
+        blurred = [
+            ((one[more] - one[few]).std() / (exact[more].elbo - exact[few].elbo).std()).item()
+            for few, more in ((2, 4), (10, 12))
+        ]
+        assert blurred[0] < 1.1
+        assert blurred[1] > 1.25
+
+
+def test_a_function_fitted_to_its_draws_exceeds_the_divergence():
+    """Chapter 6, the dual: equal densities, and a g that is 10 in narrow intervals around the draws of q."""
+    torch.manual_seed(0)
+    ours, theirs, fresh = torch.randn(3, 200).double()
+
+    def learnt(z: Tensor) -> Tensor:
+        return 10.0 * ((z[:, None] - ours).abs().amin(1) < 1e-5)
+
+    def dual(of_q: Tensor, of_p: Tensor) -> float:
+        return (learnt(of_q).mean() - learnt(of_p).exp().mean().log()).item()
+
+    assert dual(ours, theirs) > 9
+    assert dual(fresh, theirs) < 0.01
 
 
 def test_a_rare_small_weight_makes_half_the_variance_hundreds_of_times_the_gap():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pytest
 import torch
@@ -806,13 +806,18 @@ def test_the_alpha_divergence_lies_between_the_two_directions():
     assert alpha_divergence(log_p, log_p, 0.3, cell) == pytest.approx(0, abs=1e-9)
 
 
+def repeated(precision: Tensor, variance: Tensor, alpha: float) -> Tensor:
+    """One repetition of chapter 7: the variances under the blend."""
+    blend = alpha * precision + (1 - alpha) * (1 / variance).diag()
+    return torch.linalg.inv(blend).diagonal()
+
+
 def closest(covariance: Tensor, alpha: float, steps: int = 300) -> Tensor:
     """The fixed point of chapter 7."""
     precision = torch.linalg.inv(covariance)
     variance = 1 / precision.diagonal()
     for _ in range(steps):
-        blend = alpha * precision + (1 - alpha) * (1 / variance).diag()
-        variance = torch.linalg.inv(blend).diagonal()
+        variance = repeated(precision, variance, alpha)
     return variance
 
 
@@ -821,6 +826,19 @@ def blended(covariance: Tensor, variance: Tensor, alpha: float) -> float:
     precision, other = torch.linalg.inv(covariance), (1 / variance).diag()
     blend = alpha * precision + (1 - alpha) * other
     return 0.5 * (alpha * precision.logdet() + (1 - alpha) * other.logdet() - blend.logdet()).item()
+
+
+def test_at_the_reverse_end_the_repetition_stays_where_it_starts_and_elsewhere_it_forgets_its_start():
+    """Chapter 7: at alpha = 0 the blend is q, whatever its variances; the limit is the conditional variance."""
+    covariance = exactly([[1.0, 0.9], [0.9, 1.0]])
+    precision = torch.linalg.inv(covariance)
+    for start in (1 / precision.diagonal(), covariance.diagonal(), exactly([0.3, 4.0])):
+        torch.testing.assert_close(repeated(precision, start, 0.0), start)
+        variance = start
+        for _ in range(300):
+            variance = repeated(precision, variance, 0.25)
+        torch.testing.assert_close(variance, closest(covariance, 0.25))
+    torch.testing.assert_close(closest(covariance, 0.0), 1 / precision.diagonal())
 
 
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75])
@@ -856,42 +874,68 @@ def test_the_gap_of_independent_coordinates_is_half_a_log_determinant(seed):
     )
 
 
-def test_forward_widths_hold_on_average_and_score_below_the_exact_posterior():
-    """Chapter 7: 90 % intervals of forecasts with ten known readings, with independent coordinates and exactly."""
+@lru_cache(maxsize=1)
+def forecasts(known: int) -> dict[float | str, Tensor]:
+    """Chapter 7: hits of 90 % intervals and scores of each sample, by the widths of each alpha and by the posterior."""
     old, new, _ = data.cells()
     start = LinearGaussian.fit(old, 8)
     start = LinearGaussian(start.weight, start.bias, start.noise_variance.expand(30).clone())
     model = expectation_maximization(start, old, tolerance=1e-3).model
-    replaced = {
-        "reverse": lambda S: (1 / torch.linalg.inv(S).diagonal()).diag(),
-        "forward": lambda S: S.diagonal().diag(),
-        "exact": lambda S: S,
-    }
-    results: dict[str, list[Tensor]] = {name: [] for name in replaced}
-    generator = torch.Generator().manual_seed(10)
+    alphas = (0.0, 0.25, 0.5, 0.75, 1.0) if known == 10 else (0.0, 1.0)
+    results: dict[float | str, list[Tensor]] = {name: [] for name in (*alphas, "exact")}
+    generator = torch.Generator().manual_seed(known)
     for row in new:
         order = torch.randperm(30, generator=generator)
-        given, gaps = order[:10], order[10:]
+        given, gaps = order[:known], order[known:]
         parameters = model.weight, model.bias, model.noise_variance
         now = LinearGaussian(*(part[given] for part in parameters)).posterior(row[given])
         rows = model.weight[gaps]
         miss = row[gaps] - rows @ now.mean - model.bias[gaps]
-        for name, replace in replaced.items():
-            spread = ((rows @ replace(now.covariance_matrix)) * rows).sum(1)
-            scale = (model.noise_variance[gaps] + spread).sqrt()
+        for name, each in results.items():
+            S = now.covariance_matrix
+            S = S if isinstance(name, str) else closest(S, name).diag()
+            scale = (model.noise_variance[gaps] + ((rows @ S) * rows).sum(1)).sqrt()
             held, score = (miss.abs() < 1.645 * scale).double().mean(), Normal(0.0, scale).log_prob(miss).mean()
-            results[name].append(torch.stack([held, score]))
-    both = {name: torch.stack(rows) for name, rows in results.items()}
+            each.append(torch.stack([held, score]))
+    return {name: torch.stack(rows) for name, rows in results.items()}
 
-    def error(each: Tensor) -> float:
-        return each.std().item() / math.sqrt(len(each))
 
-    reverse, forward, exact = (both[name][:, 0] for name in ("reverse", "forward", "exact"))
-    assert reverse.mean() < 0.9 - 5 * error(reverse)
-    for shares in (forward, exact):
-        assert abs(shares.mean() - 0.9) < 3 * error(shares)
-    lost = both["exact"][:, 1] - both["forward"][:, 1]
-    assert lost.mean() > 5 * error(lost)
+def in_errors(each: Tensor) -> float:
+    """A mean over samples in units of its standard error."""
+    return (each.mean() / each.std() * math.sqrt(len(each))).item()
+
+
+def test_forward_widths_hold_on_average_and_score_below_the_exact_posterior():
+    """Chapter 7: 90 % intervals of forecasts with ten known readings, with independent coordinates and exactly."""
+    both = forecasts(10)
+    assert in_errors(both[0.0][:, 0] - 0.9) < -5
+    for name in (1.0, "exact"):
+        assert abs(in_errors(both[name][:, 0] - 0.9)) < 3
+    assert in_errors(both["exact"][:, 1] - both[1.0][:, 1]) > 5
+    assert 0.005 < (both[1.0] - both["exact"])[:, 0].mean() < 0.02
+
+
+def test_the_score_rises_up_to_three_quarters_and_the_coverage_up_to_the_end():
+    """Chapter 7: paired steps from the reverse to the forward widths."""
+    both = forecasts(10)
+    for before, after in ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0)):
+        held, score = (both[after] - both[before]).T
+        assert in_errors(held) > 5
+        assert (in_errors(score) > 3) == (after < 1)
+    assert abs(in_errors((both[1.0] - both[0.75])[:, 1])) < 2
+
+
+@pytest.mark.parametrize(("known", "errors"), [(5, 8), (20, 3)])
+def test_the_exact_posterior_is_ahead_of_both_with_five_and_with_twenty_known_readings(known, errors):
+    """Chapter 7, the last exercise: paired differences of scores."""
+    both = forecasts(known)
+    scores = {name: rows[:, 1] for name, rows in both.items()}
+    assert errors < in_errors(scores["exact"] - scores[1.0]) < errors + 1
+    assert in_errors(scores["exact"] - scores[0.0]) > 4
+    assert in_errors(scores[1.0] - scores[0.0]) > 2
+    assert in_errors(both[0.0][:, 0] - 0.9) < -5
+    for name in (1.0, "exact"):
+        assert abs(in_errors(both[name][:, 0] - 0.9)) < 2
 
 
 def test_the_wrong_divergences_are_smallest_at_the_prior_too():

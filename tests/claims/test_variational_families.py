@@ -12,7 +12,7 @@ import pytest
 import torch
 from attack import attack, breaks, explained
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, Normal, StudentT
+from torch.distributions import Beta, Categorical, Distribution, Independent, Normal, StudentT
 from zoo import member, members
 
 from lvmlib import (
@@ -446,6 +446,10 @@ class Ascent:
     def observed(self) -> Tensor:
         return -torch.autograd.functional.hessian(self.evidence, self.end)
 
+    def continuous_iteration(self) -> bool:
+        steps = 1e-6 * torch.eye(len(self.end)).double()
+        return all(bool((self.iteration(self.end + step) - self.end).abs().max() < 1e-4) for step in (*steps, *-steps))
+
     def zero_gradient_m_step(self) -> bool:
         new = self.end.clone().requires_grad_()
         (slope,) = torch.autograd.grad(self.expected(new, self.end), new)
@@ -512,6 +516,21 @@ def _variance_of_z(name: str, x: Tensor, noise: float) -> Ascent:
     )
 
 
+def _square_root_of_mean(name: str, x: Tensor) -> Ascent:
+    """z ~ N(theta^2, 1) and x | z ~ N(z, 1): of two best values the M-step takes that with the sign of theta - 1."""
+
+    def mean(theta: Tensor) -> Tensor:
+        return (theta.square() + x.mean()) / 2
+
+    return Ascent(
+        name,
+        lambda new, old: -0.5 * len(x) * (mean(old).detach() - new.square()).square().sum(),
+        lambda theta: Normal(theta.square(), math.sqrt(2)).log_prob(x).sum(),
+        lambda theta: torch.where(theta >= 1, 1.0, -1.0) * mean(theta).sqrt(),
+        _double([1.0]),
+    )
+
+
 def _two_groups(distance: float) -> Tensor:
     """Log-densities of 300 readings, a third of them moved, under either group."""
     x = models.normals(300, seed=11) + distance * (torch.arange(300) % 3 == 0)
@@ -545,6 +564,26 @@ def test_at_the_edge_of_its_range_em_arrives_at_once(case):
     missing = torch.linalg.solve(case.complete, case.complete - case.observed)
     assert missing.item() == pytest.approx(0.5)
     assert case.iteration(case.end + 1e-3) == case.end == 0
+
+
+@breaks(
+    "prop-em-rate",
+    without="continuous-iteration",
+    case=_square_root_of_mean("two-best-values", _double([0.0, 2.0])),
+    because=r"if $Q$ has two maxima of one height, the M-step may jump from one to the other near $\theta^*$",
+)
+def test_an_m_step_that_jumps_between_two_maxima_leaves_the_fixed_point(case):
+    missing = torch.linalg.solve(case.complete, case.complete - case.observed)
+    assert missing.item() == pytest.approx(0.5)
+    for size in (1e-3, 1e-6):
+        near = case.end - size
+        # Both ends are zeros of the gradient of Q and maxima of it.
+        new = case.iteration(near).requires_grad_()
+        (slope,) = torch.autograd.grad(case.expected(new, near), new)
+        assert slope.abs().item() < 1e-12
+        assert case.expected(new, near) == case.expected(-new, near)
+        assert (case.iteration(near) - case.end).abs().item() > 1.9
+    torch.testing.assert_close((case.iteration(case.end + 1e-6) - case.end) / 1e-6, missing[0], atol=1e-5, rtol=0)
 
 
 explained(
@@ -752,3 +791,58 @@ def test_a_family_may_come_as_near_to_the_posterior_as_one_likes_without_contain
     assert (gaps > 0).all()
     assert (gaps.diff() < 0).all()
     assert gaps[-1] < 1e-7
+
+
+def test_widening_repairs_the_coverage_and_most_of_the_score():
+    """Chapter 8, the laboratory again: 400 accidents, and a Beta whose variance is divided by I_o / I_c."""
+    old, new, _ = data.cells()
+    start = LinearGaussian.fit(old, 10)
+    start = LinearGaussian(start.weight, start.bias, start.noise_variance.expand(30).clone())
+    model = expectation_maximization(start, old, tolerance=1e-3).model
+    row = torch.linalg.inv(model.weight @ model.weight.T + model.noise_variance.diag())[8]
+    slopes = (-row / row[8]).index_fill(0, torch.tensor(8), 0.0)
+    forecast = Normal(model.bias[8] + (new - model.bias) @ slopes, row[8].rsqrt())
+    draws = torch.Generator().manual_seed(3)
+    share = 1 - torch.rand(400, generator=draws).double() ** 0.25
+    hit = torch.rand(400, len(new), generator=draws).double() < share[:, None]
+    other = (torch.arange(len(new)) + torch.randint(1, len(new), hit.shape, generator=draws)) % len(new)
+    seen = torch.where(hit, new[other, 8], new[:, 8])
+    surprise = Normal(0.0, 1.0).log_prob(seen) - forecast.log_prob(seen)
+
+    grid = (torch.arange(200).double() + 0.5) / 200
+    terms = (surprise[..., None] + grid.log()).logaddexp((-grid).log1p())
+    exact = (3 * (-grid).log1p() + terms.sum(-2)).softmax(-1)
+    a, b = torch.ones(2, 400).double()
+    for _ in range(100):
+        label = torch.sigmoid(surprise + (torch.digamma(a) - torch.digamma(b))[:, None])
+        a, b = 1 + label.sum(-1), 4 + (1 - label).sum(-1)
+    narrow = Beta(a, b)
+    theta = narrow.mean
+    odds = surprise.expm1() / (1 + theta[:, None] * surprise.expm1())
+    kept = (odds.square().mean(1) * theta * (1 - theta)).clamp(min=0.02)
+    total = (a + b + 1) * kept - 1
+    wide = Beta(theta * total, (1 - theta) * total)
+
+    def table(q: Beta) -> Tensor:
+        return q.log_prob(grid[:, None]).T.softmax(-1)
+
+    def score(report: Tensor) -> Tensor:
+        at = (200 * share).long().clamp(max=199)
+        return (200 * report.gather(1, at[:, None])[:, 0]).log()
+
+    def held(report: Tensor) -> float:
+        return (((report * (grid < share[:, None])).sum(1) - 0.5).abs() < 0.45).double().mean().item()
+
+    def spread(report: Tensor) -> Tensor:
+        return ((report @ grid.square()) - (report @ grid).square()).sqrt()
+
+    assert held(table(narrow)) < 0.75
+    for report in (exact, table(wide)):
+        assert held(report) == pytest.approx(0.9, abs=3 * 0.015)
+    behind, before = (score(exact) - score(table(q)) for q in (wide, narrow))
+    assert behind.mean() > 3 * behind.std() / 20
+    assert behind.mean() < 0.3 * before.mean()
+    ratio, place = spread(table(wide)) / spread(exact), exact @ grid
+    assert (ratio - 1).abs()[place >= 0.1].quantile(0.95) < 0.055
+    assert ratio[place < 0.03].min() > 1.2
+    assert ratio[place < 0.03].median() > 3
