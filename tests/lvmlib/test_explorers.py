@@ -688,7 +688,7 @@ def test_the_default_device_changes_nothing(made):
 
 @pytest.mark.parametrize(("power", "spread"), [(0, 1.0), (3, 1.0), (6, 2.0)])
 def test_the_mean_of_the_estimates_climbs_from_the_elbo_towards_the_evidence(made, power, spread):
-    text = texts(made["weighted_bound"], power=power, spread=spread, seed=7)
+    text = texts(made["weighted_bound"], power=power, spread=spread, seed=7, reveal="shown")
     found = re.search(r"mean of the estimates = ([-−.\d]+) ± ([.\d]+)", text.replace("\N{MINUS SIGN}", "-"))
     mean, error = map(float, found.groups())
     torch.manual_seed(0)
@@ -697,3 +697,26 @@ def test_the_mean_of_the_estimates_climbs_from_the_elbo_towards_the_evidence(mad
     assert abs(mean - exact) < 5 * error + 0.02
     if power == 0:
         assert abs(exact + spread**2 / 2) < 0.02
+
+
+def test_the_estimates_of_the_weighted_bound_stay_hidden_until_they_are_predicted(made):
+    hidden, shown = (texts(made["weighted_bound"], power=3, reveal=reveal) for reveal in ("hidden", "shown"))
+    assert "mean of the estimates = ?" in hidden
+    assert "predict first" in hidden
+    assert "?" not in shown
+    assert "predict first" not in shown
+
+    def bars(reveal: str) -> int:
+        spec = made["weighted_bound"].spec
+        for param in spec["params"]:
+            param["value"] = {"power": 3, "reveal": reveal}.get(param["name"], param.get("value"))
+        return vl_convert.vegalite_to_svg(spec).count(f'fill="{PALETTE["q"]}"')
+
+    assert bars("hidden") == 0
+    assert bars("shown") > 5
+
+
+def test_the_note_of_the_weighted_bound_stands_above_the_panel_where_no_line_passes(made):
+    svg = vl_convert.vegalite_to_svg(made["weighted_bound"].spec)
+    (height,) = re.findall(r'<text[^>]*transform="translate\([\d.]+,(-?[\d.]+)\)"[^>]*>mean of the estimates', svg)
+    assert float(height) < -20
