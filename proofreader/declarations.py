@@ -230,6 +230,8 @@ class Declarations:
             self.definitions.setdefault(name.base + name.mark, Definition(pattern, body))
             return True
         is_density = pattern.kind == "density"
+        if is_density and body.kind == "density" and not set(pattern.data[1]) & set(body.data[1]):
+            return stated  # another name of a density, at another variable
         if is_density and (stated or body.kind in ("argmax", "argmin")):
             if not pattern.data[1]:
                 return False

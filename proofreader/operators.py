@@ -113,7 +113,8 @@ class Operators(Bracketed):
             return Node(row.kind, (*laws, inner), (draws,))
 
         following = items[at + 1] if at + 1 < len(items) else None
-        if following is not None and following.name in BRACKETS and not laws:
+        bracketed = following is not None and following.name in BRACKETS
+        if bracketed and not laws and sum(s.name in BARS for s in following.arguments[0]) == 1:
             pieces = cut_at(following.arguments[0], BARS)
             if pieces is not None:
                 given = self.names(pieces[1])
