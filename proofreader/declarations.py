@@ -281,9 +281,9 @@ class Declarations:
             left,
             self.inlined(right),
             {*self.definitions, *self.densities},
-            first=at == 0 or chain.relations[at - 1] == ":=",
+            first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
-        if reason and (left.kind == "density" or relation == "="):
+        if reason:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
