@@ -119,6 +119,9 @@ class Arguments:
                     last if isinstance(last, Index) else Index(split(braces.sub, "=")[0][0].name.upper()),
                 )
                 return (Name(inner[0].base, (*inner[0].index[:-1], Span(*ends)), inner[0].mark),)
+            lone = inner[0].index if braces.name == "{}" and len(inner) == 1 else ()
+            if len(lone) == 1 and isinstance(lone[0], Index) and lone[0].letter:
+                return (replace(inner[0], index=()),)  # the set of all members of a family
             return inner
         found: list[Name] = []
         dots = False

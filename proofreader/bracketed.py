@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -355,6 +356,8 @@ class Bracketed(Events):
                 return Node("entropy", tuple(self.law(part) for part in parts))
             finally:
                 self.of_laws -= 1
+        if any(a.is_letter() and b.name == "()" for a, b in itertools.pairwise(content)):
+            return Node("entropy", (self.sum(content),))
         return self.information(symbol, content)
 
     def is_law(self, part: Sequence[Symbol]) -> bool:

@@ -52,6 +52,11 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         values = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
         if {n.base for n in names_in(pattern)} & {n.base for n in values}:
             return f"a choice of the form of {law_key(pattern.parts[0].data[0])}"
+    if pattern.kind == "density" and body.kind == "product" and body.parts[0].kind == "density":
+        letter, left, right, _ = body.parts[0].data
+        known = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}
+        if letter.base == pattern.data[0].base and right and not known & {n.base.lower() for n in right}:
+            return f"a choice of the form of {law_key(pattern.data[0])}"
     if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
     if (
@@ -77,6 +82,8 @@ def unsigned(pattern: Node, body: Node) -> tuple[Node, Node]:
         return pattern.parts[0], Node("exp", (body,))
     if pattern.kind == "negative" and pattern.parts[0].kind == "name":
         return pattern.parts[0], Node("negative", (body,))
+    if pattern.kind == "power" and pattern.parts[0].kind == "name" and pattern.parts[1].kind == "number":
+        return pattern.parts[0], Node("power", (body, Node("quotient", (Node("number", (), (1.0,)), pattern.parts[1]))))
     return pattern, body
 
 

@@ -230,6 +230,8 @@ class Declarations:
             self.definitions.setdefault(name.base + name.mark, Definition(pattern, body))
             return True
         is_density = pattern.kind == "density"
+        if is_density and body.kind == "density" and not set(pattern.data[1]) & set(body.data[1]):
+            return stated  # another name of a density, at another variable
         if is_density and (stated or body.kind in ("argmax", "argmin")):
             if not pattern.data[1]:
                 return False
@@ -279,9 +281,9 @@ class Declarations:
             left,
             self.inlined(right),
             {*self.definitions, *self.densities},
-            first=at == 0 or chain.relations[at - 1] == ":=",
+            first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
-        if reason and (left.kind == "density" or relation == "="):
+        if reason:
             if relation == "=" and self.take(left, right, stated=False):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason

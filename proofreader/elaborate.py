@@ -6,7 +6,9 @@ the logarithm of a ratio, a variance is a mean square minus a squared mean, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from proofreader import distributions, meanings, namings
@@ -99,13 +101,15 @@ class Plan(Laws):
         options = self.process(signatures) + self.unique(signatures)
         if options:
             chosen = self.choose(options, "alone")
-            left, right = self.loose(chosen.left, env), self.loose(chosen.right, env)
-            return density(letter, left, right, parameters or chosen.parameters)
-        known = self.latent(body) or self.averaged(law_key(letter)) or (Name("x"),)
+            left, behind = self.loose(chosen.left, env), right or self.loose(chosen.right, env)
+            left = tuple(n for n in left if n not in behind) or left
+            return density(letter, left, behind, parameters or chosen.parameters)
+        averaged = self.averaged(law_key(letter))
+        known = self.drawn_from(law_key(letter)) or self.latent(body) or averaged or (Name("x"),)
         unnamed = [(Name("z"),)] if not signatures and not self.names.is_variable("z") else []
-        latent = self.choose([known, *unnamed], "alone")
+        latent = self.choose([known, *([averaged] if averaged not in ((), known) else []), *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
-        return density(letter, latent, (), parameters)
+        return density(letter, tuple(n for n in latent if n not in right) or latent, right, parameters)
 
     def factor(self, letter: Name, right: tuple[Name, ...], parameters: tuple[Name, ...]) -> Node | None:
         """A factor of a mean-field q, or all but one of them, with the variables that its index names."""
@@ -200,14 +204,22 @@ class Plan(Laws):
         setattr(self, what, max(getattr(self, what), len(options)))
         return options[min(getattr(self.choices, what), len(options) - 1)]
 
-    def averaged(self, key: str) -> tuple[Name, ...]:
-        """What the display averages under a letter alone."""
+    def averages(self, key: str) -> Iterator[tuple[Node, tuple[Name, ...], Node]]:
+        """The averages under a letter without its variables: the law, what is drawn, and what is averaged."""
         for node in (n for tree in self.names.trees for n in tree.walk() if n.kind == "expect"):
-            if any(
-                law.kind == "density" and not law.data[1] and law_key(law.data[0]) == key for law in node.parts[:-1]
-            ):
-                return self.latent(node.parts[-1])
-        return ()
+            for law, names in zip_longest(node.parts[:-1], node.data[0], fillvalue=()):
+                if isinstance(law, Node) and law.kind == "density" and law_key(law.data[0]) == key:
+                    if not any(n.base for n in law.data[1]):
+                        yield law, names, node.parts[-1]
+
+    def averaged(self, key: str) -> tuple[Name, ...]:
+        """All that the display averages under a letter alone."""
+        bodies = [body for law, _, body in self.averages(key) if not law.data[1]]
+        return tuple(dict.fromkeys(n for body in bodies for n in self.latent(body)))
+
+    def drawn_from(self, key: str) -> tuple[Name, ...]:
+        """What the display says to be drawn from a letter alone, as in ``z \\sim q(\\cdot \\mid x)``."""
+        return next((self.single(names) for _, names, _ in self.averages(key) if names), ())
 
     def loose(self, names: tuple[Name, ...], env: Environment) -> tuple[Name, ...]:
         """Names without the indices that have no value here."""
@@ -216,7 +228,7 @@ class Plan(Laws):
 
     def latent(self, body: Node) -> tuple[Name, ...]:
         """The variables of a body that some density has behind its bar, or in a joint, and no side has alone."""
-        inside = [n for node in body.walk() if node.kind == "density" for n in node.data[1]]
+        inside = [n for node in body.walk() if node.kind == "density" for n in node.data[1] if n.base]
         known = self.names.laws.get(self.names.model(), [])
         outside = {s.left for s in known if not s.right and len(s.left) == 1}
         tops = {n for left in outside for n in left}
@@ -237,9 +249,9 @@ class Plan(Laws):
         options: list[Node] = []
         body = self.unfolded(body)
         for law in self.named_measures():
-            bases = {n.base for n in law.data[1]}
+            bases = {n.base for n in law.data[1]} - {""}
             fits = {n.base for n in names} <= bases if names else bool(bases & {n.base for n in names_in(body)})
-            if law.data[1] and fits and law not in options:
+            if bases and fits and law not in options:
                 options.append(law)
         names_of_one = self.single(names) if names else ()
         if names and all(set(law.data[1]) != set(names_of_one) or law.data[2] for law in options):
@@ -346,6 +358,8 @@ class Plan(Laws):
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
+        if node.data[1] and not right:
+            options.insert(0, ((), next((s.parameters for s in self.signatures(law_key(letter))), ())))
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
         if right:

@@ -66,7 +66,7 @@ class Events(Factors):
             else:
                 kept.append(body[at])
                 at += 1
-        inner = self.term(_without(kept, event.letter), [])[0] if kept else number(1)
+        inner = self.term(_without(kept, event), [])[0] if kept else number(1)
         return inner if indicated else Node("integral", (inner,), ((name,), True))
 
 
@@ -104,23 +104,34 @@ def _uses(symbols: Sequence[Symbol], letter: str) -> Iterator[Iterable[Symbol]]:
         if symbol.name == letter:
             alone = at + 1 == len(symbols) or not (symbols[at + 1].is_letter() or symbols[at + 1].name.isdigit())
             yield [symbols[at - 2]] if at > 1 and symbols[at - 1].name == "=" and alone else []
+        if _is_argument(symbols, at, letter):
+            continue
         for part in (*symbol.arguments, symbol.sub or (), symbol.sup or ()):
             yield from _uses(part, letter)
 
 
-def _without(symbols: Sequence[Symbol], letter: str) -> list[Symbol]:
-    """The symbols with the variable in the place of each event."""
+def _is_argument(symbols: Sequence[Symbol], at: int, letter: str) -> bool:
+    """Whether this is the bracket of a function of the value alone, as in ``f(j)``."""
+    called = at > 0 and symbols[at].name == "()" and symbols[at - 1].is_letter()
+    return called and [(s.name, s.sub, s.sup) for s in symbols[at].arguments[0]] == [(letter, None, None)]
+
+
+def _without(symbols: Sequence[Symbol], event: Event) -> list[Symbol]:
+    """The symbols with the variable in the place of each event and of its value."""
     kept: list[Symbol] = []
-    for symbol in symbols:
-        if symbol.name == letter and kept and kept[-1].name == "=":
+    for at, symbol in enumerate(symbols):
+        if symbol.name == event.letter and kept and kept[-1].name == "=":
             kept.pop()
+            continue
+        if _is_argument(symbols, at, event.letter):
+            kept.append(replace(symbol, arguments=((event.variable,),)))
             continue
         kept.append(
             replace(
                 symbol,
-                arguments=tuple(tuple(_without(argument, letter)) for argument in symbol.arguments),
-                sub=None if symbol.sub is None else tuple(_without(symbol.sub, letter)),
-                sup=None if symbol.sup is None else tuple(_without(symbol.sup, letter)),
+                arguments=tuple(tuple(_without(argument, event)) for argument in symbol.arguments),
+                sub=None if symbol.sub is None else tuple(_without(symbol.sub, event)),
+                sup=None if symbol.sup is None else tuple(_without(symbol.sup, event)),
             )
         )
     return kept

@@ -208,6 +208,8 @@ def unknown_symbol(name: str) -> str:
         return f"{name}: limits have no value on a finite model"
     if name.startswith(r"\begin"):
         return f"{name[6:]} is not read"
+    if name in RELATIONS:
+        return f"{name} in an expression: of events only those such as z = k, with a letter, are read"
     if name == "{}":
         return "a script without a base"
     return f"{name} is not a symbol that is read here"

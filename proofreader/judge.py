@@ -136,7 +136,7 @@ class Judge(Constants):
         tried: list[Attempt] = [*readings[1:], *islice(self.alternatives(base), 24)]
         # A sum over the values of an event often stands beside data that are many.
         events = [reading for reading in readings[1:] if all(READINGS["events"] in words for words in reading.words)]
-        for reading in events[:1]:
+        for reading in events[:1] or [r for r in readings[1:2] if self.meaningless(base)]:
             others = islice(self.alternatives(reading), 24)
             tried += [replace(other, words=(*reading.words, *other.words)) for other in others]
         for attempt in list(tried):
@@ -151,6 +151,14 @@ class Judge(Constants):
             if self.attempts > MAX_ATTEMPTS:
                 break
         return None
+
+    def meaningless(self, attempt: Attempt) -> bool:
+        """Whether an attempt has no value on any model."""
+        try:
+            self.plan(attempt, self.settings[0][1])
+        except DerivationSyntaxError:
+            return True
+        return False
 
     def says_nothing(self, attempt: Attempt) -> bool:
         """Whether both sides are the same once everything is conditioned on a variable."""
@@ -236,14 +244,9 @@ class Judge(Constants):
                 "the variable as a function of the noise, z = g(e)",
                 notes=notes,
             )
-        if self.by_parts(plan, left, right):
-            return Finding("unreadable", reason="it integrates by parts, which needs densities on a line", notes=notes)
-        if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
-            return Finding(
-                "unreadable",
-                reason="it depends on the form of a distribution by name, which is not read under an expectation",
-                notes=notes,
-            )
+        reason = self.beyond(plan, left, right)
+        if reason:
+            return Finding("unreadable", reason=reason, notes=notes)
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))
 
     def numerical(self, base: Attempt, plan: Plan, left: int, right: int) -> Finding | None:
@@ -285,11 +288,16 @@ class Judge(Constants):
                 return f"what {one[0]} consists of is not said: define it, or write its parts"
         return ""
 
-    def by_parts(self, plan: Plan, left: int, right: int) -> bool:
-        """Whether a derivative with respect to a variable stands under an integral over it."""
+    def beyond(self, plan: Plan, left: int, right: int) -> str:
+        """Why a line is not about every model: a derivative with respect to a variable stands under an integral over
+        it, or the form of a distribution counts; empty if neither."""
         steps = [plan.steps[at] for at in plan.reached(left) | plan.reached(right)]
         bound = {atom for step in steps if step.kind == "integral" for atom in step.data}
-        return any(step.kind == "gradient" and bound & set(step.data) for step in steps)
+        if any(step.kind == "gradient" and bound & set(step.data) for step in steps):
+            return "it integrates by parts, which needs densities on a line"
+        if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
+            return "it depends on the form of a distribution by name, which is not read under an expectation"
+        return ""
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
@@ -354,6 +362,9 @@ class Judge(Constants):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
+        reason = self.beyond(plan, left, right)
+        if reason:
+            return Finding("unreadable", reason=reason, notes=notes)
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)
 
     def support(self, attempt: Attempt) -> str:

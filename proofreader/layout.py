@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, operator_named, words
 from proofreader.source import Token
 from proofreader.spelling import spelled
-from proofreader.symbols import CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
+from proofreader.symbols import BREAKS, CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
 
 __all__ = ["Side", "Statement", "Way", "statements_of"]
 
@@ -50,9 +50,6 @@ class Way:
     rows_join_first: bool = False
 
 
-_BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
-
-
 _WIDE = frozenset([r"\quad", r"\qquad"])
 
 
@@ -61,7 +58,7 @@ def _rows(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
     depth = 0
     for symbol in symbols:
         depth += symbol.name.startswith(r"\begin") - symbol.name.startswith(r"\end")
-        if symbol.name in _BREAKS and depth <= 0:
+        if symbol.name in BREAKS and depth <= 0:
             rows.append([])
         else:
             rows[-1].append(symbol)
@@ -195,7 +192,8 @@ def _is_remark(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
     if rest and rest[0].name in ("(", "[") and rest[-1].name in (")", "]"):
         words = rest[1:-1]
         spelled = len(words) > 2 and all(s.is_letter() and len(s.name) == 1 and not s.sub and not s.sup for s in words)
-        return bool(words) and (spelled or words[0].name in (r"\text", r"\because") or all(map(_is_word, words)))
+        prose = any(s.name in (r"\text", r"\because") or s.name in RELATIONS for s in words)
+        return bool(words) and (spelled or prose or all(map(_is_word, words)))
     return len(rest) == 1 and _is_word(rest[0])
 
 

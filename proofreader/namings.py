@@ -133,6 +133,9 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
             raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
     for a, b in zip(own, used, strict=False):
         _bind(a, b, names, letters)
+        for i, j in zip(*(n.data[0].index if n.kind == "name" else () for n in (a, b)), strict=False):
+            if isinstance(i, Index) and isinstance(j, Index) and i.letter and i.letter == j.letter != "" and i != j:
+                indices.setdefault(i.letter, Index(j.letter, j.offset - i.offset))
     for p, r in zip(definition.pattern.data[1], node.data[1], strict=False):
         names[p] = r
     body = renamed(definition.body, names, indices, letters)

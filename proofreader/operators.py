@@ -113,7 +113,8 @@ class Operators(Bracketed):
             return Node(row.kind, (*laws, inner), (draws,))
 
         following = items[at + 1] if at + 1 < len(items) else None
-        if following is not None and following.name in BRACKETS and not laws:
+        bracketed = following is not None and following.name in BRACKETS
+        if bracketed and not laws and sum(s.name in BARS for s in following.arguments[0]) == 1:
             pieces = cut_at(following.arguments[0], BARS)
             if pieces is not None:
                 given = self.names(pieces[1])
@@ -147,9 +148,9 @@ class Operators(Bracketed):
         """A covariance, with its two arguments."""
         following = items[at + 1] if at + 1 < len(items) else None
         parts = split(following.arguments[0], ",") if following is not None and following.name in BRACKETS else []
-        if following is None or len(parts) != 2:
+        if following is None or len(parts) not in (1, 2):
             raise self.error("a covariance takes two arguments", items[at])
-        value = Node("covariance", (*laws, self.sum(parts[0]), self.sum(parts[1])), (draws,))
+        value = Node("covariance", (*laws, self.sum(parts[0]), self.sum(parts[-1])), (draws,))
         return self.raised(value, following), at + 2, False
 
     def measure(self, symbols: Sequence[Symbol]) -> tuple[tuple[tuple[Name, ...], ...], tuple[Node, ...]]:

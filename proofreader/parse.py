@@ -27,7 +27,7 @@ from proofreader.letters import law_letters_in, of_one_family
 from proofreader.names import names_in, renamed
 from proofreader.notation import SHY, Operator, operator_named
 from proofreader.operators import Operators
-from proofreader.symbols import BARS, DOTS, Symbol, flat
+from proofreader.symbols import BARS, DOTS, GREEK, Symbol, flat
 from proofreader.syntax import Index, Node
 
 __all__ = ["Reading", "readings_of"]
@@ -127,6 +127,9 @@ class Parser(Operators):
                 factors.append(self.through(factors, value, items[0]))
                 pending = None
                 continue
+            found = self.differential(items, at) if at or len(items) == 2 else None
+            if found and found[1] == len(items) and found[0].base in self.variables | GREEK:
+                raise self.error("a differential without its integral is not read", items[at])
             negative = items[at].name in MINUS
             value, at, swallowed = self.operand(items, at + negative, rest)
             value = Node("negative", (value,)) if negative else value

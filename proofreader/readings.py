@@ -13,7 +13,7 @@ from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.steps import Choices
 from proofreader.structures import shown
 from proofreader.symbols import GREEK
-from proofreader.syntax import Index, Name, Node, in_text
+from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, Trial
 
 __all__ = ["Readings"]
@@ -39,6 +39,7 @@ class Readings(Trial):
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
+        found += self.beginnings(base)
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -288,6 +289,23 @@ class Readings(Trial):
             for n in names_in(node.parts[0])
             for i in n.index
         )
+
+    def beginnings(self, base: Attempt) -> list[Attempt]:
+        """A product from 1 of factors such as p(z_t | z_{t-1}), of which the first is p(z_1)."""
+        found: list[Attempt] = []
+        nodes = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "density"]
+        fronts = [n for node in nodes for n in node.data[1]]
+        for name in dict.fromkeys(n for node in nodes for n in node.data[2]):
+            last = name.index[-1] if len(name.index) == 1 else None
+            if not isinstance(last, Index) or last.offset != -1:
+                continue
+            starts = [first or Index("", 1) for first, _ in self.names.bounds.get(last.letter, [])]
+            mine = [n for n in fronts if n.base == name.base]
+            begun = any(isinstance(i, Span) and i.first == Index("", 0) or i == Index("", 0) for n in mine for i in n.index)
+            if Index("", 1) in starts and mine and not begun:
+                words = (f"{shown(name.base)}_1 is the first: its factor given {shown(name.base)}_0 is its own density",)
+                found.append(_chosen(base, words, absent=base.choices.absent | {f"{name.base}#0"}))
+        return found
 
     def fixed(self, base: Attempt) -> list[Attempt]:
         """Variables that stand behind bars alone, and not behind every bar."""

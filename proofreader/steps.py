@@ -33,6 +33,7 @@ class Choices:
         first: Families of which the letter alone is the first member.
         bounds: Names that stand for the evidence lower bound, or for its negative: (``cal:L``, 1).
         indexed: Families of which the letter alone is the member in question.
+        absent: Members in front of the first of their family, as z_0 where the product begins with p(z_1 | z_0).
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
         nabla: With respect to which variable a gradient that does not say so is taken, counted from 0.
@@ -47,6 +48,7 @@ class Choices:
     first: frozenset[str] = frozenset()
     bounds: tuple[tuple[str, int], ...] = ()
     indexed: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
     nabla: int = 0
@@ -227,7 +229,7 @@ class Steps:
         atoms: list[str] = []
         for name in names:
             for atom in self.members(name, env):
-                if atom not in atoms:
+                if atom not in atoms and atom not in self.choices.absent:
                     atoms.append(atom)
         return tuple(atoms)
 

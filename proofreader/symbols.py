@@ -50,6 +50,11 @@ DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", r"\dotsb", "…", r
 PUNCTUATION = frozenset(",;.，。；、．:")
 
 
+BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
+# How far below the next row stands, as in ``\\[5pt]``.
+_LENGTH = re.compile(r"\*?\s*\[\s*[+-]?\s*(?:\d*[.,]?\d+\s*(?:pt|em|ex|mm|cm|in|px|mu|pc|bp)?|\d*\.?\d*\s*\\[a-z]+)\s*\]")
+
+
 GREEK = frozenset(
     "\\" + name
     for name in words(
@@ -237,6 +242,9 @@ class _Reader:
             return self.upright(token)
         if text in (r"\begin", r"\end"):
             return self.environment(token)
+        if text in BREAKS and (length := _LENGTH.match(self.latex, token.end)) is not None:
+            while self.at < len(self.tokens) and self.tokens[self.at].start < length.end():
+                self.at += 1
         return self.construction(token, depth)
 
     def construction(self, token: Token, depth: int) -> tuple[Symbol, ...]:

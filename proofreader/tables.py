@@ -51,7 +51,8 @@ class Tables:
         roles = sorted({r for law in laws.values() for r in law.roles}, reverse=True)
         self.order = {r: at for at, r in enumerate(roles)}
         self.cards.update({p: 2 for law in laws.values() for p in law.parameters})
-        self.cards.update((assumptions or {}).get("cards", {}))
+        like = self.assumptions.get("like", {})
+        self.cards.update({r: n for r, n in self.assumptions.get("cards", {}).items() if r not in like})
         self.cache: dict[tuple[Any, ...], Tensor] = {}
         self.maps: dict[tuple[Any, ...], Any] = {}
         self.drawn: dict[str, Cells] = {}
