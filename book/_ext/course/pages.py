@@ -67,26 +67,29 @@ def write_palette(app: Sphinx, exception: Exception | None) -> None:
 
 
 FONT_PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
+# The theme's icons come twice, as a font and as a script of 1.5 MB that replaces the font's by drawings.
+ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*/fontawesome/[^"]*"></script>')
 # The theme's button that unfolds the pages below another one, in the list at the left, has a sign and no name.
 UNFOLDS = re.compile(r"(>([^<]+)</a><details(?: open=\"open\")?>)<summary>")
 
 
 def mend_the_theme(app: Sphinx, exception: Exception | None) -> None:
-    """No font is asked for early, which a browser refuses on a page from a file; and every button has a name."""
+    """No font is asked for early, which a browser refuses from a file; icons come once; buttons have names."""
     if exception is None and app.builder.format == "html":
         for path in Path(app.outdir).rglob("*.html"):
             page = path.read_text(encoding="utf-8")
-            mended = UNFOLDS.sub(r'\1<summary aria-label="The pages of \2">', FONT_PRELOAD.sub("", page))
+            mended = ICON_SCRIPT.sub("", FONT_PRELOAD.sub("", page))
+            mended = UNFOLDS.sub(r'\1<summary aria-label="The pages of \2">', mended)
             if mended != page:
                 path.write_text(mended, encoding="utf-8")
 
 
 def drop_what_no_page_asks_for(app: Sphinx, exception: Exception | None) -> None:
-    """Maps for debuggers, and fonts that lie beside the same font in a form that every browser reads."""
+    """Maps for debuggers, icons as a script, and fonts that lie beside the same font in a form that all can read."""
     if exception is None and app.builder.format == "html":
         static = Path(app.outdir, "_static")
         doubled = (path for path in static.rglob("*.ttf") if path.with_suffix(".woff2").exists())
-        for path in (*static.rglob("*.map"), *doubled):
+        for path in (*static.rglob("*.map"), *static.rglob("fontawesome/*/js/*.js"), *doubled):
             path.unlink()
 
 
