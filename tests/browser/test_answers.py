@@ -224,12 +224,14 @@ def test_draft_result_and_progress_stay_and_can_be_saved_loaded_and_forgotten(
     )
     with Visit(browser, chapter) as visit:
         page, reader = visit.page, Reader(visit)
+        # Chromium may lose what the first page of a window stored, if it came from a file.
+        page.reload()
         assert reader.check(choice, right_answer(choice))[0] == "right"
         reader.enter(number, "1/3 + ")
         page.reload()
         # The page fills the fields after it has loaded.
         expect(reader.section(choice).locator(f"input[value={choice.answer.right}]")).to_be_checked(timeout=PATIENCE)
-        expect(reader.section(choice)).to_have_attribute("data-done", re.compile(""), timeout=PATIENCE)
+        expect(reader.section(choice)).to_have_attribute("data-done", "", timeout=PATIENCE)
         expect(reader.section(number).locator("input")).to_have_value("1/3 + ", timeout=PATIENCE)
         page.goto((build / "html" / "book" / "exercises.html").as_uri())
         cell = page.locator(f"[data-progress='{choice.label}']")
