@@ -97,9 +97,9 @@ class Factors(Arguments):
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        enclosed = {"<>": self.angle, "||": self.absolute, r"\overline": self.stopped, r"\bar": self.stopped}
-        if symbol.name in enclosed and symbol.arguments:
-            return enclosed[symbol.name](symbol), at + 1
+        enclosed = {"<>": self.angle, "||": self.absolute, "‖‖": self.length}
+        if symbol.arguments and symbol.name in (*enclosed, r"\overline", r"\bar"):
+            return enclosed.get(symbol.name, self.stopped)(symbol), at + 1
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -187,6 +187,10 @@ class Factors(Arguments):
     def absolute(self, symbol: Symbol) -> Node:
         """An absolute value."""
         return self.raised(Node("absolute", (self.sum(symbol.arguments[0]),)), symbol)
+
+    def length(self, symbol: Symbol) -> Node:
+        """The length of a vector."""
+        return self.raised(Node("norm", (self.sum(symbol.arguments[0]),)), symbol)
 
     def letter(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
         """A letter: a distribution by name, a density, a function, or a number that the letter stands for."""

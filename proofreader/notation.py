@@ -44,7 +44,10 @@ OPERATORS = (
     Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
     Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
     Operator("gamma_function", r"\Gamma", "function", r"\Gamma({0})"),
+    Operator("digamma", r"\digamma @digamma", "function", r"\psi({0})"),
     Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
+    Operator("trace", r"\det \tr \Tr \trace \Det @det @tr @Tr @trace @Trace", "function", r"\operatorname{{tr}}({0})"),
+    Operator("norm", "", "function", r"\|{0}\|"),
     Operator(
         "expect",
         r"\E \EE \Ex \Exp \expect \expectation \mean bb:E cal:E @E @Ex E",
@@ -209,7 +212,7 @@ PREAMBLE = r"""
 \newcommand{\vx}{\mathbf{x}} \newcommand{\vz}{\mathbf{z}} \newcommand{\vy}{\mathbf{y}} \newcommand{\vw}{\mathbf{w}} \newcommand{\vh}{\mathbf{h}}
 \newcommand{\btheta}{\boldsymbol{\theta}} \newcommand{\bphi}{\boldsymbol{\phi}} \newcommand{\vtheta}{\boldsymbol{\theta}} \newcommand{\vphi}{\boldsymbol{\phi}}
 \newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
-\newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\trace}{\operatorname{tr}} \newcommand{\infdiv}{\operatorname{KL}}
+\newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\infdiv}{\operatorname{KL}}
 """
 # Operators that authors give their arguments in braces, without a macro of their own: one argument, and two.
 SHORTHANDS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from proofreader.bracketed import Bracketed
 from proofreader.factors import Rest, differentiated
-from proofreader.indices import BRACKETS, TIMES, cut_at, index_of, leaves, name_of, used_as_index
+from proofreader.indices import BRACKETS, TIMES, cut_at, index_of, is_transpose, leaves, name_of, used_as_index
 from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, named_law
 from proofreader.symbols import BARS, Symbol, flat, split
@@ -84,6 +84,8 @@ class Operators(Bracketed):
         inner = self.sum(following.arguments[0])
         if following.sup is None:
             return wrap(inner), at + 1
+        if is_transpose(following.sup):
+            return Node("transposed", (wrap(inner),)), at + 1
         exponent = self.sum(following.sup)
         if following.name == "()" and self.otherwise("power"):
             return wrap(Node("power", (inner, exponent))), at + 1
@@ -113,9 +115,9 @@ class Operators(Bracketed):
             return Node(row.kind, (*laws, inner), (draws,))
 
         following = items[at + 1] if at + 1 < len(items) else None
-        bracketed = following is not None and following.name in BRACKETS
-        if bracketed and not laws and sum(s.name in BARS for s in following.arguments[0]) == 1:
-            pieces = cut_at(following.arguments[0], BARS)
+        inside = following.arguments[0] if following is not None and following.name in BRACKETS else ()
+        if following is not None and not laws and sum(s.name in BARS for s in inside) == 1:
+            pieces = cut_at(inside, BARS)
             if pieces is not None:
                 given = self.names(pieces[1])
                 law = density(Name("p"), (Name(""),), given)

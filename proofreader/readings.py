@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.distributions import as_gaussian
+from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import BOUNDS, law_key, names_in
@@ -40,6 +40,7 @@ class Readings(Trial):
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
         found += self.beginnings(base)
+        found += self.on_a_line(base)
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -290,6 +291,15 @@ class Readings(Trial):
             for i in n.index
         )
 
+    def on_a_line(self, base: Attempt) -> list[Attempt]:
+        """A line with matrices, which are not read, in one dimension."""
+        letters = set(DIMENSIONS) - self.names.size_letters - self.names.variables - set(self.names.bounds)
+        left, right = (in_one_dimension(tree, letters) for tree in (base.left, base.right))
+        words = ("every vector has one coordinate and every matrix is a number, for matrices are not read",)
+        random = {"named", "density", "expect"} & {n.kind for tree in (left, right) for n in tree.walk()}
+        changed = random and (left, right) != (base.left, base.right) and self.unknown(base)
+        return [replace(base, left=left, right=right, words=words)] if changed else []
+
     def beginnings(self, base: Attempt) -> list[Attempt]:
         """A product from 1 of factors such as p(z_t | z_{t-1}), of which the first is p(z_1)."""
         found: list[Attempt] = []
@@ -301,9 +311,10 @@ class Readings(Trial):
                 continue
             starts = [first or Index("", 1) for first, _ in self.names.bounds.get(last.letter, [])]
             mine = [n for n in fronts if n.base == name.base]
-            begun = any(isinstance(i, Span) and i.first == Index("", 0) or i == Index("", 0) for n in mine for i in n.index)
-            if Index("", 1) in starts and mine and not begun:
-                words = (f"{shown(name.base)}_1 is the first: its factor given {shown(name.base)}_0 is its own density",)
+            members = [i.first if isinstance(i, Span) else i for n in mine for i in n.index]
+            if Index("", 1) in starts and mine and Index("", 0) not in members:
+                family = shown(name.base)
+                words = (f"{family}_1 is the first: its factor given {family}_0 is its own density",)
                 found.append(_chosen(base, words, absent=base.choices.absent | {f"{name.base}#0"}))
         return found
 

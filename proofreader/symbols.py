@@ -52,7 +52,9 @@ PUNCTUATION = frozenset(",;.，。；、．:")
 
 BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
 # How far below the next row stands, as in ``\\[5pt]``.
-_LENGTH = re.compile(r"\*?\s*\[\s*[+-]?\s*(?:\d*[.,]?\d+\s*(?:pt|em|ex|mm|cm|in|px|mu|pc|bp)?|\d*\.?\d*\s*\\[a-z]+)\s*\]")
+_LENGTH = re.compile(
+    r"\*?\s*\[\s*[+-]?\s*(?:\d*[.,]?\d+\s*(?:pt|em|ex|mm|cm|in|px|mu|pc|bp)?|\d*\.?\d*\s*\\[a-z]+)\s*\]"
+)
 
 
 GREEK = frozenset(

@@ -215,6 +215,8 @@ class Tables:
         seeds: tuple[tuple[str, int], ...],
     ) -> Tensor:
         """A random conditional table, normalised over its children."""
+        if law.weights and children:
+            return Tensor(children, [*law.weights] * self.models)
         optimal = self.assumptions.get("optimal", {}).get(name)
         if optimal is not None and set(children) == set(optimal[0]):
             return self.mean_field(name, optimal)
