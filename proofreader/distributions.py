@@ -186,6 +186,10 @@ def _density(plan: Plan, node: Node, env: Environment) -> int:
     names = node.data[1]
     if len(names) != 1:
         raise DerivationSyntaxError(f"the density {in_text(node)} is not read in numbers")
+    if node.data[0] == "categorical" and any(n.kind == "indicator" for t in plan.names.trees for n in t.walk()):
+        raise DerivationSyntaxError(
+            "a categorical variable is read as a vector of zeros and a one, and not as its place"
+        )
     return plan.compile(Node("exp", (_log_density(plan, Node("name", (), (names[0], ())), node),)), env)
 
 
@@ -250,6 +254,16 @@ def vectors_of(plan: Plan, kind: str, parts: Sequence[Node]) -> list[list[Node]]
 
 def _is_identity(node: Node) -> bool:
     return node.kind == "name" and node.data[0].base in _IDENTITY
+
+
+def with_deviations(node: Node) -> Node:
+    r"""A tree in which ``N(\\mu, \\sigma)`` has its deviation as second argument, where that is a name alone."""
+    node = node.map(with_deviations)
+    if node.kind != "named" or node.data[0] != "normal" or len(node.parts) != 2:
+        return node
+    mean, second = node.parts
+    plain = second.kind == "name" and second.data[0].base in DEVIATIONS
+    return replace(node, parts=(mean, square(second))) if plain else node
 
 
 def in_one_dimension(node: Node, letters: Collection[str]) -> Node:

@@ -338,9 +338,12 @@ class Plan(Laws):
 
     def aligned(self, node: Node, atoms: tuple[str, ...], env: Environment) -> int:
         """A second density, over the atoms of a first one."""
+        inner = replace(env, bound=(*env.bound, *plain_names(atoms)))
         if node.kind != "density" or (node.data[1] and node.data[1][0].base):
-            return self.compile(node, replace(env, bound=(*env.bound, *plain_names(atoms))))
+            return self.compile(node, inner)
         letter, _, right, parameters = node.data
+        if defined_key(letter) in self.definitions and not node.data[1]:
+            return self.compile(self.definitions[defined_key(letter)].body, inner)
         key = self.bare_key(self.key(letter), env)
         roles = {self.role(a) for a in atoms}
         options: list[tuple[tuple[str, ...], tuple[Name, ...]]] = []

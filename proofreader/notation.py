@@ -94,7 +94,7 @@ SHY = frozenset(
     ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
 )
 # Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min KL JS Var ln sg Pr")
+TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min DKL KL JSD JS Var ln sg Pr Dir Cat Bern")
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -211,7 +211,7 @@ PREAMBLE = r"""
 \newcommand{\bx}{\mathbf{x}} \newcommand{\bz}{\mathbf{z}} \newcommand{\by}{\mathbf{y}} \newcommand{\bw}{\mathbf{w}} \newcommand{\bu}{\mathbf{u}}
 \newcommand{\vx}{\mathbf{x}} \newcommand{\vz}{\mathbf{z}} \newcommand{\vy}{\mathbf{y}} \newcommand{\vw}{\mathbf{w}} \newcommand{\vh}{\mathbf{h}}
 \newcommand{\btheta}{\boldsymbol{\theta}} \newcommand{\bphi}{\boldsymbol{\phi}} \newcommand{\vtheta}{\boldsymbol{\theta}} \newcommand{\vphi}{\boldsymbol{\phi}}
-\newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
+\newcommand{\bE}{\mathbb{E}} \newcommand{\gvn}{\mid} \newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
 \newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\infdiv}{\operatorname{KL}}
 """
 # Operators that authors give their arguments in braces, without a macro of their own: one argument, and two.

@@ -120,7 +120,7 @@ class Operators(Bracketed):
             pieces = cut_at(inside, BARS)
             if pieces is not None:
                 given = self.names(pieces[1])
-                law = density(Name("p"), (Name(""),), given)
+                law = density(self.model_letter(), (Name(""),), given)
                 value = Node(row.kind, (law, self.sum(pieces[0])), (((),),))
                 return self.raised(value, following), at + 2, False
         found = self.body(items, at + 1, wrap)
@@ -159,7 +159,7 @@ class Operators(Bracketed):
         """What stands under an expectation: for each law the variables drawn from it, and the laws."""
         bar = cut_at(symbols, BARS)
         if bar is not None and not any(RELATIONS.get(s.name) == "~" for s in symbols):
-            return ((),), (density(Name("p"), self.names(bar[0]), self.names(bar[1])),)
+            return ((),), (density(self.model_letter(), self.names(bar[0]), self.names(bar[1])),)
         draws: list[tuple[Name, ...]] = []
         laws: list[Node] = []
         waiting: list[tuple[Symbol, ...]] = []
@@ -179,6 +179,11 @@ class Operators(Bracketed):
         if waiting:
             draws.append(self.listed(waiting))
         return tuple(draws), tuple(laws)
+
+    def model_letter(self) -> Name:
+        """The letter of the density in ``E_{z | x}``: p, or the only one of the display."""
+        lone = next(iter(self.laws)) if len(self.laws) == 1 else "p"
+        return Name(lone)
 
     def listed(self, pieces: Sequence[tuple[Symbol, ...]]) -> tuple[Name, ...]:
         """The names in the pieces of a list."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
+from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension, with_deviations
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import BOUNDS, law_key, names_in
@@ -41,6 +41,7 @@ class Readings(Trial):
         found += self.fixed(base)
         found += self.beginnings(base)
         found += self.on_a_line(base)
+        found += _rewritten(base, with_deviations, "the second argument of a Gaussian is its standard deviation")
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -130,8 +131,7 @@ class Readings(Trial):
             letter = replace(letter, mark=letter.mark + "|" * bool(right))
             return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
 
-        words = ("each density is a smooth function of numbers",)
-        return [replace(base, left=change(base.left), right=change(base.right), words=words)]
+        return _rewritten(base, change, "each density is a smooth function of numbers")
 
     def in_bits(self, base: Attempt) -> list[Attempt]:
         """Logarithms to a base where entropies and informations are in the same unit."""
@@ -142,11 +142,9 @@ class Readings(Trial):
             logs = node.kind == "quotient" and all(part.kind == "log" for part in node.parts)
             return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
 
-        left, right = change(base.left), change(base.right)
-        units = any(n.kind in measures for tree in (left, right) for n in tree.walk())
-        words = ("entropies and informations have the unit of the logarithm",)
-        changed = (left, right) != (base.left, base.right)
-        return [replace(base, left=left, right=right, words=words)] if units and changed else []
+        units = any(n.kind in measures for tree in (base.left, base.right) for n in tree.walk())
+        words = "entropies and informations have the unit of the logarithm"
+        return _rewritten(base, change, words) if units else []
 
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
@@ -294,11 +292,10 @@ class Readings(Trial):
     def on_a_line(self, base: Attempt) -> list[Attempt]:
         """A line with matrices, which are not read, in one dimension."""
         letters = set(DIMENSIONS) - self.names.size_letters - self.names.variables - set(self.names.bounds)
-        left, right = (in_one_dimension(tree, letters) for tree in (base.left, base.right))
-        words = ("every vector has one coordinate and every matrix is a number, for matrices are not read",)
-        random = {"named", "density", "expect"} & {n.kind for tree in (left, right) for n in tree.walk()}
-        changed = random and (left, right) != (base.left, base.right) and self.unknown(base)
-        return [replace(base, left=left, right=right, words=words)] if changed else []
+        words = "every vector has one coordinate and every matrix is a number, for matrices are not read"
+        found = _rewritten(base, lambda tree: in_one_dimension(tree, letters), words)
+        random = any(n.kind in ("named", "density", "expect") for a in found for n in (*a.left.walk(), *a.right.walk()))
+        return found if random and self.unknown(base) else []
 
     def beginnings(self, base: Attempt) -> list[Attempt]:
         """A product from 1 of factors such as p(z_t | z_{t-1}), of which the first is p(z_1)."""
@@ -341,6 +338,13 @@ class Readings(Trial):
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
                 found.append(_chosen(base, words, fixed=base.choices.fixed | {variable}))
         return found
+
+
+def _rewritten(base: Attempt, change: Callable[[Node], Node], words: str) -> list[Attempt]:
+    """An attempt with both sides changed, if that changes something."""
+    left, right = change(base.left), change(base.right)
+    changed = (left, right) != (base.left, base.right)
+    return [replace(base, left=left, right=right, words=(words,))] if changed else []
 
 
 def _chosen(base: Attempt, words: tuple[str, ...], **changes: Any) -> Attempt:
