@@ -215,7 +215,8 @@ def form_asked(left: Node, right: Node) -> str:
         if one.kind == "density" and one.data[1] and formula:
             return str(one.data[0])
         moments = [n for n in averages if {x.data[0] for x in n.parts[-1].walk() if x.kind == "name"} & {*drawn_in(n)}]
-        if moments and formula and not has_any([other], {"expect", "variance", "entropy"}):
+        calls = any(n.kind == "name" and n.parts for tree in (left, right) for n in tree.walk())
+        if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
             return str(moments[0].parts[0].data[0])
     return ""
 
