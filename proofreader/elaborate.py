@@ -104,7 +104,7 @@ class Plan(Laws):
         options = self.process(signatures) + self.unique(signatures)
         if options:
             chosen = self.choose(options, "alone")
-            left, behind = self.loose(chosen.left, env), right or self.loose(chosen.right, env)
+            left, behind = self.loose(chosen.left, env), right if own else self.loose(chosen.right, env)
             left = tuple(n for n in left if n not in behind) or left
             return density(letter, left, behind, parameters or chosen.parameters)
         averaged = self.averaged(law_key(letter))
@@ -365,7 +365,7 @@ class Plan(Laws):
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
         if node.data[1] and not right:
-            options.insert(0, ((), next((s.parameters for s in self.signatures(law_key(letter))), ())))
+            options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
         if right:
