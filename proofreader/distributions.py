@@ -1,8 +1,9 @@
-r"""Distributions by name: their log-densities, and the divergences and entropies that have a closed form.
+r"""Distributions by name: their log-densities, and the means of their statistics.
 
 Read are Normal (on the line and with a diagonal covariance), Bernoulli, Categorical, Dirichlet, Beta, Gamma (shape and
 rate) and Poisson. A vector is read coordinate by coordinate, where it is written so somewhere in the line: as
-``\mu_j`` under a sum over j. Full covariance matrices and digamma functions are not read.
+``\mu_j`` under a sum over j. Lines with full covariance matrices, determinants and traces are judged in one dimension
+alone, as their condition says. How averages are taken is said in :mod:`proofreader.moments`.
 """
 
 from __future__ import annotations

@@ -297,7 +297,7 @@ class Judge(Constants):
             return "it integrates by parts, which needs densities on a line"
         named = [key for key in tables_of(plan, (left, right)) if key.startswith("named ")]
         if plan.rough or not all(plan.laws[key].weights for key in named):
-            return "it depends on the form of a distribution by name, which is not read under an expectation"
+            return "it depends on the form of a distribution by name, of which few averages are read"
         return ""
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:

@@ -194,7 +194,6 @@ ARGUMENTS = {
     **dict.fromkeys(words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
     **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
-MARKED = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
 EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
 JOINING = frozenset(
     words(
