@@ -254,9 +254,8 @@ class Factors(Arguments):
         """Whether a letter in front of a bracket is a function of it, and no factor."""
         content = bracket.arguments[0]
         lettered = symbol.style == "cal" or name_of(symbol, raised=False) is not None
-        itself = any(
-            s.key == symbol.key and t.name != "()" for s, t in zip(content, (*content[1:], symbol), strict=True)
-        )
+        following = [*content[1:], symbol]
+        itself = any(s.key == symbol.key and t.name != "()" for s, t in zip(content, following, strict=False))
         if not content or (symbol.sup is not None and not lettered) or itself:
             return False
         parts = split(content, ",", ";", *BARS) if of_one_family(content) else split(content, ",", ";")
