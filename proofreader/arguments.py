@@ -129,7 +129,7 @@ class Arguments:
             return inner
         found: list[Name] = []
         dots = False
-        for part in split(symbols, ","):
+        for part in split(symbols, ",", r"\cap"):
             if len(part) == 1 and part[0].name in DOTS:
                 dots = True
                 continue

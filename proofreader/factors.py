@@ -215,6 +215,8 @@ class Factors(Arguments):
         if bracket is not None and any(s.name in BARS for s in bracket.arguments[0]):
             raise self.error(f"{flat([symbol])} of one thing given another is not read", symbol)
         usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
+        if bracket is None and cut_at(symbol.sub or (), BARS) is not None and symbol.key in self.laws | USUAL_LAWS:
+            return self.density_letter(symbol), at + 1
         if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
         return self.scalar(symbol), at + 1
@@ -297,16 +299,25 @@ class Factors(Arguments):
     def density_letter(self, symbol: Symbol) -> Node:
         """The letter of a density alone; ``p_{z|x}`` says in its subscript of what."""
         labels = cut_at(symbol.sub or (), BARS)
-        lone = symbol.sub is not None and len(symbol.sub) == 1 and symbol.sub[0].key in self.variables
-        if labels is not None or lone:
+        if labels is not None or self.labelled(symbol):
             try:
-                left, right = labels or (symbol.sub or (), ())
+                left, right = (self.unlabelled(self.names(part)) if part else () for part in labels or (symbol.sub, ()))
                 letter = self.decorated(replace(symbol, sub=None))[0]
-                return density(letter, self.names(left), self.names(right) if right else ())
+                return density(letter, left, right)
             except DerivationSyntaxError:
                 pass
         letter, parameters = self.decorated(symbol)
         return density(letter, (), (), parameters)
+
+    def labelled(self, symbol: Symbol) -> bool:
+        """Whether the subscript of a density names its variables, as in ``P_{X|Y}`` and ``P_Y``."""
+        sub = symbol.sub or ()
+        capital = len(sub) == 1 and sub[0].key.isupper() and sub[0].key.lower() in self.variables
+        return capital or (len(sub) == 1 and sub[0].key in self.variables) or cut_at(sub, BARS) is not None
+
+    def unlabelled(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
+        """The variables of which the capitals in a subscript are the labels."""
+        return tuple(replace(n, base=n.base.lower()) if n.base.lower() in self.variables else n for n in names)
 
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A density of variables given others."""

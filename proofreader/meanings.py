@@ -240,7 +240,8 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
     key = plan.bare_key(plan.key(letter), env)
     wanted = {n.base for names in lowered for n in names}
     if letter == Name("p") and not wanted <= plan.names.all_of(key):
-        key = next((other for other in plan.names.laws if wanted <= plan.names.all_of(other)), key)
+        lone = [*plan.names.laws] if len(plan.names.laws) == 1 else []
+        key = next((other for other in plan.names.laws if wanted <= plan.names.all_of(other)), (*lone, key)[0])
         plan.note(f"the information is that under {key}")
 
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
