@@ -96,6 +96,10 @@ class Arguments:
         content, tail = cut_at(content, frozenset([";"])) or (content, ())
         left, right = cut_at(content, BARS) or cut_at(content, DOUBLE_BARS) or (content, ())
         more = self.names(tail) if tail else ()
+        if any(s.name.isdigit() for s in right):
+            right = tuple(
+                s for part in split(right, ",") if not part[0].name.isdigit() for s in (Symbol(",", 0), *part)
+            )[1:]
         return self.names(left), self.names(right) if right else (), more
 
     def lists_names(self, content: Sequence[Symbol]) -> bool:
@@ -125,7 +129,7 @@ class Arguments:
             return inner
         found: list[Name] = []
         dots = False
-        for part in split(symbols, ","):
+        for part in split(symbols, ",", r"\cap"):
             if len(part) == 1 and part[0].name in DOTS:
                 dots = True
                 continue

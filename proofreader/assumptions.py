@@ -244,7 +244,7 @@ def _pushed(plan: Plan, places: Sequence[int]) -> Iterator[Assumption]:
             for key, pairs in tables.items():
                 for left, right in pairs:
                     known = {plan.role(atom) for atom in plan.free(place)}
-                    if noise is None or len(left) != 1 or left[0] in known or role in right:
+                    if noise is None or key.startswith("named ") or len(left) != 1 or left[0] in known or role in right:
                         continue
                     what = step.data[0] if step.kind == "function" else "g"
                     value = f"{what}({', '.join(map(shown, sorted(plan.free(place))))})"

@@ -227,7 +227,8 @@ class Bracketed(Events):
         relation = RELATIONS[sub[at].name] if at is not None else ""
         if at is not None and relation in ("=", "<", ">", ">=", "<=", "!="):
             return self.bounds(row, symbol, sub[:at], relation, sub[at + 1 :])
-        names = self.names(sub[:at] if at is not None else sub)
+        heads = [split(part, *(s for s, kind in RELATIONS.items() if kind == "in"))[0] for part in split(sub, ",")]
+        names = tuple(name for head in heads if head for name in self.names(head))
         if relation == "in" and row.kind == "product" and names[0].base in {s.name for s in leaves(following)}:
             raise self.error("a product over the members of a set is not read", symbol)
         if all(is_bare(name) and used_as_index(name.base, following) for name in names):

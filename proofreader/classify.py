@@ -208,12 +208,23 @@ def is_condition_on_q(left: Node, right: Node) -> bool:
 def form_asked(left: Node, right: Node) -> str:
     """The letter of a density, or of its logarithm or score, that an equation gives as a formula; else empty."""
     for one, other in ((left, right), (right, left)):
+        averages = [n for n in one.walk() if n.kind in ("expect", "variance") and n.parts[0].kind == "density"]
         while one.kind in ("gradient", "log", "negative"):
             one = one.parts[0]
         formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})
         if one.kind == "density" and one.data[1] and formula:
             return str(one.data[0])
+        moments = [n for n in averages if {x.data[0] for x in n.parts[-1].walk() if x.kind == "name"} & {*drawn_in(n)}]
+        calls = any(n.kind == "name" and n.parts for tree in (left, right) for n in tree.walk())
+        if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
+            return str(moments[0].parts[0].data[0])
     return ""
+
+
+def drawn_in(average: Node) -> tuple[Name, ...]:
+    """What an average under one density is taken over."""
+    names: tuple[Name, ...] = average.parts[0].data[1]
+    return names or tuple(name for drawn in average.data[0] for name in drawn)
 
 
 def compared_values(left: Node, right: Node, relation: str) -> str:

@@ -1,15 +1,16 @@
-r"""Distributions by name: their log-densities, and the divergences and entropies that have a closed form.
+r"""Distributions by name: their log-densities, and the means of their statistics.
 
 Read are Normal (on the line and with a diagonal covariance), Bernoulli, Categorical, Dirichlet, Beta, Gamma (shape and
 rate) and Poisson. A vector is read coordinate by coordinate, where it is written so somewhere in the line: as
-``\mu_j`` under a sum over j. Full covariance matrices and digamma functions are not read.
+``\mu_j`` under a sum over j. Lines with full covariance matrices, determinants and traces are judged in one dimension
+alone, as their condition says. How averages are taken is said in :mod:`proofreader.moments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from math import e, pi
+from math import pi
 from typing import TYPE_CHECKING, NamedTuple
 
 from proofreader.errors import DerivationSyntaxError
@@ -19,13 +20,24 @@ from proofreader.syntax import Index, Name, Node, in_text, number
 if TYPE_CHECKING:
     from proofreader.elaborate import Plan
 
-__all__ = ["as_gaussian"]
+__all__ = [
+    "DIMENSIONS",
+    "FAMILIES",
+    "as_gaussian",
+    "bounded",
+    "dimension_of",
+    "family_of",
+    "in_one_dimension",
+    "vectors_of",
+]
 
 Values = Sequence[Node]
 ONE = number(1)
 VECTORS = frozenset(["categorical", "dirichlet"])
 MEANS = (r"\mu", "m", r"\eta")
 DEVIATIONS = (r"\sigma", "s")
+DIMENSIONS = ("d", "D", "k", "n", "p", "J", "K", "M", "m")
+MATRICES = (r"\Sigma", r"\Lambda")
 _IDENTITY = frozenset(["I", "@I", "bb:I"])
 
 
@@ -64,6 +76,11 @@ def log_gamma(value: Node) -> Node:
     return Node("log_gamma", (value,))
 
 
+def digamma(value: Node) -> Node:
+    """The derivative of the logarithm of the gamma function."""
+    return Node("digamma", (value,))
+
+
 def each(values: Values, *others: Values, term: Callable[..., Node]) -> Node:
     """A sum over the coordinates of vectors."""
     return plus(*(term(*row) for row in zip(values, *others, strict=True)))
@@ -85,7 +102,7 @@ class Family(NamedTuple):
     unit: tuple[bool, ...]
     log_density: Callable[..., Node]
     divergence: Callable[..., Node] | None = None
-    entropy: Callable[..., Node] | None = None
+    means: Callable[..., list[tuple[Node, Node]]] | None = None
 
 
 FAMILIES = {
@@ -97,28 +114,17 @@ FAMILIES = {
                 number(-0.5), plus(over(square(plus(x, minus(m))), v), log(times(number(2 * pi), v)))
             ),
         ),
-        lambda m, s, n, v: each(
-            m, s, n, v, term=lambda m, s, n, v: times(
-                number(0.5), plus(log(over(v, s)), over(plus(s, square(plus(m, minus(n)))), v), number(-1))
-            ),
-        ),
-        lambda m, v: each(m, v, term=lambda m, v: times(number(0.5), log(times(number(2 * pi * e), v)))),
     ),
     "bernoulli": Family(
         1,
         (True, True),
         lambda x, m: each(x, m, term=lambda x, m: plus(times(x, log(m)), times(less(x), log(less(m))))),
-        lambda a, b: each(
-            a, b, term=lambda a, b: plus(times(a, log(over(a, b))), times(less(a), log(over(less(a), less(b)))))
-        ),
-        lambda m: each(m, term=lambda m: minus(plus(times(m, log(m)), times(less(m), log(less(m)))))),
     ),
     "categorical": Family(
         1,
         (True, True),
         lambda x, m: each(x, m, term=lambda x, m: times(x, log(m))),
-        lambda a, b: each(a, b, term=lambda a, b: times(a, log(over(a, b)))),
-        lambda m: minus(each(m, term=lambda m: times(m, log(m)))),
+        means=lambda x, m: [*zip(x, m, strict=True)],
     ),
     "dirichlet": Family(
         1,
@@ -126,6 +132,10 @@ FAMILIES = {
         lambda x, a: plus(
             log_gamma(plus(*a)), each(x, a, term=lambda x, a: plus(times(minus(less(a)), log(x)), minus(log_gamma(a))))
         ),
+        means=lambda x, a: [
+            pair for u, b in zip(x, a, strict=True)
+            for pair in ((u, over(b, plus(*a))), (log(u), plus(digamma(b), minus(digamma(plus(*a))))))
+        ],
     ),
     "beta": Family(
         2,
@@ -136,6 +146,14 @@ FAMILIES = {
                 log_gamma(plus(a, b)), minus(log_gamma(a)), minus(log_gamma(b)),
             ),
         ),
+        means=lambda x, a, b: [
+            pair for x, a, b in zip(x, a, b, strict=True)
+            for pair in (
+                (x, over(a, plus(a, b))),
+                (log(x), plus(digamma(a), minus(digamma(plus(a, b))))),
+                (log(less(x)), plus(digamma(b), minus(digamma(plus(a, b))))),
+            )
+        ],
     ),
     "gamma": Family(
         2,
@@ -145,12 +163,17 @@ FAMILIES = {
                 times(a, log(b)), minus(log_gamma(a)), times(minus(less(a)), log(x)), minus(times(b, x))
             ),
         ),
+        means=lambda x, a, b: [
+            pair for x, a, b in zip(x, a, b, strict=True)
+            for pair in ((x, over(a, b)), (log(x), plus(digamma(a), minus(log(b)))))
+        ],
     ),
     "poisson": Family(
         1,
         (False, False),
         lambda x, m: each(x, m, term=lambda x, m: plus(times(x, log(m)), minus(m), minus(log_gamma(plus(x, ONE))))),
         lambda a, b: each(a, b, term=lambda a, b: plus(times(a, log(over(a, b))), b, minus(a))),
+        means=lambda x, m: [*zip(x, m, strict=True)],
     ),
 }  # fmt: skip
 
@@ -161,38 +184,22 @@ STANDARD = Node("named", (number(0), ONE), ("normal", ()))
 @meaning("named")
 def _density(plan: Plan, node: Node, env: Environment) -> int:
     """The density of a distribution by name, as the exponential of its logarithm."""
-    kind, names = node.data
-    family = _family(node)
+    names = node.data[1]
     if len(names) != 1:
         raise DerivationSyntaxError(f"the density {in_text(node)} is not read in numbers")
-    value = Node("name", (), (names[0], ()))
-    vectors = _vectors(plan, kind, (value, *node.parts))
-    _bounded(plan, family.unit, vectors)
-    return plan.compile(Node("exp", (family.log_density(*vectors),)), env)
+    if node.data[0] == "categorical" and any(n.kind == "indicator" for t in plan.names.trees for n in t.walk()):
+        raise DerivationSyntaxError(
+            "a categorical variable is read as a vector of zeros and a one, and not as its place"
+        )
+    return plan.compile(Node("exp", (_log_density(plan, Node("name", (), (names[0], ())), node),)), env)
 
 
-@meaning("named_kl")
-def _divergence(plan: Plan, node: Node, env: Environment) -> int:
-    """The divergence between two members of one family."""
-    first, second = node.parts
-    family = _family(first) if first.kind == "named" else _family(second)
-    if first.kind != second.kind or first.data[0] != second.data[0] or family.divergence is None:
-        raise DerivationSyntaxError("a divergence between these two is not read in numbers")
-    vectors = _vectors(plan, first.data[0], (*first.parts, *second.parts))
-    _bounded(plan, family.unit[1:] * 2, vectors)
-    return plan.compile(family.divergence(*vectors), env)
-
-
-@meaning("named_entropy")
-def _entropy(plan: Plan, node: Node, env: Environment) -> int:
-    """The entropy of a member of a family."""
-    (node,) = node.parts
-    family = _family(node)
-    if family.entropy is None:
-        raise DerivationSyntaxError(f"the entropy of {in_text(node)} is not read in numbers")
-    vectors = _vectors(plan, node.data[0], node.parts)
-    _bounded(plan, family.unit[1:], vectors)
-    return plan.compile(family.entropy(*vectors), env)
+def _log_density(plan: Plan, value: Node, law: Node) -> Node:
+    """The logarithm of a density by name at a value."""
+    family = family_of(law)
+    vectors = vectors_of(plan, law.data[0], (value, *law.parts))
+    bounded(plan, family.unit, vectors)
+    return family.log_density(*vectors)
 
 
 def as_gaussian(tree: Node, other: Node) -> tuple[Node, str] | None:
@@ -219,38 +226,92 @@ def as_gaussian(tree: Node, other: Node) -> tuple[Node, str] | None:
     return (changed, words[0]) if words else None
 
 
-def _family(node: Node) -> Family:
+def family_of(node: Node) -> Family:
     family = FAMILIES.get(node.data[0]) if node.kind == "named" else None
     if family is None or len(node.parts) != family.parameters:
         raise DerivationSyntaxError(f"the density {in_text(node)} is not read in numbers")
     return family
 
 
-def _bounded(plan: Plan, unit: Sequence[bool], vectors: Sequence[Values]) -> None:
+def bounded(plan: Plan, unit: Sequence[bool], vectors: Sequence[Values]) -> None:
     """Names in the place of probabilities lie between 0 and 1."""
     for is_unit, vector in zip(unit, vectors, strict=True):
         plan.unit |= {n.data[0].base for value in vector for n in value.walk() if n.kind == "name" and is_unit}
 
 
-def _vectors(plan: Plan, kind: str, parts: Sequence[Node]) -> list[list[Node]]:
+def vectors_of(plan: Plan, kind: str, parts: Sequence[Node]) -> list[list[Node]]:
     """The coordinates of the arguments of a distribution; one each if it is on the line."""
     bases = {n.data[0].base for part in parts for n in part.walk() if n.kind == "name" and not n.data[0].index}
     size = _size(plan, bases)
-    matrices = bases & {*_IDENTITY, "@diag", r"\Sigma", r"\Lambda"}
+    matrices = bases & {*_IDENTITY, "@diag", *MATRICES}
     if size is None and (matrices - _IDENTITY or any(part.kind == "opaque" for part in parts)):
         raise DerivationSyntaxError("matrices are not read: write one coordinate, or a sum over coordinates")
     if kind in VECTORS and size is None:
         raise DerivationSyntaxError("a distribution of a vector, of which no coordinate is written")
-    return [[_coordinate(part, k) for k in ([0] if size is None else range(1, size + 1))] for part in parts]
+    isotropic = [dimension_of(plan) != "" and part.kind == "times" and _is_identity(part.parts[-1]) for part in parts]
+    places = [0] if size is None else range(1, size + 1)
+    return [[_coordinate(part, 0 if one else k) for k in places] for part, one in zip(parts, isotropic, strict=True)]
+
+
+def _is_identity(node: Node) -> bool:
+    return node.kind == "name" and node.data[0].base in _IDENTITY
+
+
+def with_deviations(node: Node) -> Node:
+    r"""A tree in which ``N(\\mu, \\sigma)`` has its deviation as second argument, where that is a name alone."""
+    node = node.map(with_deviations)
+    if node.kind != "named" or node.data[0] != "normal" or len(node.parts) != 2:
+        return node
+    mean, second = node.parts
+    plain = second.kind == "name" and second.data[0].base in DEVIATIONS
+    return replace(node, parts=(mean, square(second))) if plain else node
+
+
+def in_one_dimension(node: Node, letters: Collection[str]) -> Node:
+    """A tree in which every vector and matrix is a number, and the letters of a dimension are one."""
+    node = node.map(lambda part: in_one_dimension(part, letters))
+    if node.kind in ("trace", "transposed") or (node.kind == "name" and node.data[0].base == "@diag" and node.parts):
+        return node.parts[0]
+    if node.kind == "dot":
+        return times(*node.parts)
+    plain = node.kind == "name" and not node.parts
+    if _is_identity(node) or (plain and str(node.data[0]) in letters):
+        return ONE
+    if plain and node.data[0].base in MATRICES:
+        return replace(node, data=(replace(node.data[0], base=f"{node.data[0].base} "), node.data[1]))
+    return node
 
 
 def _size(plan: Plan, bases: set[str]) -> int | None:
-    """How many coordinates there are: as many as a sum or product over coordinates has terms."""
-    for node in (n for tree in plan.names.trees for n in tree.walk() if n.kind in ("series", "product")):
+    """How many coordinates there are: as many as a sum or product over coordinates has terms, or two where a letter
+    stands for the dimension."""
+    nodes = [n for tree in plan.names.trees for n in tree.walk()]
+    for node in (n for n in nodes if n.kind == "named" and {x.base for x in n.data[1]} & bases):
+        bases = bases | {n.data[0].base for part in node.parts for n in part.walk() if n.kind == "name"}
+    for node in (n for n in nodes if n.kind in ("series", "product")):
         letter = Index(node.data[0])
         if any(n.kind == "name" and n.data[0].base in bases and letter in n.data[0].index for n in node.walk()):
             return len(plan.unrolled(node, plan.top))
-    return None
+    return 2 if dimension_of(plan) else None
+
+
+def dimension_of(plan: Plan) -> str:
+    """The letter of the dimension of a Gaussian vector with a multiple of the identity as covariance, if one occurs."""
+    nodes = [n for tree in plan.names.trees for n in tree.walk()]
+    if any(n.kind in ("trace", "transposed", "dot") for n in nodes):
+        return ""
+    gaussians = [part for n in nodes if n.kind == "named" and n.data[0] == "normal" for part in n.parts]
+    names = {n.data[0].base for part in gaussians for n in part.walk() if n.kind == "name"}
+    plain = {n.data[0].base for n in nodes if n.kind == "name" and not (n.parts or n.data[0].index or n.data[0].mark)}
+    found = [letter for letter in DIMENSIONS if letter in plain - names - plan.names.variables]
+    return found[0] if len(found) == 1 and names & _IDENTITY else ""
+
+
+@meaning("norm")
+def _norm(plan: Plan, node: Node, env: Environment) -> int:
+    """The length of a vector; the absolute value of a number."""
+    (vector,) = vectors_of(plan, "", node.parts)
+    return plan.compile(Node("power", (plus(*map(square, vector)), number(0.5))), env)
 
 
 def _coordinate(node: Node, at: int) -> Node:

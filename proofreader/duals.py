@@ -132,10 +132,31 @@ def magnitude(a: Cell) -> Cell:
 
 
 def log_gamma(a: Cell) -> Cell:
-    """The logarithm of the gamma function, where no derivative is asked."""
+    """The logarithm of the gamma function."""
     if isinstance(a, Dual):
-        raise DerivationSyntaxError("a derivative of the gamma function is not read")
+        return Dual(log_gamma(a.value), digamma(a.value) * a.slope, a.level)
     return math.lgamma(a) if a > 0 else math.nan
 
 
-ELEMENTARY = {"log": logarithm, "exp": exponential, "absolute": magnitude, "log_gamma": log_gamma}
+def digamma(a: Cell) -> Cell:
+    """The derivative of the logarithm of the gamma function, by its recurrence and its series at infinity."""
+    if isinstance(a, Dual):
+        raise DerivationSyntaxError("a second derivative of the gamma function is not read")
+    if not a > 0:
+        return math.nan
+    total = 0.0
+    while a < 10.0:
+        total -= 1.0 / a
+        a += 1.0
+    y = 1.0 / (a * a)
+    series = y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y * (1 / 240 - y / 132))))
+    return total + math.log(a) - 0.5 / a - series
+
+
+ELEMENTARY = {
+    "log": logarithm,
+    "exp": exponential,
+    "absolute": magnitude,
+    "log_gamma": log_gamma,
+    "digamma": digamma,
+}

@@ -21,7 +21,6 @@ class Edit(NamedTuple):
 
 
 Local = Callable[[Node], Iterator[Edit]]
-_AVERAGES = frozenset(["expect", "integral", "series", "product"])
 _LAWS = frozenset(["expect", "variance", "covariance"])
 
 

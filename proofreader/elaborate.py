@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Any
 
 from proofreader import distributions, meanings, namings
 from proofreader.errors import DerivationSyntaxError
 from proofreader.laws import Laws
+from proofreader.moments import drawn_from_grid
 from proofreader.names import Signature, law_key, names_in
 from proofreader.steps import Environment, defined_key, plain_names, spans
 from proofreader.symbols import GREEK
@@ -57,6 +57,9 @@ class Plan(Laws):
         if law.kind == "product":
             return [pair for inner in self.unrolled(law, env) for pair in self.drawn(law.parts[0], (), body, inner)]
         if law.kind == "named":
+            pairs = drawn_from_grid(self, law, law.data[1] or names, env)
+            if pairs is not None:
+                return pairs
             left = self.expand(law.data[1] or names, env)
             if not left:
                 raise DerivationSyntaxError(
@@ -101,7 +104,7 @@ class Plan(Laws):
         options = self.process(signatures) + self.unique(signatures)
         if options:
             chosen = self.choose(options, "alone")
-            left, behind = self.loose(chosen.left, env), right or self.loose(chosen.right, env)
+            left, behind = self.loose(chosen.left, env), right if own else self.loose(chosen.right, env)
             left = tuple(n for n in left if n not in behind) or left
             return density(letter, left, behind, parameters or chosen.parameters)
         averaged = self.averaged(law_key(letter))
@@ -207,10 +210,10 @@ class Plan(Laws):
     def averages(self, key: str) -> Iterator[tuple[Node, tuple[Name, ...], Node]]:
         """The averages under a letter without its variables: the law, what is drawn, and what is averaged."""
         for node in (n for tree in self.names.trees for n in tree.walk() if n.kind == "expect"):
-            for law, names in zip_longest(node.parts[:-1], node.data[0], fillvalue=()):
-                if isinstance(law, Node) and law.kind == "density" and law_key(law.data[0]) == key:
-                    if not any(n.base for n in law.data[1]):
-                        yield law, names, node.parts[-1]
+            for at, law in enumerate(node.parts[:-1]):
+                mine = law.kind == "density" and law_key(law.data[0]) == key
+                if mine and not any(n.base for n in law.data[1]):
+                    yield law, node.data[0][at] if at < len(node.data[0]) else (), node.parts[-1]
 
     def averaged(self, key: str) -> tuple[Name, ...]:
         """All that the display averages under a letter alone."""
@@ -335,9 +338,12 @@ class Plan(Laws):
 
     def aligned(self, node: Node, atoms: tuple[str, ...], env: Environment) -> int:
         """A second density, over the atoms of a first one."""
+        inner = replace(env, bound=(*env.bound, *plain_names(atoms)))
         if node.kind != "density" or (node.data[1] and node.data[1][0].base):
-            return self.compile(node, replace(env, bound=(*env.bound, *plain_names(atoms))))
+            return self.compile(node, inner)
         letter, _, right, parameters = node.data
+        if defined_key(letter) in self.definitions and not node.data[1]:
+            return self.compile(self.definitions[defined_key(letter)].body, inner)
         key = self.bare_key(self.key(letter), env)
         roles = {self.role(a) for a in atoms}
         options: list[tuple[tuple[str, ...], tuple[Name, ...]]] = []
@@ -359,7 +365,7 @@ class Plan(Laws):
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
         if node.data[1] and not right:
-            options.insert(0, ((), next((s.parameters for s in self.signatures(law_key(letter))), ())))
+            options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
         if right:

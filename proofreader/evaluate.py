@@ -143,6 +143,10 @@ class World(Tables):
         numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: s.uniform(low, high))
         return self.seeded(Tensor((atom,), self.draw(f"value {role}", (role,), numbers).cells), atom, seeds)
 
+    def do_grid(self, step: Step, seeds: Any) -> Tensor:
+        """Given numbers along a variable."""
+        return Tensor(step.data[:1], [*step.data[1]] * self.models)
+
     def do_same(self, step: Step, seeds: Any) -> Tensor:
         """One where the variables take one value, zero elsewhere."""
         atoms = tuple(dict.fromkeys(step.data))

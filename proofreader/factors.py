@@ -97,9 +97,9 @@ class Factors(Arguments):
             return self.root(symbol), at + 1
         if symbol.name in BRACKETS:
             return self.bracket(items, at)
-        enclosed = {"<>": self.angle, "||": self.absolute, r"\overline": self.stopped, r"\bar": self.stopped}
-        if symbol.name in enclosed and symbol.arguments:
-            return enclosed[symbol.name](symbol), at + 1
+        enclosed = {"<>": self.angle, "||": self.absolute, "‖‖": self.length}
+        if symbol.arguments and symbol.name in (*enclosed, r"\overline", r"\bar"):
+            return enclosed.get(symbol.name, self.stopped)(symbol), at + 1
         if (
             symbol.key in CONSTANTS
             and symbol.sup is None
@@ -188,6 +188,10 @@ class Factors(Arguments):
         """An absolute value."""
         return self.raised(Node("absolute", (self.sum(symbol.arguments[0]),)), symbol)
 
+    def length(self, symbol: Symbol) -> Node:
+        """The length of a vector."""
+        return self.raised(Node("norm", (self.sum(symbol.arguments[0]),)), symbol)
+
     def letter(self, items: Sequence[Symbol], at: int) -> tuple[Node, int]:
         """A letter: a distribution by name, a density, a function, or a number that the letter stands for."""
         symbol = items[at]
@@ -211,6 +215,8 @@ class Factors(Arguments):
         if bracket is not None and any(s.name in BARS for s in bracket.arguments[0]):
             raise self.error(f"{flat([symbol])} of one thing given another is not read", symbol)
         usual = symbol.key in USUAL_LAWS and symbol.key not in GREEK
+        if bracket is None and cut_at(symbol.sub or (), BARS) is not None and symbol.key in self.laws | USUAL_LAWS:
+            return self.density_letter(symbol), at + 1
         if bracket is None and self.of_laws and (symbol.key in self.laws or usual or symbol.key.lower() in self.laws):
             return self.density_letter(symbol), at + 1
         return self.scalar(symbol), at + 1
@@ -250,7 +256,9 @@ class Factors(Arguments):
         """Whether a letter in front of a bracket is a function of it, and no factor."""
         content = bracket.arguments[0]
         lettered = symbol.style == "cal" or name_of(symbol, raised=False) is not None
-        if not content or (symbol.sup is not None and not lettered):
+        following = [*content[1:], symbol]
+        itself = any(s.key == symbol.key and t.name != "()" for s, t in zip(content, following, strict=False))
+        if not content or (symbol.sup is not None and not lettered) or itself:
             return False
         parts = split(content, ",", ";", *BARS) if of_one_family(content) else split(content, ",", ";")
         simple = all(len(part) == 1 and name_of(part[0]) is not None for part in parts)
@@ -291,16 +299,25 @@ class Factors(Arguments):
     def density_letter(self, symbol: Symbol) -> Node:
         """The letter of a density alone; ``p_{z|x}`` says in its subscript of what."""
         labels = cut_at(symbol.sub or (), BARS)
-        lone = symbol.sub is not None and len(symbol.sub) == 1 and symbol.sub[0].key in self.variables
-        if labels is not None or lone:
+        if labels is not None or self.labelled(symbol):
             try:
-                left, right = labels or (symbol.sub or (), ())
+                left, right = (self.unlabelled(self.names(part)) if part else () for part in labels or (symbol.sub, ()))
                 letter = self.decorated(replace(symbol, sub=None))[0]
-                return density(letter, self.names(left), self.names(right) if right else ())
+                return density(letter, left, right)
             except DerivationSyntaxError:
                 pass
         letter, parameters = self.decorated(symbol)
         return density(letter, (), (), parameters)
+
+    def labelled(self, symbol: Symbol) -> bool:
+        """Whether the subscript of a density names its variables, as in ``P_{X|Y}`` and ``P_Y``."""
+        sub = symbol.sub or ()
+        capital = len(sub) == 1 and sub[0].key.isupper() and sub[0].key.lower() in self.variables
+        return capital or (len(sub) == 1 and sub[0].key in self.variables) or cut_at(sub, BARS) is not None
+
+    def unlabelled(self, names: tuple[Name, ...]) -> tuple[Name, ...]:
+        """The variables of which the capitals in a subscript are the labels."""
+        return tuple(replace(n, base=n.base.lower()) if n.base.lower() in self.variables else n for n in names)
 
     def density(self, symbol: Symbol, bracket: Symbol) -> Node:
         """A density of variables given others."""

@@ -295,8 +295,9 @@ class Judge(Constants):
         bound = {atom for step in steps if step.kind == "integral" for atom in step.data}
         if any(step.kind == "gradient" and bound & set(step.data) for step in steps):
             return "it integrates by parts, which needs densities on a line"
-        if any(key.startswith("named ") for key in tables_of(plan, (left, right))):
-            return "it depends on the form of a distribution by name, which is not read under an expectation"
+        named = [key for key in tables_of(plan, (left, right)) if key.startswith("named ")]
+        if plan.rough or not all(plan.laws[key].weights for key in named):
+            return "it depends on the form of a distribution by name, of which few averages are read"
         return ""
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ USUAL_LAWS = frozenset(["p", "q", "r", "P", "Q", "@Pr", r"\Pr", r"\pi", r"\rho",
 
 
 USUAL_FUNCTIONS = frozenset(
-    words(r"\Gamma f g h F G T u \psi \varphi \phi \sigma \mu cal:F cal:L L J V U E cal:E cal:G cal:J s")
+    words(r"\Gamma \Psi f g h F G T u \psi \varphi \phi \sigma \mu cal:F cal:L L J V U E cal:E cal:G cal:J s")
 )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proofreader.errors import DerivationSyntaxError
+from proofreader.moments import is_exact, linear_average
 from proofreader.steps import Environment, meaning, plain_names
 from proofreader.syntax import Index, Name, Node, Others, in_text, number
 
@@ -60,7 +62,7 @@ def _power(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add("power", (plan.compile(node.parts[0], env), plan.compile(node.parts[1], env)))
 
 
-@meaning("log", "exp", "absolute", "stop", "log_gamma")
+@meaning("log", "exp", "absolute", "stop", "log_gamma", "digamma")
 def _elementary(plan: Plan, node: Node, env: Environment) -> int:
     return plan.add(node.kind, (plan.compile(node.parts[0], env),))
 
@@ -78,10 +80,19 @@ def _gamma_function(plan: Plan, node: Node, env: Environment) -> int:
 
 @meaning("expect")
 def _expect(plan: Plan, node: Node, env: Environment) -> int:
-    atoms, weight = plan.measure(node, env, node.parts[-1])
-    return plan.average(
-        atoms, weight, plan.compile(node.parts[-1], replace(env, bound=(*env.bound, *plain_names(atoms))))
-    )
+    found = linear_average(plan, node, env)
+    return _averaged(plan, node, env, node.parts[-1:])[0] if found is None else found
+
+
+def _averaged(plan: Plan, node: Node, env: Environment, bodies: Sequence[Node]) -> list[int]:
+    """The averages of some bodies under the laws of a node."""
+    outer = dict(plan.valued)
+    atoms, weight = plan.measure(node, env, bodies[0] if len(bodies) == 1 else Node("sum", tuple(bodies)))
+    inner = replace(env, bound=(*env.bound, *plain_names([a for a in atoms if a not in plan.valued])))
+    places = [plan.compile(body, inner) for body in bodies]
+    plan.valued = outer
+    plan.rough |= not all(is_exact(plan, place, atoms) for place in places)
+    return [plan.average(atoms, weight, place) for place in places]
 
 
 @meaning("variance")
@@ -96,14 +107,17 @@ def _covariance(plan: Plan, node: Node, env: Environment) -> int:
 
 def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Node) -> int:
     """E[ab] - E[a] E[b]."""
-    atoms, weight = plan.measure(node, env, Node("sum", (first, second)))
-    a, b = plan.compile(first, env), plan.compile(second, env)
-    means = plan.product(plan.average(atoms, weight, a), plan.average(atoms, weight, b))
-    return plan.total(plan.average(atoms, weight, plan.product(a, b)), plan.negative(means))
+    both, a, b = _averaged(plan, node, env, (Node("times", (first, second)), first, second))
+    return plan.total(both, plan.negative(plan.product(a, b)))
 
 
 @meaning("integral")
 def _integral(plan: Plan, node: Node, env: Environment) -> int:
+    factors = node.parts[0].parts if node.parts[0].kind == "times" else node.parts
+    law = next((f for f in factors if f.kind == "named" and f.data[1] == node.data[0]), None)
+    if law is not None:
+        rest = Node("times", tuple(f for f in factors if f is not law)) if len(factors) > 1 else number(1)
+        return plan.compile(Node("expect", (law, rest), (((),),)), env)
     names = tuple(_all_but_one(name, node.parts[0], env) for name in node.data[0])
     inside = replace(env, bound=(*env.bound, *names))
     body = plan.compile(node.parts[0], inside)
@@ -226,7 +240,8 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
     key = plan.bare_key(plan.key(letter), env)
     wanted = {n.base for names in lowered for n in names}
     if letter == Name("p") and not wanted <= plan.names.all_of(key):
-        key = next((other for other in plan.names.laws if wanted <= plan.names.all_of(other)), key)
+        lone = [*plan.names.laws] if len(plan.names.laws) == 1 else []
+        key = next((other for other in plan.names.laws if wanted <= plan.names.all_of(other)), (*lone, key)[0])
         plan.note(f"the information is that under {key}")
 
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
@@ -312,6 +327,11 @@ def _constant(plan: Plan, node: Node, env: Environment) -> int:
 def _at(plan: Plan, node: Node, env: Environment) -> int:
     (atom,) = plan.expand(node.data, env)
     return plan.add("at", (plan.compile(node.parts[0], env), plan.compile(node.parts[1], env)), (atom,))
+
+
+@meaning("trace", "transposed")
+def _matrix(plan: Plan, node: Node, env: Environment) -> int:
+    raise DerivationSyntaxError("matrices are not read: write one coordinate, or a sum over coordinates")
 
 
 @meaning("dot")

@@ -79,3 +79,4 @@ class Law:
     parameters: list[str] = field(default_factory=list)
     fixed: frozenset[str] = frozenset()
     near: str = ""
+    weights: tuple[float, ...] = ()

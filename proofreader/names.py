@@ -165,6 +165,7 @@ class Names:
     letters: dict[str, Name] = field(default_factory=dict)
     parameters: dict[str, list[str]] = field(default_factory=dict)
     bounds: dict[str, list[tuple[Index | None, Index | None]]] = field(default_factory=dict)
+    families: dict[str, set[str]] = field(default_factory=dict)
     size_letters: set[str] = field(default_factory=set)
     free_letters: list[str] = field(default_factory=list)
     positive: set[str] = field(default_factory=set)
@@ -195,7 +196,10 @@ class Names:
         if node.kind == "density":
             self.note_density(node)
         elif node.kind in ("series", "product"):
-            self.bounds.setdefault(node.data[0], []).append((node.data[1], node.data[2]))
+            letter = node.data[0]
+            self.bounds.setdefault(letter, []).append((node.data[1], node.data[2]))
+            indexed = {n.base for n in names_in(node.parts[0]) if Index(letter) in n.index}
+            self.families.setdefault(letter, set()).update(indexed)
         elif node.kind == "integral":
             self.variables |= {name.base for name in node.data[0]}
             factors = node.parts[0].parts if node.parts[0].kind == "times" else node.parts[:1]
@@ -280,14 +284,8 @@ class Names:
                 if node.kind == "density":
                     for part in node.data[0].index:
                         letters.update(_letters(part))
-        ends = {
-            index.letter
-            for pairs in self.bounds.values()
-            for pair in pairs
-            for index in pair
-            if index is not None and index.letter
-        }
-        self.size_letters |= ends
+        ends = [pair for pairs in self.bounds.values() for pair in pairs]
+        self.size_letters |= {index.letter for pair in ends for index in pair if index is not None and index.letter}
         open_ended = {
             letter.upper() for letter, pairs in self.bounds.items() for pair in pairs if pair[0] and not pair[1]
         }
@@ -300,14 +298,7 @@ class Names:
         self.free_letters = sorted(
             letter for letter in letters if letter and letter not in bound and letter not in self.size_letters
         )
-        defined = {
-            letter
-            for pair in self.bounds.values()
-            for first, _ in pair
-            if first is not None
-            for letter in [first.letter]
-            if letter
-        }
+        defined = {first.letter for first, _ in ends if first is not None and first.letter}
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
 
     def moved(self) -> None:
@@ -371,10 +362,12 @@ class Names:
         return base in self.variables
 
     def default_size(self, letter: str) -> str:
-        """The size up to which an index without bounds runs."""
-        for pairs in self.bounds.get(letter, []):
-            if pairs[1] is not None and pairs[1].letter:
-                return pairs[1].letter
+        """The size up to which an index without bounds runs: its own elsewhere, or that of another of its family."""
+        mine = self.families.get(letter, set())
+        for other in (letter, *(key for key, family in self.families.items() if family & mine)):
+            for _, last in self.bounds.get(other, []):
+                if last is not None and last.letter:
+                    return last.letter
         return letter.upper()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from proofreader.distributions import DIMENSIONS, dimension_of
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import law_key, renamed
 from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from proofreader.elaborate import Plan
 
 __all__ = []
+
+GAMMAS = (("dirichlet",), ("beta",), ("gamma",))
 
 
 @meaning("name")
@@ -31,8 +34,9 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
         and name.base not in plan.names.free_letters
     ):
         return plan.number(env.indices[name.base])
-    if not node.parts and str(name) in plan.sizes_by_name:
-        return plan.number(plan.sizes_by_name[str(name)])
+    size = _size(plan, str(name)) if not node.parts else None
+    if size is not None:
+        return plan.number(size)
     definition = plan.definitions.get(defined_key(name))
     if definition is not None:
         return _inlined(plan, node, definition, env)
@@ -47,6 +51,8 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     axis = {p for law in plan.laws.values() for p in law.parameters} | {
         p for ps in plan.names.parameters.values() for p in ps
     }
+    if len(atoms) == 1 and atoms[0] in plan.valued:
+        return plan.valued[atoms[0]]
     if not node.parts and (plan.names.is_variable(name.base) or name.base in axis) and name.base:
         if len(atoms) != 1:
             raise DerivationSyntaxError(f"{in_text(node)} is not a single number")
@@ -63,21 +69,37 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     return _function(plan, node, label, env)
 
 
+def _size(plan: Plan, name: str) -> int | None:
+    """The value of a name that stands for a size or for the dimension of a Gaussian."""
+    if name in DIMENSIONS and dimension_of(plan) == name:
+        return 2
+    return plan.sizes_by_name.get(name)
+
+
+def _has_gammas(plan: Plan) -> bool:
+    """Whether the display speaks of gamma functions, or of distributions that have them."""
+    nodes = [n for tree in plan.names.trees for n in tree.walk()]
+    return any(n.kind in ("gamma_function", "log_gamma") or n.data[:1] in GAMMAS for n in nodes)
+
+
 def _scalar(plan: Plan, name: Name, label: str, node: Node) -> int:
     plan.undefined.setdefault(defined_key(name), in_text(node))
     return plan.add("scalar", (), (label,))
 
 
 def _function(plan: Plan, node: Node, label: str, env: Environment) -> int:
-    """An arbitrary function of its arguments and parameters."""
+    """The digamma function where gamma functions occur, or an arbitrary function of its arguments and parameters."""
     name, parameters = node.data
+    if name.base in (r"\psi", r"\Psi") and len(node.parts) == 1 and _has_gammas(plan):
+        return plan.compile(Node("digamma", node.parts), env)
     plan.undefined.setdefault(defined_key(name), in_text(replace(node, parts=())))
     arguments: list[int] = []
     for part in node.parts:
         if part.kind == "density" and not part.data[1]:
             label += f"({law_key(part.data[0])})"
         elif part.kind == "name" and not part.parts and plan.names.is_variable(part.data[0].base):
-            arguments += [plan.add("value", (), (atom,)) for atom in plan.expand((part.data[0],), env)]
+            atoms = plan.expand((part.data[0],), env)
+            arguments += [plan.valued.get(atom, plan.add("value", (), (atom,))) for atom in atoms]
         else:
             arguments.append(plan.compile(part, env))
     arguments += [plan.compile(Node("name", (), (p, ())), env) for p in parameters]
@@ -133,13 +155,19 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
             raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
     for a, b in zip(own, used, strict=False):
         _bind(a, b, names, letters)
-        for i, j in zip(*(n.data[0].index if n.kind == "name" else () for n in (a, b)), strict=False):
-            if isinstance(i, Index) and isinstance(j, Index) and i.letter and i.letter == j.letter != "" and i != j:
-                indices.setdefault(i.letter, Index(j.letter, j.offset - i.offset))
+        _shift(a, b, indices)
     for p, r in zip(definition.pattern.data[1], node.data[1], strict=False):
         names[p] = r
     body = renamed(definition.body, names, indices, letters)
     return plan.compile(body, replace(env, depth=env.depth + 1))
+
+
+def _shift(own: Node, used: Node, indices: dict[str, Index]) -> None:
+    """An argument whose index moves, as in a recursion, moves all others with it."""
+    if own.kind == "name" == used.kind:
+        for i, j in zip(own.data[0].index, used.data[0].index, strict=False):
+            if isinstance(i, Index) and isinstance(j, Index) and i.letter and i.letter == j.letter and i != j:
+                indices.setdefault(i.letter, Index(j.letter, j.offset - i.offset))
 
 
 def _bind(own: Node, used: Node, names: dict[Name, Name], letters: dict[str, Name]) -> None:

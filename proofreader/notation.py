@@ -44,7 +44,10 @@ OPERATORS = (
     Operator("log", r"\log \ln \lg @log @ln @Log \Log", "logarithm", r"\log {0}"),
     Operator("exp", r"\exp @exp \Exp", "function", r"\exp({0})"),
     Operator("gamma_function", r"\Gamma", "function", r"\Gamma({0})"),
+    Operator("digamma", r"\digamma @digamma", "function", r"\psi({0})"),
     Operator("absolute", r"\abs @abs", "function", r"|{0}|"),
+    Operator("trace", r"\det \tr \Tr \trace \Det @det @tr @Tr @trace @Trace", "function", r"\operatorname{{tr}}({0})"),
+    Operator("norm", "", "function", r"\|{0}\|"),
     Operator(
         "expect",
         r"\E \EE \Ex \Exp \expect \expectation \mean bb:E cal:E @E @Ex E",
@@ -91,7 +94,7 @@ SHY = frozenset(
     ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
 )
 # Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min KL JS Var ln sg Pr")
+TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min DKL KL JSD JS Var ln sg Pr Dir Cat Bern")
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -191,7 +194,6 @@ ARGUMENTS = {
     **dict.fromkeys(words(r"\frac \dfrac \tfrac \cfrac \nicefrac \sfrac \binom \underset \overset \stackrel"), 2),
     **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
-MARKED = {"*": "*", r"\ast": "*", r"\star": "*", r"\prime": "'", r"\dagger": "†", r"\dag": "†"}
 EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
 JOINING = frozenset(
     words(
@@ -208,8 +210,8 @@ PREAMBLE = r"""
 \newcommand{\bx}{\mathbf{x}} \newcommand{\bz}{\mathbf{z}} \newcommand{\by}{\mathbf{y}} \newcommand{\bw}{\mathbf{w}} \newcommand{\bu}{\mathbf{u}}
 \newcommand{\vx}{\mathbf{x}} \newcommand{\vz}{\mathbf{z}} \newcommand{\vy}{\mathbf{y}} \newcommand{\vw}{\mathbf{w}} \newcommand{\vh}{\mathbf{h}}
 \newcommand{\btheta}{\boldsymbol{\theta}} \newcommand{\bphi}{\boldsymbol{\phi}} \newcommand{\vtheta}{\boldsymbol{\theta}} \newcommand{\vphi}{\boldsymbol{\phi}}
-\newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
-\newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\trace}{\operatorname{tr}} \newcommand{\infdiv}{\operatorname{KL}}
+\newcommand{\bE}{\mathbb{E}} \newcommand{\gvn}{\mid} \newcommand{\bmu}{\boldsymbol{\mu}} \newcommand{\bsigma}{\boldsymbol{\sigma}} \newcommand{\eps}{\epsilon} \newcommand{\bX}{\mathbf{X}} \newcommand{\bZ}{\mathbf{Z}}
+\newcommand{\norm}[1]{\|#1\|} \newcommand{\paren}[1]{(#1)} \newcommand{\brack}[1]{[#1]} \newcommand{\infdiv}{\operatorname{KL}}
 """
 # Operators that authors give their arguments in braces, without a macro of their own: one argument, and two.
 SHORTHANDS = {

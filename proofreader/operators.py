@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from proofreader.bracketed import Bracketed
 from proofreader.factors import Rest, differentiated
-from proofreader.indices import BRACKETS, TIMES, cut_at, index_of, leaves, name_of, used_as_index
+from proofreader.indices import BRACKETS, TIMES, cut_at, index_of, is_transpose, leaves, name_of, used_as_index
 from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, named_law
 from proofreader.symbols import BARS, Symbol, flat, split
@@ -84,6 +84,8 @@ class Operators(Bracketed):
         inner = self.sum(following.arguments[0])
         if following.sup is None:
             return wrap(inner), at + 1
+        if is_transpose(following.sup):
+            return Node("transposed", (wrap(inner),)), at + 1
         exponent = self.sum(following.sup)
         if following.name == "()" and self.otherwise("power"):
             return wrap(Node("power", (inner, exponent))), at + 1
@@ -113,12 +115,12 @@ class Operators(Bracketed):
             return Node(row.kind, (*laws, inner), (draws,))
 
         following = items[at + 1] if at + 1 < len(items) else None
-        bracketed = following is not None and following.name in BRACKETS
-        if bracketed and not laws and sum(s.name in BARS for s in following.arguments[0]) == 1:
-            pieces = cut_at(following.arguments[0], BARS)
+        inside = following.arguments[0] if following is not None and following.name in BRACKETS else ()
+        if following is not None and not laws and sum(s.name in BARS for s in inside) == 1:
+            pieces = cut_at(inside, BARS)
             if pieces is not None:
                 given = self.names(pieces[1])
-                law = density(Name("p"), (Name(""),), given)
+                law = density(self.model_letter(), (Name(""),), given)
                 value = Node(row.kind, (law, self.sum(pieces[0])), (((),),))
                 return self.raised(value, following), at + 2, False
         found = self.body(items, at + 1, wrap)
@@ -157,7 +159,7 @@ class Operators(Bracketed):
         """What stands under an expectation: for each law the variables drawn from it, and the laws."""
         bar = cut_at(symbols, BARS)
         if bar is not None and not any(RELATIONS.get(s.name) == "~" for s in symbols):
-            return ((),), (density(Name("p"), self.names(bar[0]), self.names(bar[1])),)
+            return ((),), (density(self.model_letter(), self.names(bar[0]), self.names(bar[1])),)
         draws: list[tuple[Name, ...]] = []
         laws: list[Node] = []
         waiting: list[tuple[Symbol, ...]] = []
@@ -177,6 +179,11 @@ class Operators(Bracketed):
         if waiting:
             draws.append(self.listed(waiting))
         return tuple(draws), tuple(laws)
+
+    def model_letter(self) -> Name:
+        """The letter of the density in ``E_{z | x}``: p, or the only one of the display."""
+        lone = next(iter(self.laws)) if len(self.laws) == 1 else "p"
+        return Name(lone)
 
     def listed(self, pieces: Sequence[tuple[Symbol, ...]]) -> tuple[Name, ...]:
         """The names in the pieces of a list."""

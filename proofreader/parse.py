@@ -27,7 +27,7 @@ from proofreader.letters import law_letters_in, of_one_family
 from proofreader.names import names_in, renamed
 from proofreader.notation import SHY, Operator, operator_named
 from proofreader.operators import Operators
-from proofreader.symbols import BARS, DOTS, GREEK, Symbol, flat
+from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, GREEK, Symbol, flat
 from proofreader.syntax import Index, Node
 
 __all__ = ["Reading", "readings_of"]
@@ -64,7 +64,7 @@ class Parser(Operators):
         if self.nesting > MAX_NESTING:
             raise self.error(f"operators nested deeper than {MAX_NESTING} levels", symbols[0] if symbols else None)
         try:
-            return self.terms(self.signed(self.integrals(_absolutes(symbols))))
+            return self.terms(self.signed(self.integrals(_absolutes(_absolutes(symbols, DOUBLE_BARS, "‖‖")))))
         finally:
             self.nesting -= 1
 
@@ -245,19 +245,19 @@ class Parser(Operators):
         return operator_named(symbol.key)
 
 
-def _absolutes(symbols: Sequence[Symbol]) -> list[Symbol]:
+def _absolutes(symbols: Sequence[Symbol], bars: frozenset[str] = BARS, name: str = "||") -> list[Symbol]:
     """The symbols with each pair of bars, and what stands between them, in one piece."""
     output: list[Symbol] = []
     opened: int | None = None
     for symbol in symbols:
-        if symbol.name not in BARS or symbol.sub is not None:
+        if symbol.name not in bars or (symbol.sub is not None and flat(symbol.sub) != "2"):
             output.append(symbol)
         elif opened is None:
             opened = len(output)
             output.append(symbol)
         elif len(output) > opened + 1:
             inside = tuple(output[opened + 1 :])
-            output[opened:] = [Symbol("||", output[opened].start, symbol.end, (inside,), None, symbol.sup)]
+            output[opened:] = [Symbol(name, output[opened].start, symbol.end, (inside,), None, symbol.sup)]
             opened = None
     return output
 

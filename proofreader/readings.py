@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.distributions import as_gaussian
+from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension, with_deviations
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import BOUNDS, law_key, names_in
@@ -40,6 +40,8 @@ class Readings(Trial):
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
         found += self.beginnings(base)
+        found += self.on_a_line(base)
+        found += _rewritten(base, with_deviations, "the second argument of a Gaussian is its standard deviation")
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -129,8 +131,7 @@ class Readings(Trial):
             letter = replace(letter, mark=letter.mark + "|" * bool(right))
             return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
 
-        words = ("each density is a smooth function of numbers",)
-        return [replace(base, left=change(base.left), right=change(base.right), words=words)]
+        return _rewritten(base, change, "each density is a smooth function of numbers")
 
     def in_bits(self, base: Attempt) -> list[Attempt]:
         """Logarithms to a base where entropies and informations are in the same unit."""
@@ -141,11 +142,9 @@ class Readings(Trial):
             logs = node.kind == "quotient" and all(part.kind == "log" for part in node.parts)
             return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
 
-        left, right = change(base.left), change(base.right)
-        units = any(n.kind in measures for tree in (left, right) for n in tree.walk())
-        words = ("entropies and informations have the unit of the logarithm",)
-        changed = (left, right) != (base.left, base.right)
-        return [replace(base, left=left, right=right, words=words)] if units and changed else []
+        units = any(n.kind in measures for tree in (base.left, base.right) for n in tree.walk())
+        words = "entropies and informations have the unit of the logarithm"
+        return _rewritten(base, change, words) if units else []
 
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
@@ -290,6 +289,14 @@ class Readings(Trial):
             for i in n.index
         )
 
+    def on_a_line(self, base: Attempt) -> list[Attempt]:
+        """A line with matrices, which are not read, in one dimension."""
+        letters = set(DIMENSIONS) - self.names.size_letters - self.names.variables - set(self.names.bounds)
+        words = "every vector has one coordinate and every matrix is a number, for matrices are not read"
+        found = _rewritten(base, lambda tree: in_one_dimension(tree, letters), words)
+        random = any(n.kind in ("named", "density", "expect") for a in found for n in (*a.left.walk(), *a.right.walk()))
+        return found if random and self.unknown(base) else []
+
     def beginnings(self, base: Attempt) -> list[Attempt]:
         """A product from 1 of factors such as p(z_t | z_{t-1}), of which the first is p(z_1)."""
         found: list[Attempt] = []
@@ -301,9 +308,10 @@ class Readings(Trial):
                 continue
             starts = [first or Index("", 1) for first, _ in self.names.bounds.get(last.letter, [])]
             mine = [n for n in fronts if n.base == name.base]
-            begun = any(isinstance(i, Span) and i.first == Index("", 0) or i == Index("", 0) for n in mine for i in n.index)
-            if Index("", 1) in starts and mine and not begun:
-                words = (f"{shown(name.base)}_1 is the first: its factor given {shown(name.base)}_0 is its own density",)
+            members = [i.first if isinstance(i, Span) else i for n in mine for i in n.index]
+            if Index("", 1) in starts and mine and Index("", 0) not in members:
+                family = shown(name.base)
+                words = (f"{family}_1 is the first: its factor given {family}_0 is its own density",)
                 found.append(_chosen(base, words, absent=base.choices.absent | {f"{name.base}#0"}))
         return found
 
@@ -330,6 +338,13 @@ class Readings(Trial):
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
                 found.append(_chosen(base, words, fixed=base.choices.fixed | {variable}))
         return found
+
+
+def _rewritten(base: Attempt, change: Callable[[Node], Node], words: str) -> list[Attempt]:
+    """An attempt with both sides changed, if that changes something."""
+    left, right = change(base.left), change(base.right)
+    changed = (left, right) != (base.left, base.right)
+    return [replace(base, left=left, right=right, words=(words,))] if changed else []
 
 
 def _chosen(base: Attempt, words: tuple[str, ...], **changes: Any) -> Attempt:

@@ -33,12 +33,15 @@ def _typedwords(symbols: tuple[Symbol, ...], notes: list[str]) -> tuple[Symbol, 
             inner = (
                 tuple(_typedwords(a, notes) for a in symbol.arguments) if symbol.name != r"\text" else symbol.arguments
             )
-            output.append(replace(symbol, arguments=inner) if inner != symbol.arguments else symbol)
+            laws = symbol.sub is not None and any(s.name == "(" for s in symbol.sub)
+            below = _typedwords(symbol.sub or (), notes) if laws else symbol.sub
+            changed = (inner, below) != (symbol.arguments, symbol.sub)
+            output.append(replace(symbol, arguments=inner, sub=below) if changed else symbol)
             at += 1
             continue
         last = symbols[at + len(word) - 1]
         output.append(Symbol("@" + word, symbols[at].start, last.end, (), last.sub, last.sup))
-        if word not in ("KL", "const"):
+        if word not in ("KL", "DKL", "JSD", "const", "Dir", "Cat", "Bern"):
             note = rf"did you mean \{word.lower()}? The letters {word} are read so"
             if note not in notes:
                 notes.append(note)

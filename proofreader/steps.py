@@ -113,6 +113,9 @@ class Steps:
         self.whole: set[str] = set()
         self.unit: set[str] = set()
         self.counted: dict[str, int] = {}
+        self.grids: dict[str, int] = {}
+        self.valued: dict[str, int] = {}
+        self.rough = False
         self.undefined: dict[str, str] = {}
         self.free_cache: dict[int, frozenset[str]] = {}
         self.extents: dict[str, tuple[int, int]] = {}
@@ -178,8 +181,8 @@ class Steps:
             )
             if step.kind == "table":
                 found = frozenset((*step.data[1], *step.data[2], *step.data[3]))
-            elif step.kind in ("value", "same"):
-                found = frozenset(step.data)
+            elif step.kind in ("value", "same", "grid"):
+                found = frozenset(step.data[:1] if step.kind == "grid" else step.data)
             elif step.kind in ("integral", "max", "min", "argmax", "argmin"):
                 found = inner - set(step.data)
             elif step.kind == "optimum":

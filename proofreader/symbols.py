@@ -31,29 +31,23 @@ __all__ = ["Symbol", "flat", "split", "symbols_of"]
 
 MAX_DEPTH = 40
 
-
 OPENING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace", r"\lbrack": r"\rbrack", r"\langle": r"\rangle"}
-
 
 CLOSING = frozenset(OPENING.values())
 
-
 BARS = frozenset(["|", r"\mid", r"\vert", r"\lvert", r"\rvert", "∣", "｜"])
-
 
 DOUBLE_BARS = frozenset([r"\|", r"\Vert", r"\parallel", r"\lVert", r"\rVert", "∥", "‖", r"\divides"])
 
-
 DOTS = frozenset([r"\dots", r"\ldots", r"\cdots", r"\dotsc", r"\dotsb", "…", r"\hdots", r"\vdots"])
-
 
 PUNCTUATION = frozenset(",;.，。；、．:")
 
-
 BREAKS = frozenset([r"\\", r"\cr", r"\newline", r"\\*", r"\tabularnewline"])
 # How far below the next row stands, as in ``\\[5pt]``.
-_LENGTH = re.compile(r"\*?\s*\[\s*[+-]?\s*(?:\d*[.,]?\d+\s*(?:pt|em|ex|mm|cm|in|px|mu|pc|bp)?|\d*\.?\d*\s*\\[a-z]+)\s*\]")
-
+_LENGTH = re.compile(
+    r"\*?\s*\[\s*[+-]?\s*(?:\d*[.,]?\d+\s*(?:pt|em|ex|mm|cm|in|px|mu|pc|bp)?|\d*\.?\d*\s*\\[a-z]+)\s*\]"
+)
 
 GREEK = frozenset(
     "\\" + name

@@ -215,6 +215,8 @@ class Tables:
         seeds: tuple[tuple[str, int], ...],
     ) -> Tensor:
         """A random conditional table, normalised over its children."""
+        if law.weights and children:
+            return Tensor(children, [*law.weights] * self.models)
         optimal = self.assumptions.get("optimal", {}).get(name)
         if optimal is not None and set(children) == set(optimal[0]):
             return self.mean_field(name, optimal)
@@ -245,14 +247,17 @@ class Tables:
         return self.over(self.moved(weights, label, axes, seeds), total)
 
     def moved(self, weights: Tensor, label: str, axes: tuple[str, ...], seeds: Sequence[tuple[str, int]]) -> Tensor:
-        """Weights that move with parameters and with the values of variables."""
-        for axis, level in seeds:
-            if axis in axes:
-                steps = self.draw(f"{label} along {axis}", axes, lambda s: s.uniform(-1.0, 1.0))
-                weights = Tensor(
-                    axes,
-                    [w * exponential(Dual(0.0, d, level)) for w, d in zip(weights.cells, steps.cells, strict=True)],
-                )
+        """Weights that move with parameters and with the values of variables, along a line that bends."""
+        for axis in dict.fromkeys(axis for axis, _ in seeds if axis in axes):
+            first, *more = (Dual(0.0, 1.0, level) for own, level in seeds if own == axis)
+            step = sum(more, start=first)
+            bend = step * step if more else 0.0
+            ways, bends = (
+                self.draw(f"{label} {how} {axis}", axes, lambda s: s.uniform(-1.0, 1.0)).cells
+                for how in ("along", "bent")
+            )
+            moves = (exponential(d * step + c * bend) for d, c in zip(ways, bends, strict=True))
+            weights = Tensor(axes, [w * m for w, m in zip(weights.cells, moves, strict=True)])
         return weights
 
     def near(self, law: Law, axes: tuple[str, ...], label: str) -> Tensor:

@@ -205,9 +205,9 @@ class Trial:
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
         changes["unit"] = frozenset(plan.unit)
-        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted})
+        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted, *plan.grids})
         bases = {p for law in plan.laws.values() for p in law.parameters}
-        changes["cards"] = {**plan.counted, **dict.fromkeys(bases & self.names.extremised, 4)}
+        changes["cards"] = {**plan.counted, **plan.grids, **dict.fromkeys(bases & self.names.extremised, 4)}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:

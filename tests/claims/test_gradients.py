@@ -985,6 +985,21 @@ def test_at_the_best_product_of_a_correlated_posterior_stl_keeps_some_noise():
     assert 0 < kept[64] < 0.2
 
 
+def test_with_leave_one_out_the_noise_of_the_other_coordinates_is_shared_by_one_draw_less():
+    """Independent coordinates as in the figure: q is off by 0.7 and has 0.8 of the width; four draws each."""
+    count, rows = 4, 20_000
+    one, of_one_more = {}, (0.56**2 + 2 * 0.18**2) / 0.8**2  # the variance of log w times the mean squared score
+    for dim in (1, 16, 64):
+        generator = torch.Generator().manual_seed(dim)
+        e = torch.randn(count, rows, dim, generator=generator, dtype=torch.float64)
+        log_w = (_log_normal(0.7 + 0.8 * e) - _log_normal(e)).sum(-1)
+        centred = (log_w - log_w.mean(0)) / (count - 1)
+        one[dim] = (centred * e[..., 0] / 0.8).sum(0)
+    for dim in (16, 64):
+        stated = one[1].var() + (dim - 1) * of_one_more / (count - 1)
+        assert one[dim].var().item() == pytest.approx(stated.item(), rel=0.05)
+
+
 def test_local_terms_and_paths_do_not_notice_independent_coordinates():
     """The log-joint of copies: what contains z_1, and the slope in z_1, are functions of z_1 alone."""
     one = torch.linspace(-2, 2, 9).double()

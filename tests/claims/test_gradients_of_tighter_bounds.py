@@ -405,7 +405,7 @@ def test_copies_keep_the_noise_of_one_draw(case):
         path=_of_noise(_log_normal, 0.4)[0],
         log_q=_of_noise(_log_normal, 0.4)[1],
     ),
-    because=r"with weights of infinite variance the noise of $g_\theta$ falls more slowly than $1/\sqrt K$",
+    because=r"with weights of infinite variance the noise of $G_\theta$ falls more slowly than $1/\sqrt K$",
 )
 def test_with_heavy_weights_the_noise_falls_more_slowly(case):
     few, many = (count * case.gradients(count, 4000, seed=1)["theta"].var() for count in (16, 1024))
@@ -416,7 +416,7 @@ def test_with_heavy_weights_the_noise_falls_more_slowly(case):
     "prop-snr",
     without="equal-means",
     case=UNIFORM_END,
-    because=r"where an end of the support moves, the mean of $g_\phi$ does not go to zero",
+    because=r"where an end of the support moves, the mean of $G_\phi$ does not go to zero",
 )
 def test_where_an_end_moves_the_mean_of_the_plain_gradient_stays(case):
     found = case.gradients(400, 2000, seed=1)["phi"]

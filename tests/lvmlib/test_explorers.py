@@ -366,6 +366,13 @@ def test_the_noise_of_both_gradients_is_that_of_many_draws_of_the_library(made, 
     assert needed == pytest.approx((spread["score"] / spread["reparameterized"]) ** 2, rel=0.06)
 
 
+def test_near_the_posterior_the_explorer_leaves_the_score_little_noise(made):
+    """The posterior has mean 1.369 and width 0.423; no step of the sliders meets both."""
+    text = texts(made["gradient_noise"], q_mean=1.35, q_width=0.4, baseline=-2.5, reveal="shown")
+    assert 0 < written("sd of the score", text) < 0.4
+    assert written("sd along the path", text) > 2
+
+
 def test_the_noise_of_the_gradients_stays_hidden_until_it_is_predicted(made):
     text = texts(made["gradient_noise"])
     for label in ("sd of the score", "sd along the path", "draws by score per draw by path"):

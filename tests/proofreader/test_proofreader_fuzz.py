@@ -60,6 +60,8 @@ def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
         r"\log p(x) = \max_{q} \left\{ \E_{q(z)}[\log p(xz)] + a[q(z)] \right\}",
         r"\E_{\prod_{k=q}^K q(zXk)}[\log w_k] \le \log p(x)",
         r"\boldsymbol\begin 1 [x",
+        r"\E_{q()}[f(z)^2] \ge 0",
+        r"\E_{q(z)}[f(z)] = \sum_{j=1}^K q(z=j) f(j) + \E_{q(z_1)}[f(z_1, z_2)]",
         "(" * 5000,
         "{" * 5000 + "}" * 5000,
         "(" * 300 + "p(x)" + ")" * 300 + " = 1",
