@@ -190,6 +190,13 @@ ASKED |= {
         "bias-expands",
         "spectrum-falls",
         "noise-remains",
+        "starts-from-q",
+        "weight-before-move",
+        "kernels-leave-invariant",
+        "kernels-fixed",
+        "temperatures-complete",
+        "posterior-draw",
+        "kernels-reversed",
     )
 }
 for key, method in ASKED.items():
