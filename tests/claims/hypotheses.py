@@ -196,7 +196,6 @@ ASKED |= {
         "kernels-fixed",
         "temperatures-complete",
         "posterior-draw",
-        "kernels-reversed",
     )
 }
 for key, method in ASKED.items():
