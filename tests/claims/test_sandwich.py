@@ -304,7 +304,7 @@ def test_a_chain_back_from_q_is_no_upper_bound(case):
     "thm-reverse-ais",
     without="kernels-leave-invariant",
     case=Chain("every move accepted", "five states", "every move accepted"),
-    because=r"without the choice to refuse, the chain drifts to another density, and the mean of $1/w$ can exceed $1/p(x)$",
+    because=r"a chain that cannot refuse drifts to another density, and the mean of $1/w$ can exceed $1/p(x)$",
 )
 def test_accepting_every_move_on_the_way_back_is_no_upper_bound(case):
     assert case.mean_inverse_weight() > 1.1 * math.exp(-case.truth.log_evidence)
