@@ -86,6 +86,8 @@ def annealed_importance_sampling(
     T - 1 moves. The average weight is unbiased for :math:`p(x)` for every number of steps and however badly the
     chains mix; more steps make its variance smaller. With one step it is importance sampling.
 
+    Proved in the book: thm-ais.
+
     The kernels are fixed before the chains start: step sizes are tuned by a run of their own, which is thrown away.
     A move that meets NaN or leaves the range of numbers is refused, and the chain stays where it was.
 
@@ -146,6 +148,8 @@ def bidirectional_monte_carlo(
     and run the same kernels in reverse order have :math:`\E[1 / w] = 1 / p(x)`, so that
     :math:`-\log` of the average of :math:`1/w` is above :math:`\log p(x)` in expectation. The difference of the two
     estimates bounds, in expectation, the error of either.
+
+    Proved in the book: thm-reverse-ais.
 
     **On data that the model has not made there is no such z, and no upper bound.** How well annealing does on simulated
     data says how well it does on real data only as far as the two are alike.

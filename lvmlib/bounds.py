@@ -219,6 +219,8 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
         \mathrm{EUBO}(q) = \E_{p(z \mid x)}\left[\log \frac{p(x, z)}{q(z)}\right]
             = \log p(x) + \KL(p(z \mid x) \Vert q(z))
 
+    Proved in the book: thm-eubo.
+
     It needs *exact* draws from the posterior. For simulated data one is at hand: the z that x was made from
     (``model.sample``). Draws that are only near the posterior give no bound. Differentiable as :func:`elbo` is.
 

@@ -10,6 +10,7 @@ Altair and vl-convert-python are needed here and nowhere else in the library.
 """
 
 from lvmlib.explorers.bent import cut_the_joint, two_pieces
+from lvmlib.explorers.closing_sandwich import closing_sandwich
 from lvmlib.explorers.coordinate_ascent import coordinate_ascent
 from lvmlib.explorers.dimension import cost_of_dimension
 from lvmlib.explorers.divergence import forward_reverse_kl
@@ -28,6 +29,7 @@ from lvmlib.explorers.weighted_bound import weighted_bound
 
 __all__ = [
     "Explorer",
+    "closing_sandwich",
     "coordinate_ascent",
     "cost_of_dimension",
     "cut_the_joint",

@@ -193,6 +193,12 @@ ASKED |= {
         "equal-means",
         "spectrum-falls",
         "noise-remains",
+        "starts-from-q",
+        "weight-before-move",
+        "kernels-leave-invariant",
+        "kernels-fixed",
+        "temperatures-complete",
+        "posterior-draw",
     )
 }
 for key, method in ASKED.items():

@@ -67,6 +67,7 @@ MAKERS = {
     "cut_the_joint": explorers.cut_the_joint,
     "latent_map": plane_of_squares,
     "weighted_bound": explorers.weighted_bound,
+    "closing_sandwich": explorers.closing_sandwich,
 }
 
 
@@ -727,3 +728,16 @@ def test_the_note_of_the_weighted_bound_stands_above_the_panel_where_no_line_pas
     svg = vl_convert.vegalite_to_svg(made["weighted_bound"].spec)
     (height,) = re.findall(r'<text[^>]*transform="translate\([\d.]+,(-?[\d.]+)\)"[^>]*>mean of the estimates', svg)
     assert float(height) < -20
+
+
+@pytest.mark.parametrize(("power", "distance"), [(0, 2.0), (3, 2.0), (5, 0.5)])
+def test_both_directions_of_the_sandwich_have_their_exact_means(made, power, distance):
+    text = texts(made["closing_sandwich"], power=power, distance=distance, seed=7).replace("\N{MINUS SIGN}", "-")
+    steps, top = 2**power, -(distance**2) / 2.5 - 0.5 * math.log(5)
+    for name, offset in (("prior", 1), ("posterior", 0)):
+        mean, error = map(float, re.search(rf"from the {name}: mean ([-.\d]+) ± ([.\d]+)", text).groups())
+        exact = -top
+        for t in range(1, steps + 1):
+            precision = 1 + 4 * (t - offset) / steps
+            exact -= 2 / steps * ((distance / precision) ** 2 + 1 / precision)
+        assert abs(mean - exact) < 5 * error + 0.02
