@@ -119,9 +119,7 @@ def all_cases(intervals: Sequence[Interval], groups: Iterable[str]) -> list[zoo.
 def score_or_reason(estimate: zoo.Estimator | Callable[..., Any], case: zoo.Case) -> zoo.Score | str:
     """The score of an estimator on a case, or what it said where it refused."""
     try:
-        return zoo.score(
-            estimate, case, num_samples=NUM_SAMPLES, repetitions=REPETITIONS[case.group], seed=SEED
-        )
+        return zoo.score(estimate, case, num_samples=NUM_SAMPLES, repetitions=REPETITIONS[case.group], seed=SEED)
     except zoo.EstimatorError as error:
         return str(error.__cause__)
 

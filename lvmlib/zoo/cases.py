@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from lvmlib._random import stream
 from lvmlib.exact import ExactModel, LinearGaussian
@@ -95,9 +95,9 @@ class Case:
         return self.z[None]
 
 
-def product_of_normals(posterior: Distribution, widen: float) -> Distribution:
-    """The best product of normals for a Gaussian posterior ({math}`\\KL(q \\Vert p)` smallest), made wider."""
-    precision: Tensor = posterior.precision_matrix.diagonal(dim1=-2, dim2=-1)
+def product_of_normals(posterior: MultivariateNormal, widen: float) -> Distribution:
+    r"""The product of normals with the smallest :math:`\KL(q(z) \Vert p(z \mid x))` from a Gaussian posterior, made wider."""
+    precision = posterior.precision_matrix.diagonal(dim1=-2, dim2=-1)
     return Independent(Normal(posterior.mean, widen * precision.rsqrt()), 1)
 
 

@@ -158,8 +158,8 @@ def _reverse(case: Case, num_samples: int, seed: int) -> Answer:
 def estimators() -> tuple[Estimator, ...]:
     """The estimators of the package, each with the likelihoods that it is given and nothing else.
 
-    Importance sampling and the bounds draw from the q of the case. Chains start at the prior, with steps that were tuned
-    once for each case; that run is not counted. Draws from the posterior are exact, or the estimator refuses.
+    Importance sampling and the bounds draw from the q of the case. Chains start at the prior, with steps that were
+    tuned once for each case; that run is not counted. Draws from the posterior are exact, or the estimator refuses.
 
     Returns:
         Estimators whose names are unique.

@@ -94,7 +94,8 @@ class Score:
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Score:
         """The score that :meth:`to_json` wrote; what is None becomes NaN."""
-        return cls(**{one.name: math.nan if found[one.name] is None else found[one.name] for one in fields(cls)})
+        values: dict[str, Any] = {one.name: found[one.name] for one in fields(cls)}
+        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
 
 
 def _shortened(value: Any) -> Any:
@@ -241,8 +242,8 @@ def _number(part: Any, part_name: str, where: str) -> float:
     number = float(part)
     if math.isnan(number):
         raise ValueError(
-            f"{where} returned {part_name} nan: expected a number; -math.inf is one, for an estimate of p(x) that is 0, "
-            f"and so is math.inf, for an error that is not known."
+            f"{where} returned {part_name} nan: expected a number; -math.inf is one, for an estimate of p(x) that is "
+            f"0, and so is math.inf, for an error that is not known."
         )
     return number
 
