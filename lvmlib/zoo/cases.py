@@ -96,7 +96,7 @@ class Case:
 
 
 def product_of_normals(posterior: MultivariateNormal, widen: float) -> Distribution:
-    r"""The product of normals with the smallest :math:`\KL(q(z) \Vert p(z \mid x))` from a Gaussian posterior, made wider."""
+    """The product of normals that is closest to a Gaussian posterior in the sense of the ELBO, made wider."""
     precision = posterior.precision_matrix.diagonal(dim1=-2, dim2=-1)
     return Independent(Normal(posterior.mean, widen * precision.rsqrt()), 1)
 

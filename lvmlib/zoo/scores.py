@@ -95,7 +95,8 @@ class Score:
     def from_json(cls, found: dict[str, Any]) -> Score:
         """The score that :meth:`to_json` wrote; what is None becomes NaN."""
         values: dict[str, Any] = {one.name: found[one.name] for one in fields(cls)}
-        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
+        values |= {name: math.nan for name, value in values.items() if value is None}
+        return cls(**values)
 
 
 def _shortened(value: Any) -> Any:
