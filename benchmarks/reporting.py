@@ -102,8 +102,10 @@ def bars(times: Mapping[str, list[float]], *, unit: str, scale: float = 1.0, alt
     return plots.show(ax, alt=alt)
 
 
-def report(name: str, result: dict[str, Any], picture: Picture, *, packages: tuple[str, ...]) -> None:
-    """Write the numbers, with what they were measured on, and the picture of them."""
+def report(
+    name: str, result: dict[str, Any], picture: Picture, *, packages: tuple[str, ...], echo: bool = True
+) -> None:
+    """Write the numbers, with what they were measured on, and the picture of them; print them, unless they are many."""
     result |= {
         "threads": torch.get_num_threads(),
         "versions": {package: version(package) for package in packages},
@@ -112,4 +114,5 @@ def report(name: str, result: dict[str, Any], picture: Picture, *, packages: tup
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     picture.save(RESULTS / f"{name}.svg")
-    print(json.dumps(result, indent=2))
+    if echo:
+        print(json.dumps(result, indent=2))

@@ -262,11 +262,12 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
             f"posterior_samples has joint density 0 at index {tuple(impossible[0].tolist())}: expected draws from the "
             f"posterior, where it is above 0; for simulated data pass the z that x was made from."
         )
-    std_error = (
-        log_w.detach().std(0) / math.sqrt(len(log_w)) if len(log_w) > 1 else torch.full_like(log_w[0], torch.inf)
-    )
+    value = log_w.mean(0)
+    # Of one draw, or where q misses one, nothing is known of the spread.
+    spread = log_w.detach().std(0) if len(log_w) > 1 else torch.full_like(log_w[0], torch.inf)
+    std_error = torch.where(value.isfinite(), spread / math.sqrt(len(log_w)), torch.inf)
     return BoundEstimate(
-        log_w.mean(0),
+        value,
         std_error,
         Direction("upper", "upper", "upper"),
         len(log_w),
