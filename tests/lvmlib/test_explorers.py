@@ -551,7 +551,7 @@ def shown_large(explorer: Explorer, **values: float) -> torch.Tensor:
         param["value"] = values.get(param["name"], param.get("value"))
     spec["params"] = [{k: v for k, v in p.items() if not (k == "value" and v is None)} for p in spec["params"]]
     with Image.open(io.BytesIO(b64decode(Explorer(spec)._repr_mimebundle_()[0]["image/png"]))) as image:
-        grey = torch.tensor(list(image.convert("L").getdata())).reshape(image.size[::-1])
+        grey = torch.tensor(list(image.convert("L").tobytes())).reshape(image.size[::-1])
     # The last 140 rows, less the edge, from the gutter on, at one and a half pixels for each of CSS.
     large = grey[-int(1.5 * 142) :][3 : 3 + 210]
     return 1 - large[:, int(1.5 * 48) : int(1.5 * 48) + 210] / 255
