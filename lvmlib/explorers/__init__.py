@@ -23,6 +23,7 @@ from lvmlib.explorers.gaussian import proposal_width
 from lvmlib.explorers.gradient_noise import gradient_noise
 from lvmlib.explorers.jensen import jensen_gap
 from lvmlib.explorers.latent_map import latent_map
+from lvmlib.explorers.stagnating_sum import stagnating_sum
 from lvmlib.explorers.two_axes import two_axes
 from lvmlib.explorers.weight_sticks import weight_sticks
 from lvmlib.explorers.weighted_bound import weighted_bound
@@ -41,6 +42,7 @@ __all__ = [
     "jensen_gap",
     "latent_map",
     "proposal_width",
+    "stagnating_sum",
     "two_axes",
     "two_pieces",
     "weight_sticks",
