@@ -25,6 +25,10 @@ __all__ = ["stagnating_sum"]
 _MOST = 9
 _BINADES = 48
 _HIDDEN, _SHOWN = "hidden", "shown"
+_THOUSANDS = {
+    "values": [10**i for i in range(0, _MOST + 1, 3)],
+    "labelExpr": "datum.value < 2 ? '1' : '10' + slice('⁰¹²³⁴⁵⁶⁷⁸⁹', round(log(datum.value) / LN10))[0]",
+}
 
 
 def stagnating_sum(
@@ -83,18 +87,19 @@ def stagnating_sum(
         )
         .transform_calculate(taken="datum.step > 0 ? (datum.high - datum.low) / datum.step : 1e300")
         .transform_window(end="sum(taken)")
-        .transform_calculate(begin="datum.end - datum.taken > 1e299 ? 1e300 : max(0, datum.end - datum.taken)")
+        .transform_window(before="lag(end)")
+        .transform_calculate(begin="datum.before || 0")
     )
     x = alt.X(
         "k:Q",
         title="weights added",
         scale=alt.Scale(type="log", domain=[1, 10**_MOST], nice=False),
-        axis=x_axis(values=[10**i for i in range(0, _MOST + 1, 3)], format=".0e"),
+        axis=x_axis(**_THOUSANDS),
     )
     y = alt.Y(
         "sum:Q",
         scale=alt.Scale(type="log", domain=[0.5, 2 * 10**_MOST], nice=False),
-        axis=y_axis("running sum", values=[10**i for i in range(0, _MOST + 1, 3)], format=".0e"),
+        axis=y_axis("running sum", **_THOUSANDS),
     )
     # The curve: so many points of K on the logarithmic axis, each in the last binade that has begun by then.
     grid = alt.Chart(alt.sequence(0, 10 * _MOST + 1, 1, as_="place")).transform_calculate(k="pow(10, datum.place / 10)")
@@ -136,12 +141,12 @@ def stagnating_sum(
         .mark_text(
             text="exact sum", color=text_colour(PALETTE["evidence"]), align="left", baseline="bottom", fontSize=12
         )
-        .encode(x=alt.value(6), y=alt.value(-4)),
+        .encode(x=alt.value(130), y=alt.value(-4)),
         rows_of_data(1)
         .mark_text(
             text="sum in this format", color=text_colour(PALETTE["q"]), align="left", baseline="bottom", fontSize=12
         )
-        .encode(x=alt.value(90), y=alt.value(-4)),
+        .encode(x=alt.value(215), y=alt.value(-4)),
         text_mark(
             "predict first",
             rows_of_data(1).transform_filter("!shown"),
