@@ -144,8 +144,8 @@ ASKED = {
     "independent-coordinates": "coordinates_are_independent",
     "one-to-one": "map_is_one_to_one",
 }
-# Of test_variational_families.py, test_gradients.py, test_amortised_inference.py, test_tighter_bounds.py and
-# test_gradients_of_tighter_bounds.py: the method has the name of the key
+# Of test_variational_families.py, test_gradients.py, test_amortised_inference.py, test_tighter_bounds.py,
+# test_gradients_of_tighter_bounds.py and test_scaling.py: the method has the name of the key
 ASKED |= {
     key: key.replace("-", "_")
     for key in (
@@ -199,6 +199,16 @@ ASKED |= {
         "kernels-fixed",
         "temperatures-complete",
         "posterior-draw",
+        "finite-or-zero-weights",
+        "exact-arithmetic",
+        "parts-do-not-overlap",
+        "non-negative-numbers",
+        "rounds-within-u",
+        "exact-remainders",
+        "mean-zero-rounding",
+        "fixed-work",
+        "serial-part-remains",
+        "no-faster-share",
     )
 }
 for key, method in ASKED.items():
