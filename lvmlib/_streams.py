@@ -105,8 +105,9 @@ def map_blocks(
                 log_w = weights.new_empty(total, *weights.shape[1:]) if log_w is None else log_w
                 log_w[done : done + len(weights)] = weights
                 done += len(weights)
-            # Of draws that nobody asked for, an empty copy, as a view would keep the memory of all of them.
-            draws += [z if keep_draws else z.new_empty(0, *z.shape[1:])]
+            # Of draws that nobody asked for, one empty copy, as a view would keep the memory of all of them.
+            if keep_draws or not draws:
+                draws += [z if keep_draws else z.new_empty(0, *z.shape[1:])]
         return digest(torch.cat(draws), cast(Tensor, log_w))
 
     def drawn(index: int) -> Iterator[tuple[Tensor, Tensor]]:
