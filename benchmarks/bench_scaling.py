@@ -168,8 +168,8 @@ def main(rounds: int) -> None:
             ],
         }
     result = {
-        "what": f"IWAE-{DRAWS} of {GROUP} images, and IWAE-{DRAWS // GROUPS} of {GROUP * GROUPS}, decoder 50-200-200-784, "
-        "by one process and by two, a thread each",
+        "what": f"IWAE-{DRAWS} of {GROUP} images, and IWAE-{DRAWS // GROUPS} of {GROUP * GROUPS}, decoder "
+        "50-200-200-784, by one process and by two, a thread each",
         "steps of one process": {name: round(value, 5) for name, value in steps.items()},
         "time of one of two side by side over that of one alone": round(hindrance, 4),
         "seconds to merge two summaries": round(middle(two, "merge"), 5),
