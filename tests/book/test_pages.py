@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from books import ROOT, docnames
+from books import ROOT, docnames, pages
 from bs4 import BeautifulSoup
 
 import lvmlib

@@ -90,3 +90,10 @@ def test_the_defended_estimator_of_the_page_finds_the_second_mode():
     found = zoo.score(defended, case, num_samples=FOUND["likelihoods"], repetitions=20)
     assert abs(found.bias) < 0.1
     assert SCORES["importance sampling", "far-modes"].bias < -0.6
+
+
+def test_the_results_are_those_of_the_cases_and_estimators_of_the_package():
+    assert list(FOUND["estimators"]) == [one.name for one in zoo.estimators()]
+    refused = {one["case"] for one in FOUND["refused"]}
+    images_and_digits = {one.case for one in SCORES.values() if one.group in ("pPCA on digits", "VAE on MNIST")}
+    assert {case for _, case in SCORES} | refused == {one.name for one in zoo.cases()} | images_and_digits
