@@ -68,6 +68,7 @@ MAKERS = {
     "latent_map": plane_of_squares,
     "weighted_bound": explorers.weighted_bound,
     "closing_sandwich": explorers.closing_sandwich,
+    "stagnating_sum": explorers.stagnating_sum,
 }
 
 
@@ -741,3 +742,18 @@ def test_both_directions_of_the_sandwich_have_their_exact_means(made, power, dis
             precision = 1 + 4 * (t - offset) / steps
             exact -= 2 / steps * ((distance / precision) ** 2 + 1 / precision)
         assert abs(mean - exact) < 5 * error + 0.02
+
+
+def test_the_running_sum_stays_hidden_until_its_end_is_predicted(made):
+    hidden, shown = (texts(made["stagnating_sum"], reveal=reveal) for reveal in ("hidden", "shown"))
+    assert "total ?, error of its logarithm ? nats" in hidden
+    assert "predict first" in hidden
+    assert "total 256, error" in shown
+    assert "predict first" not in shown
+
+
+@pytest.mark.parametrize(("bits", "parts"), [(8, 0), (8, 3), (11, 0), (24, 0)])
+def test_a_running_sum_of_ones_stops_at_the_power_of_its_bits(made, bits, parts):
+    text = texts(made["stagnating_sum"], bits=bits, parts=parts, power=9, reveal="shown").replace("\N{MINUS SIGN}", "-")
+    (error,) = map(float, re.findall(r"error of its logarithm ([-.\d]+) nats", text))
+    assert error == pytest.approx(math.log(2 ** (bits + parts) / 1e9), abs=1e-3)
