@@ -275,7 +275,7 @@
       const seconds = Number(this.form.dataset.seconds ?? PATIENCE);
       this.work(true);
       try {
-        this.tell(await runtime.check(name, answer, seconds, (part) => this.waits(part)));
+        this.tell(await runtime.check(name, answer, seconds, (part) => this.busy && this.waits(part)));
       } catch (error) {
         const stopped = error instanceof Stopped;
         const message = stopped ? error.message : `The checker failed: ${error.message}. The notebook of this chapter checks the same exercise.`;

@@ -207,8 +207,7 @@ def test_axe_finds_nothing_serious_in_what_the_page_says(visit: Visit) -> None:
         reader.check(exercise, mistaken_answer(exercise, exercise.misconceptions[0]))
     visit.page.evaluate(AXE)
     for width, scheme in ((1280, "light"), (390, "dark")):
-        visit.page.set_viewport_size({"width": width, "height": 900})
-        visit.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        visit.turn_to(width, scheme)
         assert visit.page.evaluate(RUN_AXE) == []
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     visit.page.set_viewport_size({"width": 1280, "height": 900})
@@ -224,11 +223,16 @@ def test_draft_result_and_progress_stay_and_can_be_saved_loaded_and_forgotten(
     )
     with Visit(browser, chapter) as visit:
         page, reader = visit.page, Reader(visit)
-        # Chromium may lose what the first page of a window stored, if it came from a file.
-        page.reload()
-        assert reader.check(choice, right_answer(choice))[0] == "right"
-        reader.enter(number, "1/3 + ")
-        page.reload()
+        # Chromium may lose all that a page from a file stored, most often the first page of a window.
+        for _ in range(5):
+            page.evaluate("localStorage.setItem('kept', 'by this browser')")
+            assert reader.check(choice, right_answer(choice))[0] == "right"
+            reader.enter(number, "1/3 + ")
+            page.reload()
+            if page.evaluate("localStorage.getItem('kept')"):
+                break
+        else:
+            pytest.skip("this Chromium keeps nothing that a page from a file stores")
         # The page fills the fields after it has loaded.
         expect(reader.section(choice).locator(f"input[value={choice.answer.right}]")).to_be_checked(timeout=PATIENCE)
         expect(reader.section(choice)).to_have_attribute("data-done", "", timeout=PATIENCE)

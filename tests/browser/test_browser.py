@@ -23,7 +23,6 @@ ALL_SCREENS = [(width, scheme) for width in (1280, 390) for scheme in ("light", 
 THOROUGH = bool(os.environ.get("THOROUGH"))
 SCREENS = ALL_SCREENS if THOROUGH else [(1280, "light"), (390, "dark")]
 AXE_SCREENS = ALL_SCREENS if THOROUGH else [(390, "dark")]
-FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,14 @@ def look(browser: Browser, path: Path) -> list[Sight]:
     """A page on every screen, opened once: all facts first, and then what axe finds in what matters to it."""
     with Visit(browser, path) as visit:
         page = visit.page
-
-        def turn_to(width: int, scheme: str) -> None:
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.wait_for_function("(width) => window.innerWidth === width", arg=width)
-            page.evaluate(FRAME)
-
         facts, found = {}, {}
         for width, scheme in SCREENS:
-            turn_to(width, scheme)
+            visit.turn_to(width, scheme)
             facts[width, scheme] = page.evaluate(FACTS, width)
         page.evaluate(PRUNE)
         page.evaluate(AXE)
         for width, scheme in AXE_SCREENS:
-            turn_to(width, scheme)
+            visit.turn_to(width, scheme)
             found[width, scheme] = page.evaluate(RUN_AXE)
         return [
             Sight(path.stem, *screen, visit.outside, visit.complaints, facts[screen], found.get(screen, []))

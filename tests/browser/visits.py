@@ -12,6 +12,7 @@ PATIENCE = 300_000
 EXPLORERS_LIVE = """
 [...document.querySelectorAll(".explorer")].filter((e) => e.clientWidth).every((e) => "live" in e.dataset)
 """
+FRAME = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 WITHOUT_NETWORK = ("file:", "data:", "blob:")
 
 
@@ -42,6 +43,13 @@ class Visit:
         self.page.goto(path.as_uri())
         if options.get("java_script_enabled", True):
             self.page.wait_for_function(EXPLORERS_LIVE)
+
+    def turn_to(self, width: int, scheme: str) -> None:
+        """Another screen, with everything that the page does about it done."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        self.page.wait_for_function("(width) => window.innerWidth === width", arg=width)
+        self.page.evaluate(FRAME)
 
     def _note(self, request: Request) -> None:
         if not request.url.startswith(WITHOUT_NETWORK):
