@@ -13,13 +13,17 @@ from torch.distributions import Normal
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
     GUTTER,
+    NORMAL_DRAW,
     PLOT_WIDTH,
+    SECOND_NORMAL_DRAW,
     Number,
     ShownValue,
     derived_parameter,
+    names_above,
     number_within,
     require,
     rows_of_data,
+    seeded_rows,
     slider,
     x_axis,
     y_axis,
@@ -28,10 +32,8 @@ from lvmlib.plots.palette import PALETTE, text_colour
 
 __all__ = ["cut_the_joint", "two_pieces"]
 
-_MATH = {"font": "serif", "fontStyle": "italic", "fontSize": 14}
 _MATH_TITLE = {"titleFont": "serif", "titleFontStyle": "italic", "titleFontSize": 14}
 _NUM_DRAWS = 300
-_PRIME = 16_777_213
 _Z_REACH = 4.0
 _X_ENDS = (-2.5, 6.0)
 
@@ -71,19 +73,17 @@ def two_pieces(bend: Number = 0.0, noise: Number = 0.4, *, seed: Number = 1) -> 
     ]
     x = alt.X("x:Q", title="x", scale=alt.Scale(domain=[low, high], nice=False), axis=x_axis(**_MATH_TITLE))
     z = alt.Y("z:Q", scale=alt.Scale(domain=[-3.5, 3.5], nice=False), axis=y_axis("z", tickCount=5, **_MATH_TITLE))
-    draws = alt.Chart(alt.sequence(0, _NUM_DRAWS, 1, as_="row"))
-    for name, formula in _scrambled("datum.row", "seed").items():
-        draws = draws.transform_calculate(**{name: formula})
-    draws = draws.transform_calculate(
-        z="sqrt(-2 * log(datum.u)) * cos(2 * PI * datum.v)", e="sqrt(-2 * log(datum.u)) * sin(2 * PI * datum.v)"
-    ).transform_calculate(x="datum.z + bend * (datum.z * datum.z - 1) + noise * datum.e")
+    draws = seeded_rows(0, _NUM_DRAWS)
+    draws = draws.transform_calculate(z=NORMAL_DRAW, e=SECOND_NORMAL_DRAW).transform_calculate(
+        x="datum.z + bend * (datum.z * datum.z - 1) + noise * datum.e"
+    )
     means = alt.Chart(alt.sequence(-3.5, 3.55, 0.1, as_="z")).transform_calculate(
         x="datum.z + bend * (datum.z * datum.z - 1)"
     )
     pairs = alt.layer(
         draws.mark_circle(color=PALETTE["joint"], size=14, opacity=0.6, clip=True).encode(x=x, y=z),
         means.mark_line(color=PALETTE["likelihood"], strokeWidth=1.5, clip=True).encode(x=x, y=z, order="z:Q"),
-        *_names([("draws of (x, z)", "joint"), ("mean of x given z", "likelihood")]),
+        *names_above([("draws of (x, z)", "joint"), ("mean of x given z", "likelihood")]),
     ).properties(width=PLOT_WIDTH, height=150)
 
     columns, rows, step = 89, 81, 0.1
@@ -121,7 +121,7 @@ def two_pieces(bend: Number = 0.0, noise: Number = 0.4, *, seed: Number = 1) -> 
         ),
         curve.mark_line(color=PALETTE["evidence"], strokeWidth=2, clip=True).encode(x=x, y=y),
         spread,
-        *_names([("x of the draws", "data"), ("p(x)", "evidence")]),
+        *names_above([("x of the draws", "data"), ("p(x)", "evidence")]),
     ).properties(width=PLOT_WIDTH, height=130)
     return make_explorer(
         alt.vconcat(pairs, below),
@@ -181,7 +181,7 @@ def cut_the_joint(x: Number = -1.0, *, bend: Number = 1.0, noise: Number = 0.5) 
             x=z, y=x_up, detail="line:N", order="point:Q"
         ),
         here.mark_rule(color=PALETTE["posterior"], strokeWidth=2).encode(y=x_up),
-        *_names([("joint p(x, z)", "joint"), ("observed x", "posterior")]),
+        *names_above([("joint p(x, z)", "joint"), ("observed x", "posterior")]),
     ).properties(width=PLOT_WIDTH, height=136)
 
     along = (
@@ -210,12 +210,12 @@ def cut_the_joint(x: Number = -1.0, *, bend: Number = 1.0, noise: Number = 0.5) 
     cut = alt.layer(
         density("cut", "joint", 1.2 * joint.max().item(), z),
         _corner(areas.transform_calculate(note="datum.cut_note"), "evidence"),
-        *_names([("p(x, z) along the cut", "joint")]),
+        *names_above([("p(x, z) along the cut", "joint")]),
     ).properties(width=PLOT_WIDTH, height=66)
     rescaled = alt.layer(
         density("posterior", "posterior", 1.1 * highest, z_named),
         _corner(areas.transform_calculate(note="datum.posterior_note"), "posterior"),
-        *_names([("posterior p(z | x), cut ÷ area", "posterior")]),
+        *names_above([("posterior p(z | x), cut ÷ area", "posterior")]),
     ).properties(width=PLOT_WIDTH, height=66)
 
     seen = alt.X("x:Q", title="x", scale=alt.Scale(domain=[low, high], nice=False), axis=x_axis(**_MATH_TITLE))
@@ -231,7 +231,7 @@ def cut_the_joint(x: Number = -1.0, *, bend: Number = 1.0, noise: Number = 0.5) 
         curve.mark_line(color=PALETTE["evidence"], strokeWidth=2).encode(x=seen, y=p_x),
         dot.mark_rule(color=PALETTE["evidence"], opacity=0.6).encode(x=seen),
         dot.mark_circle(color=PALETTE["evidence"], size=75, opacity=1).encode(x=seen, y=p_x),
-        *_names([("evidence p(x)", "evidence")]),
+        *names_above([("evidence p(x)", "evidence")]),
     ).properties(width=PLOT_WIDTH, height=66)
     return make_explorer(
         alt.vconcat(top, cut, rescaled, evidences),
@@ -269,29 +269,6 @@ def _table(header: str, rows: Sequence[tuple[float, ...]]) -> Any:
     text = "\n".join([header, *(",".join(f"{value:g}" for value in row) for row in rows)])
     columns = dict.fromkeys(header.split(","), "number")
     return alt.InlineData(values=text, format=alt.CsvDataFormat(type="csv", parse=columns))
-
-
-def _scrambled(row: str, seed: str) -> dict[str, str]:
-    """Two uniform numbers u and v for each row: squares modulo a prime, which a browser computes exactly."""
-    return {
-        "first": f"({row} * 7919 + {seed} * 104729 + 12345) % {_PRIME}",
-        "second": f"(datum.first * datum.first + 977 * {row} + 31) % {_PRIME}",
-        "third": f"(datum.second * datum.second + datum.first) % {_PRIME}",
-        "fourth": f"(datum.third * datum.third + datum.second) % {_PRIME}",
-        "u": f"(datum.third + 0.5) / {_PRIME}",
-        "v": f"(datum.fourth + 0.5) / {_PRIME}",
-    }
-
-
-def _names(entries: list[tuple[str, str]]) -> list[Any]:
-    """Names in the colours of their marks, in one line above the panel, as mathematics is set."""
-    alt = require("altair")
-    return [
-        rows_of_data(1)
-        .mark_text(text=text, color=text_colour(PALETTE[role]), align="left", baseline="bottom", **_MATH)
-        .encode(x=alt.value(6 + 150 * i), y=alt.value(-4))
-        for i, (text, role) in enumerate(entries)
-    ]
 
 
 def _corner(chart: Any, role: str) -> Any:

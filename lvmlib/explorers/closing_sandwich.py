@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from lvmlib.explorers.bent import _scrambled
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
     GUTTER,
+    MATH,
+    NORMAL_DRAW,
     PLOT_WIDTH,
     Number,
     ShownValue,
     derived_parameter,
     require,
     rows_of_data,
+    seeded_rows,
     slider,
     x_axis,
     y_axis,
@@ -75,9 +77,7 @@ def closing_sandwich(power: Number = 0, distance: Number = 2.0, *, seed: Number 
         ("upper", "posterior", 0, "from the posterior"),
     ):
         level, mirror = (0.3, 0) if side == "lower" else (0.75, 1)
-        draws = alt.Chart(alt.sequence(mirror * _CHAINS * _MOST, (mirror + 1) * _CHAINS * _MOST, 1, as_="row"))
-        for key, formula in _scrambled("datum.row", "seed").items():
-            draws = draws.transform_calculate(**{key: formula})
+        draws = seeded_rows(mirror * _CHAINS * _MOST, (mirror + 1) * _CHAINS * _MOST)
         chains = (
             draws.transform_calculate(
                 chain=f"datum.row % {_CHAINS}",
@@ -86,8 +86,7 @@ def closing_sandwich(power: Number = 0, distance: Number = 2.0, *, seed: Number 
             .transform_filter("datum.step <= steps")
             .transform_calculate(beta=f"(datum.step - {offset}) / steps")
             .transform_calculate(
-                z="4 * datum.beta * distance / (1 + 4 * datum.beta)"
-                " + sqrt(-2 * log(datum.u)) * cos(2 * PI * datum.v) / sqrt(1 + 4 * datum.beta)"
+                z=f"4 * datum.beta * distance / (1 + 4 * datum.beta) + {NORMAL_DRAW} / sqrt(1 + 4 * datum.beta)"
             )
             .transform_calculate(part="-2 * pow(distance - datum.z, 2) / steps")
             .transform_aggregate(total="sum(part)", groupby=["chain"])
@@ -113,9 +112,7 @@ def closing_sandwich(power: Number = 0, distance: Number = 2.0, *, seed: Number 
             color=text_colour(PALETTE["evidence"]),
             align="right",
             baseline="bottom",
-            font="serif",
-            fontStyle="italic",
-            fontSize=14,
+            **MATH,
         )
         .transform_calculate(place="0")
         .encode(x=x, y=alt.value(-4))

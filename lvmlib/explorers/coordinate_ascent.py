@@ -14,6 +14,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     require,
     rows_of_data,
@@ -29,7 +30,6 @@ __all__ = ["coordinate_ascent"]
 _REACH = 3.2
 _MOST_UPDATES = 24
 _RADII = tuple(math.sqrt(-2 * math.log(1 - mass)) for mass in (0.5, 0.95))
-_HIDDEN, _SHOWN = "hidden", "shown"
 _FLOOR = 1e-6
 
 
@@ -70,8 +70,7 @@ def coordinate_ascent(
         slider("start_2", "start: mean of the second factor", start_2, -2.5, 2.5, 0.1),
         slider("updates", "updates", updates, 0, _MOST_UPDATES, 1),
         slider("guess", "your prediction: sweeps to a hundredth of the error", guess, 1, 200, 1),
-        alt.param(name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="answers: ")),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("answers"),
         derived_parameter("kept", "1 - rho * rho"),
         derived_parameter("mean_1", _mean_1("updates")),
         derived_parameter("mean_2", _mean_2("updates")),

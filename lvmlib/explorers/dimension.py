@@ -14,6 +14,7 @@ from lvmlib.explorers.vega import (
     ShownValue,
     count_from_log10,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     require,
     rows_of_data,
@@ -27,7 +28,6 @@ from lvmlib.plots.palette import PALETTE, text_colour
 
 __all__ = ["cost_of_dimension"]
 
-_HIDDEN, _SHOWN = "hidden", "shown"
 _A_SECOND = 1e9  # evaluations of a fast machine
 _A_YEAR = _A_SECOND * 365.25 * 86400
 
@@ -70,12 +70,7 @@ def cost_of_dimension(
         slider("width_1", "width of the posterior (prior: 1)", width, 0.05, 1, 0.01, argument="width"),
         slider("error", "wanted relative error", relative_error, 0.01, 0.5, 0.01, argument="relative_error"),
         slider("guess", "your prediction: D from which on the prior takes a year", guess, 1, 100, 1),
-        alt.param(
-            name="reveal",
-            value=_HIDDEN,
-            bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="draws from the prior: "),
-        ),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("draws from the prior"),
         derived_parameter("growth", "1 / (width_1 * sqrt(2 - width_1 * width_1))"),
         derived_parameter("log_grid", "dim * log(points) / LN10"),
         derived_parameter("log_prior", f"max(0, {log_draws('dim')})"),

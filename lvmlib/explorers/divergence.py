@@ -16,6 +16,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     legend_line,
     number_within,
@@ -29,7 +30,6 @@ from lvmlib.plots.palette import PALETTE
 __all__ = ["forward_reverse_kl"]
 
 _KL_STEP = 0.02
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def forward_reverse_kl(
@@ -77,10 +77,7 @@ def forward_reverse_kl(
         slider("mean_slider", "mean of q", q_mean, -4, 4, _KL_STEP, argument="q_mean"),
         slider("width_slider", "width of q", q_width, 0.5, 4, _KL_STEP, argument="q_width"),
         alt.param(name="jump", value=free, bind=alt.binding_radio(options=[free, reverse, forward], name="set q by: ")),
-        alt.param(
-            name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="divergences: ")
-        ),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("divergences"),
         derived_parameter("q_mean", chosen(0, "mean_slider")),
         derived_parameter("q_width", chosen(1, "width_slider")),
     ]

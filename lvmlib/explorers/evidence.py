@@ -13,6 +13,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     normal_densities,
     require,
@@ -24,8 +25,6 @@ from lvmlib.explorers.vega import (
 from lvmlib.plots.palette import PALETTE
 
 __all__ = ["evidence_bar"]
-
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def evidence_bar(
@@ -93,10 +92,7 @@ def evidence_bar(
     if hidden:
         predicted = [
             slider("guess", "your prediction of the divergence, nats", 1.5, 0, 6, 0.05),
-            alt.param(
-                name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="the two parts: ")
-            ),
-            derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+            *hidden_at_first("the two parts"),
             derived_parameter("off", "guess - kl"),
         ]
         params = [*predicted[:1], *params[:2], *predicted[1:], *params[2:]]

@@ -18,6 +18,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     normal_densities,
     require,
@@ -32,7 +33,6 @@ __all__ = ["elbo_forms"]
 
 _NUM_DRAWS = 40
 _NUM_SETS = 12
-_HIDDEN, _SHOWN = "hidden", "shown"
 _BELOW, _ABOVE = 14.0, 7.0  # nats on either side of the log-evidence
 _ROWS = (
     ("joint", "log p(x, z) − log q(z)"),
@@ -91,10 +91,7 @@ def elbo_forms(
         slider("q_mean", "mean of q", q_mean, -0.5, 2.5, 0.01),
         slider("q_width", "width of q", q_width, 0.1, 1.2, 0.01),
         slider("draws", "new draws: set", 1, 1, _NUM_SETS, 1),
-        alt.param(
-            name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="draws and spreads: ")
-        ),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("draws and spreads"),
         derived_parameter("fit_1", f"{slope!r} * {rest} * q_width / {noise**2!r}"),
         derived_parameter("fit_2", f"-{slope**2!r} * q_width * q_width / {2 * noise**2!r}"),
         derived_parameter("prior_1", "-q_mean * q_width"),

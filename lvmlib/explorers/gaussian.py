@@ -20,6 +20,7 @@ from lvmlib.explorers.vega import (
     ShownValue,
     derived_parameter,
     format_number,
+    hidden_at_first,
     if_shown,
     normal_densities,
     number_within,
@@ -37,7 +38,6 @@ __all__ = ["proposal_width"]
 
 _NUM_DRAWS = 2000
 _NUM_SETS = 2
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def proposal_width(
@@ -91,12 +91,7 @@ def proposal_width(
         slider("ratio", "width of q over that of the posterior, t / s", width, least, most, step, argument="width"),
         slider("draws", "new draws: set", 1, 1, _NUM_SETS, 1),
         slider("guess", "your prediction of the threshold, t / s", guess, least, most, step),
-        alt.param(
-            name="reveal",
-            value=_HIDDEN,
-            bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="tails of the weights: "),
-        ),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("tails of the weights"),
         derived_parameter("finite", "ratio * ratio > 0.5"),
         derived_parameter("chi_square", "finite ? ratio * ratio / sqrt(2 * ratio * ratio - 1) - 1 : 0"),
         alt.param(name="shapes", value=shapes),

@@ -17,6 +17,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     normal_densities,
     require,
@@ -33,7 +34,6 @@ _NUM_DRAWS = 40
 _NUM_SETS = 12
 _DOMAIN = (-1.0, 3.5)
 _REACH = 25
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def gradient_noise(
@@ -91,8 +91,7 @@ def gradient_noise(
         slider("baseline", "baseline b of the score", baseline, -12, 4, 0.1),
         slider("draws", "new draws: set", 1, 1, _NUM_SETS, 1),
         slider("guess", "your prediction: draws by score per draw by path", guess, 0.1, 200, 0.1),
-        alt.param(name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="estimates: ")),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("estimates"),
         derived_parameter("off", f"(q_mean - {m!r}) / {s!r}"),
         derived_parameter("ratio", f"q_width / {s!r}"),
         derived_parameter("c0", f"{level!r} + log(ratio) - off * off / 2 - baseline"),

@@ -13,6 +13,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     require,
     rows_of_data,
@@ -25,7 +26,6 @@ from lvmlib.plots.palette import PALETTE, text_colour
 
 __all__ = ["jensen_gap"]
 
-_HIDDEN, _SHOWN = "hidden", "shown"
 _NAMES_AT = 10.4  # where the names of the two heights stand, to the right of every value
 _SPREAD = 0.17  # half of the smallest distance between two names, in nats
 
@@ -61,14 +61,11 @@ def jensen_gap(a: Number = 1.0, b: Number = 9.0, p: Number = 0.5, *, guess: Numb
         slider("b", "value b", b, 0.1, 10, 0.1),
         slider("p", "probability of a", p, 0, 1, 0.01),
         slider("guess", "your prediction of the gap", guess, 0, 4, 0.05),
-        alt.param(
-            name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="chord and gap: ")
-        ),
+        *hidden_at_first("chord and gap"),
         derived_parameter("mean", "p * a + (1 - p) * b"),
         derived_parameter("log_mean", "log(mean)"),
         derived_parameter("mean_log", "p * log(a) + (1 - p) * log(b)"),
         derived_parameter("gap", "log_mean - mean_log"),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
     ]
     values = [
         ShownValue("log 𝔼[w]", "evidence", "log_mean", if_shown("format(log_mean, '.3f')"), "nats"),

@@ -10,6 +10,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
     require,
     rows_of_data,
@@ -24,7 +25,6 @@ __all__ = ["stagnating_sum"]
 
 _MOST = 9
 _BINADES = 48
-_HIDDEN, _SHOWN = "hidden", "shown"
 _THOUSANDS = {
     "values": [10**i for i in range(0, _MOST + 1, 3)],
     "labelExpr": "datum.value < 2 ? '1' : '10' + slice('⁰¹²³⁴⁵⁶⁷⁸⁹', round(log(datum.value) / LN10))[0]",
@@ -64,8 +64,7 @@ def stagnating_sum(
         slider("weight", "each weight", weight, 0.5, 2, 0.125),
         slider("parts", "running sums: 2 to the power", parts, 0, 12, 1),
         slider("guess", "your prediction: the sum stops at 2 to the power", guess, 0, 30, 1),
-        alt.param(name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="sum: ")),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("sum"),
         derived_parameter("count", "pow(10, power)"),
         derived_parameter("sums", "pow(2, parts)"),
         derived_parameter("exact", "count * weight"),

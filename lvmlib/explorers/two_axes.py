@@ -14,6 +14,7 @@ from lvmlib.explorers.vega import (
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     legend_line,
     number_within,
     require,
@@ -30,7 +31,6 @@ __all__ = ["two_axes"]
 _STEPS = 12
 _THETA, _PHI, _NATS = (-1.0, 5.0), (-2.0, 3.5), (-9.0, 0.0)
 _LEVELS = (0.05, 0.25, 0.7, 1.5, 3.0, 6.0)  # nats below the top of the ELBO
-_HIDDEN, _SHOWN = "hidden", "shown"
 _MATH = {"titleFont": MATH_FONT, "titleFontStyle": "italic"}
 
 
@@ -78,10 +78,7 @@ def two_axes(
         slider("noise", "noise s of the instrument", noise, 0.3, 2, 0.1),
         slider("theta_start", "start of θ", theta, *_THETA, 0.1, argument="theta"),
         slider("phi_start", "start of φ", phi, *_PHI, 0.1, argument="phi"),
-        alt.param(
-            name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="where steps end: ")
-        ),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("where steps end"),
         derived_parameter("spread", "1 + noise * noise"),
         derived_parameter("width2", "noise * noise / spread"),
         derived_parameter("theta", _theta_after("steps", x)),

@@ -29,6 +29,18 @@ MATH_FONT = "STIX Two Text, Cambria, DejaVu Serif, Georgia, serif"
 """The faces of mathematics in labels, which notebooks and pages may have."""
 
 
+MATH = {"font": "serif", "fontStyle": "italic", "fontSize": 14}
+"""How a formula above a panel is set."""
+
+NORMAL_DRAW = "sqrt(-2 * log(datum.u)) * cos(2 * PI * datum.v)"
+"""Vega's expression for a standard normal number of a row of :func:`seeded_rows`."""
+
+SECOND_NORMAL_DRAW = "sqrt(-2 * log(datum.u)) * sin(2 * PI * datum.v)"
+"""As :data:`NORMAL_DRAW`, and independent of it."""
+
+_PRIME = 16_777_213
+
+
 class ShownValue(NamedTuple):
     """A number beside the picture: the name of a parameter, or of a field that holds the text itself."""
 
@@ -54,6 +66,16 @@ def derived_parameter(name: str, formula: str) -> Any:
     return require("altair").param(name=name, expr=formula)
 
 
+def hidden_at_first(what: str) -> list[Any]:
+    """What a reader chooses once the prediction is made: parameter ``reveal``, and ``shown``, 1 if it shows."""
+    alt = require("altair")
+    choice = alt.binding_radio(options=["hidden", "shown"], name=f"{what}: ")
+    return [
+        alt.param(name="reveal", value="hidden", bind=choice),
+        derived_parameter("shown", "reveal == 'shown' ? 1 : 0"),
+    ]
+
+
 def if_shown(text: str) -> str:
     """Vega's expression for a text that a reader sees once the parameter ``shown`` is set."""
     return f"shown ? {text} : '?'"
@@ -72,6 +94,36 @@ def rows_of_data(count: int) -> Any:
     """Data of so many rows, for marks whose place is a formula."""
     alt = require("altair")
     return alt.Chart(alt.Data(values=[{"row": row} for row in range(count)]))
+
+
+def seeded_rows(first: int, last: int) -> Any:
+    """Rows from ``first`` up to ``last``, each with two uniform numbers u and v that the parameter ``seed`` names.
+
+    They are squares modulo a prime, which a browser computes exactly.
+    """
+    alt = require("altair")
+    rows = alt.Chart(alt.sequence(first, last, 1, as_="row"))
+    for name, formula in {
+        "first": f"(datum.row * 7919 + seed * 104729 + 12345) % {_PRIME}",
+        "second": f"(datum.first * datum.first + 977 * datum.row + 31) % {_PRIME}",
+        "third": f"(datum.second * datum.second + datum.first) % {_PRIME}",
+        "fourth": f"(datum.third * datum.third + datum.second) % {_PRIME}",
+        "u": f"(datum.third + 0.5) / {_PRIME}",
+        "v": f"(datum.fourth + 0.5) / {_PRIME}",
+    }.items():
+        rows = rows.transform_calculate(**{name: formula})
+    return rows
+
+
+def names_above(entries: Sequence[tuple[str, str]], *, gap: Number = 150) -> list[Any]:
+    """Names in the colours of their marks, in one line above the panel, as mathematics is set."""
+    alt = require("altair")
+    return [
+        rows_of_data(1)
+        .mark_text(text=text, color=text_colour(PALETTE[role]), align="left", baseline="bottom", **MATH)
+        .encode(x=alt.value(6 + gap * i), y=alt.value(-4))
+        for i, (text, role) in enumerate(entries)
+    ]
 
 
 def text_mark(text: Any, chart: Any, x: Any, y: Any, colour: str, **mark: Any) -> Any:

@@ -17,7 +17,7 @@ from lvmlib.explorers.vega import (
     PLOT_WIDTH,
     Number,
     ShownValue,
-    derived_parameter,
+    hidden_at_first,
     if_shown,
     normal_densities,
     require,
@@ -35,7 +35,6 @@ _NUM_DRAWS = 50
 _NUM_SETS = 12
 _TALLEST = 5
 _DOMAIN = (-3.5, 4.5)
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def weight_sticks(
@@ -88,8 +87,7 @@ def weight_sticks(
         slider("q_width", "width of q", q_width, 0.1, 2, 0.05),
         slider("draws", "new draws: set", 1, 1, _NUM_SETS, 1),
         slider("guess", "your prediction of the effective sample size", guess, 1, _NUM_DRAWS, 1),
-        alt.param(name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="weights: ")),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("weights"),
     ]
     table = [
         f"{number + 1},{place + 1},{e}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from lvmlib.explorers.bent import _scrambled
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.vega import (
     GUTTER,
     INK,
+    NORMAL_DRAW,
     PLOT_WIDTH,
     Number,
     ShownValue,
     derived_parameter,
+    hidden_at_first,
     if_shown,
+    names_above,
     require,
     rows_of_data,
+    seeded_rows,
     slider,
     text_mark,
     x_axis,
@@ -25,11 +28,9 @@ from lvmlib.plots.palette import PALETTE, text_colour
 
 __all__ = ["weighted_bound"]
 
-_MATH = {"font": "serif", "fontStyle": "italic", "fontSize": 14}
 _GROUPS, _MOST = 100, 64
 _ENDS = (-5.0, 3.0)
 _BIN = 0.2
-_HIDDEN, _SHOWN = "hidden", "shown"
 
 
 def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1, guess: Number = 2) -> Explorer:
@@ -62,8 +63,7 @@ def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1,
         slider("spread", "spread σ of log w", spread, 0.2, 2, 0.1),
         slider("seed", "new seed", seed, 1, 50, 1),
         slider("guess", "your prediction: within 0.1 nats at K = 2 to the power", guess, 0, 12, 1),
-        alt.param(name="reveal", value=_HIDDEN, bind=alt.binding_radio(options=[_HIDDEN, _SHOWN], name="estimates: ")),
-        derived_parameter("shown", f"reveal == '{_SHOWN}' ? 1 : 0"),
+        *hidden_at_first("estimates"),
         derived_parameter("count", "pow(2, power)"),
         derived_parameter("elbo", "-spread * spread / 2"),
     ]
@@ -78,14 +78,12 @@ def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1,
         scale=alt.Scale(domain=list(_ENDS), nice=False),
         axis=x_axis(),
     )
-    draws = alt.Chart(alt.sequence(0, _GROUPS * _MOST, 1, as_="row"))
-    for name, formula in _scrambled("datum.row", "seed").items():
-        draws = draws.transform_calculate(**{name: formula})
+    draws = seeded_rows(0, _GROUPS * _MOST)
     estimates = (
         draws.transform_calculate(
             group=f"datum.row % {_GROUPS}",
             number=f"floor(datum.row / {_GROUPS})",
-            w="exp(spread * sqrt(-2 * log(datum.u)) * cos(2 * PI * datum.v) - spread * spread / 2)",
+            w=f"exp(spread * {NORMAL_DRAW} - spread * spread / 2)",
         )
         .transform_filter("datum.number < count")
         .transform_aggregate(average="mean(w)", groupby=["group"])
@@ -115,7 +113,7 @@ def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1,
             x=alt.value(6), y=alt.value(-24), text="note:N"
         ),
         text_mark("predict first", hidden, alt.value(80), alt.value(95), INK, align="center"),
-        *_names([("log p(x)", "evidence"), ("ELBO", "elbo"), ("estimates", "q")]),
+        *names_above([("log p(x)", "evidence"), ("ELBO", "elbo"), ("estimates", "q")], gap=110),
     ).properties(width=PLOT_WIDTH, height=190)
     return make_explorer(
         panel,
@@ -131,14 +129,3 @@ def weighted_bound(power: Number = 0, spread: Number = 1.0, *, seed: Number = 1,
 def _rule(x: Any, formula: str, role: str) -> Any:
     """A vertical line where a formula says."""
     return rows_of_data(1).transform_calculate(place=formula).mark_rule(color=PALETTE[role], strokeWidth=2).encode(x=x)
-
-
-def _names(entries: list[tuple[str, str]]) -> list[Any]:
-    """Names in the colours of their marks, in one line above the panel."""
-    alt = require("altair")
-    return [
-        rows_of_data(1)
-        .mark_text(text=text, color=text_colour(PALETTE[role]), align="left", baseline="bottom", **_MATH)
-        .encode(x=alt.value(6 + 110 * i), y=alt.value(-4))
-        for i, (text, role) in enumerate(entries)
-    ]
