@@ -30,7 +30,7 @@ import torch
 import torch.distributed as dist
 from reporting import report
 
-from lvmlib import plots
+from lvmlib import VAE, plots
 from lvmlib.evaluate import evaluate
 from lvmlib.evidence import check_covers
 from lvmlib.weights import bind_without_gradient, misses_mass, summarize_blocks
@@ -41,9 +41,9 @@ READ = ("log_evidence", "std_error", "ess", "pareto_k")
 
 def parts(draws: int) -> dict[str, float]:
     """The time of each step of one group, in a single process: what all processes repeat, and what they share."""
-    given = programs_iwae.problem(GROUP)
-    model, clock = programs_iwae.vae_of(given), [time.perf_counter()]
-    problem = bind_without_gradient(model, given.q, given.images)
+    model, q, images = one_group()
+    clock = [time.perf_counter()]
+    problem = bind_without_gradient(model, q, images)
     check_covers(problem)
     clock.append(time.perf_counter())
     summary = summarize_blocks(problem, draws, name="parts", seed=0)
@@ -77,8 +77,8 @@ def worker(rank: int, world: int, meeting: str) -> dict[str, Any]:
         model = programs_iwae.vae_of(given)
         return lambda: evaluate(model, Rows(given), given.images, draws, group_size=GROUP, split=split)
 
-    run(GROUP, DRAWS // 10, "samples" if world > 1 else "data")()
     by_draws = "samples" if world > 1 else "data"
+    run(GROUP, DRAWS // 10, by_draws)()
     found: dict[str, Any] = {
         "by draws, strong": timed(run(GROUP, DRAWS, by_draws)),
         "by observations, strong": timed(run(GROUP * GROUPS, DRAWS // GROUPS, "data")),
@@ -87,7 +87,7 @@ def worker(rank: int, world: int, meeting: str) -> dict[str, Any]:
         return found | {"parts": parts(DRAWS)}
     found["by draws, weak"] = timed(run(GROUP, DRAWS * world, by_draws))
     found["by observations, weak"] = timed(run(GROUP * GROUPS * world, DRAWS // GROUPS, "data"))
-    problem = bind_without_gradient(*model_and_q(), programs_iwae.problem(GROUP).images)
+    problem = bind_without_gradient(*one_group())
     found["side by side"] = timed(lambda: summarize_blocks(problem, DRAWS, name="parts", seed=0))
     summary = summarize_blocks(problem, 2000, name="parts", seed=0)
     found["merge"] = timed(summary.all_reduce)
@@ -108,9 +108,10 @@ class Rows:
         return torch.distributions.Independent(normal, 1)
 
 
-def model_and_q() -> tuple[Any, Any]:
+def one_group() -> tuple[VAE, torch.distributions.Distribution, torch.Tensor]:
+    """The decoder, q and the images of one group."""
     given = programs_iwae.problem(GROUP)
-    return programs_iwae.vae_of(given), given.q
+    return programs_iwae.vae_of(given), given.q, given.images
 
 
 def start(world: int) -> tuple[dict[str, Any], float]:

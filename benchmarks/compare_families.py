@@ -31,8 +31,14 @@ VAES = tuple(itertools.product((4, 8, 16), (100, 400)))  # latent dimensions, hi
 Score = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
+def smoothed(counts: Tensor, ones: Tensor, pseudo_count: float) -> BernoulliMixture:
+    """The M-step: each component's share of images and of ones, with ``pseudo_count`` ones and zeros added a pixel."""
+    more = counts + pseudo_count
+    return BernoulliMixture(more / more.sum(), (ones + pseudo_count) / (counts[:, None] + 2 * pseudo_count))
+
+
 def mixture(images: Tensor, validation: Tensor, setting: tuple[int, float], seed: int) -> Score:
-    """EM with ``pseudo_count`` ones and zeros added to each pixel of a component, stopped on the validation images."""
+    """EM with pseudo-counts, stopped on the validation images."""
     components, pseudo_count = setting
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(images), generator=generator)[:components]
@@ -41,11 +47,7 @@ def mixture(images: Tensor, validation: Tensor, setting: tuple[int, float], seed
     best, best_model, since = -torch.inf, model, 0
     while since < 10:
         shares = model.posterior(images).probs
-        ones = shares.T @ images + pseudo_count
-        counts = shares.sum(0)
-        model = BernoulliMixture(
-            (counts + pseudo_count) / (counts + pseudo_count).sum(), ones / (counts[:, None] + 2 * pseudo_count)
-        )
+        model = smoothed(shares.sum(0), shares.T @ images, pseudo_count)
         reached = model.log_evidence(validation).mean().item()
         since += 1
         if reached > best:

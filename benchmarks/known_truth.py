@@ -30,9 +30,9 @@ from typing import Any
 
 import torch
 from reporting import RESULTS, report
-from safetensors.torch import load_file
+from train_mnist import shipped
 
-from lvmlib import VAE, LinearGaussian, bidirectional_monte_carlo, data, mlp, plots, zoo
+from lvmlib import LinearGaussian, bidirectional_monte_carlo, data, plots, zoo
 from lvmlib.plots import Picture
 from lvmlib.zoo.cases import product_of_normals
 
@@ -61,15 +61,6 @@ def digits_cases() -> list[zoo.Case]:
     return found
 
 
-def mnist_vae() -> VAE:
-    """The network that chapter 10 ships."""
-    about = json.loads((RESULTS / "mnist_vae.json").read_text())
-    hidden, dim = about["hidden units"], about["latent dimensions"]
-    vae = VAE(mlp(784, *hidden, 2 * dim), mlp(dim, *reversed(hidden), 784), dim)
-    vae.load_state_dict({key: value.float() for key, value in load_file(RESULTS / "mnist_vae.safetensors").items()})
-    return vae.requires_grad_(False)
-
-
 def certified(model: Any, q: Callable[[torch.Tensor], Any]) -> tuple[tuple[torch.Tensor, torch.Tensor], list[Interval]]:
     """Simulated data (x, z), and for each x the interval in which bidirectional Monte Carlo puts log p(x)."""
     simulated = model.sample(NUM_IMAGES, seed=0)
@@ -89,7 +80,7 @@ def certified(model: Any, q: Callable[[torch.Tensor], Any]) -> tuple[tuple[torch
 
 def certificates() -> dict[str, Any]:
     """The intervals of the VAE's images, and those of simulated digits beside their exact log p(x)."""
-    vae, digits = mnist_vae(), digits_model()
+    vae, digits = shipped("mnist_vae"), digits_model()
     start = time.process_time()
     _, intervals = certified(vae, vae.encoder)
     seconds = time.process_time() - start
@@ -101,7 +92,7 @@ def certificates() -> dict[str, Any]:
 
 def mnist_cases(intervals: Sequence[Interval]) -> list[zoo.Case]:
     """Images that the VAE made, with its encoder's q."""
-    vae = mnist_vae()
+    vae = shipped("mnist_vae")
     found = []
     for number, (x, z, known) in enumerate(zip(*vae.sample(NUM_IMAGES, seed=0), intervals, strict=True), 1):
         name, group = f"image {number}", "VAE on MNIST"

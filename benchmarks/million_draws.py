@@ -14,18 +14,18 @@ import argparse
 import datetime
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from reporting import in_a_fresh_process, megabytes
-from sandwich_mnist import shipped, test_images
+from reporting import RESULTS, in_a_fresh_process, megabytes
+from sandwich_mnist import test_images
 from torch import Tensor
 from torch.distributions import Independent, Normal
+from train_mnist import shipped
 
 from lvmlib import LinearGaussian, data, expectation_maximization, importance_sampling
 
-RESULT = Path(__file__).parent / "results" / "million_draws.json"
+RESULT = RESULTS / "million_draws.json"
 IMAGE, SEEDS = 0, range(5)
 COUNTS = [10**power for power in range(2, 7)]
 READ = ("log_evidence", "std_error", "ess", "pareto_k", "elbo", "elbo_std_error")
@@ -34,7 +34,7 @@ READ = ("log_evidence", "std_error", "ess", "pareto_k", "elbo", "elbo_std_error"
 def estimate(seed: int, count: int) -> dict[str, Any]:
     """One estimate in this process, with the time and the memory that it took."""
     torch.set_num_threads(1)
-    vae, x = shipped(), test_images()[IMAGE]
+    vae, x = shipped("mnist_vae"), test_images()[IMAGE]
     importance_sampling(vae, vae.encoder, x, 10, seed=0)
     before, start = megabytes("VmRSS"), time.perf_counter()
     found = importance_sampling(vae, vae.encoder, x, count, seed=seed)

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from compare_families import smoothed
+from reporting import RESULTS
 from torch import Tensor
+from train_mnist import shipped
 
 from lvmlib import (
     VAE,
@@ -37,12 +39,10 @@ from lvmlib import (
     importance_sampling,
     iwae_bound,
     jackknife_bound,
-    mlp,
     prior_monte_carlo,
     renyi_bound,
 )
 
-RESULTS = Path(__file__).parent / "results"
 RESULT = RESULTS / "sandwich_mnist.json"
 SEEDS = range(3)
 NUM_VALIDATION, PER_DIGIT = 2_000, 6
@@ -51,13 +51,6 @@ DRAWS, CHAINS, STEPS, LEAPFROG = 1_000, 8, 100, 5
 SHORT_STEPS = (5, 10, 25, 50)
 
 Estimate = Callable[[int], Tensor]
-
-
-def shipped() -> VAE:
-    vae = VAE(mlp(784, 400, 400, 20), mlp(10, 400, 400, 784), 10)
-    weights = load_file(RESULTS / "mnist_vae.safetensors")
-    vae.load_state_dict({key: value.float() for key, value in weights.items()})
-    return vae.requires_grad_(False)
 
 
 def test_images() -> Tensor:
@@ -97,7 +90,7 @@ def from_draws(vae: VAE, x: Tensor) -> dict[str, Estimate]:
 
 def judge_vae(name: str) -> dict[str, Any]:
     """All estimates on the real images, or on the simulated ones, where the true z gives the upper ones as well."""
-    vae, x = shipped(), test_images()
+    vae, x = shipped("mnist_vae"), test_images()
     simulated_x, simulated_z = vae.sample(len(x), seed=0)
     if name == "simulated":
         x = simulated_x
@@ -131,7 +124,7 @@ def judge_vae(name: str) -> dict[str, Any]:
 
 def close() -> list[dict[str, Any]]:
     """Both sides between the prior and the posterior, on the simulated images, for few temperatures and for more."""
-    vae = shipped()
+    vae = shipped("mnist_vae")
     pair = vae.sample(len(test_images()), seed=0)
     rows = []
     for steps in SHORT_STEPS:
@@ -159,10 +152,7 @@ def fitted(x: Tensor, validation: Tensor, components: int, pseudo_count: float, 
             shares = log_joint(model, block).softmax(1)
             ones += shares.T @ block
             counts += shares.sum(0)
-        model = BernoulliMixture(
-            (counts + pseudo_count) / (counts + pseudo_count).sum(),
-            (ones + pseudo_count) / (counts[:, None] + 2 * pseudo_count),
-        )
+        model = smoothed(counts, ones, pseudo_count)
         reached = log_joint(model, validation).logsumexp(1).mean().item()
         if reached < best + 0.01:
             break

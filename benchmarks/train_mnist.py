@@ -14,11 +14,12 @@ import argparse
 import datetime
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lvmlib import VAE, data, fit, mlp
 
@@ -31,9 +32,17 @@ NETWORKS: dict[str, tuple[tuple[int, int], int, int]] = {
 }
 
 
-def network(hidden: tuple[int, int], latent_dim: int) -> VAE:
+def network(hidden: Sequence[int], latent_dim: int) -> VAE:
     wide, deep = hidden
     return VAE(mlp(784, wide, deep, 2 * latent_dim), mlp(latent_dim, deep, wide, 784), latent_dim)
+
+
+def shipped(name: str) -> VAE:
+    """A network that chapter 10 ships, as its parameters and the JSON beside them say, and fixed."""
+    about = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    vae = network(about["hidden units"], about["latent dimensions"])
+    vae.load_state_dict({key: value.float() for key, value in load_file(RESULTS / f"{name}.safetensors").items()})
+    return vae.requires_grad_(False)
 
 
 def train(name: str, folder: Path, scratch: Path, epochs: int | None = None) -> None:
