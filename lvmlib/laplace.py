@@ -48,7 +48,8 @@ def laplace_approximation(
 
     Raises:
         TypeError: If z is discrete.
-        ValueError: If z is no vector over all reals, or no maximum with positive curvature is reached.
+        ValueError: If z is no vector over all reals, if the log-joint is not twice differentiable somewhere on the way,
+            or if no maximum with positive curvature is reached.
 
     References:
         MacKay (2003), *Information Theory, Inference, and Learning Algorithms*, chapter 27.
@@ -110,6 +111,7 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
     """The maximum of the log-joint in z, and its negative Hessian there."""
     for _ in range(max_iterations):
         value, gradient, curvature = _second_order(model, x, z)
+        _check_smooth(z, gradient, curvature)
         step = _newton_step(gradient, _shift_to_positive_definite(curvature))
         gain = (gradient * step).sum(-1)
         if (gain <= 1e-4 * _SQUARED_DISTANCE).all():
@@ -117,6 +119,7 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
             break
         z = _climb(model, x, z, value, step, gain)
     _, gradient, curvature = _second_order(model, x, z)
+    _check_smooth(z, gradient, curvature)
     factor, info = torch.linalg.cholesky_ex(curvature)
     newton = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
     distance = torch.where(info == 0, (gradient * newton).sum(-1), torch.inf)
@@ -124,11 +127,26 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
     if lost.any():
         first = tuple(lost.nonzero()[0].tolist())
         raise ValueError(
-            f"max_iterations is {max_iterations} and x at index {first} has only reached "
+            f"max_iterations is {max_iterations} and {_named(first)} has only reached "
             f"z = {z[first].tolist()}: expected a maximum with positive curvature; raise max_iterations, "
             f"pass initial near a mode, or work in float64."
         )
     return z, curvature
+
+
+def _check_smooth(z: Tensor, gradient: Tensor, curvature: Tensor) -> None:
+    rough = ~(gradient.isfinite().all(-1) & curvature.isfinite().all((-2, -1)))
+    if rough.any():
+        first = tuple(rough.nonzero()[0].tolist())
+        raise ValueError(
+            f"{_named(first)} leads to z = {z[first].tolist()}, where log p(x, z) has gradient "
+            f"{gradient[first].tolist()} and second derivatives {curvature[first].neg().tolist()}: expected a density "
+            f"that is positive and twice differentiable there; pass initial at a place where it is."
+        )
+
+
+def _named(index: tuple[int, ...]) -> str:
+    return f"x at index {index}" if index else "x"
 
 
 def _newton_step(gradient: Tensor, curvature: Tensor) -> Tensor:

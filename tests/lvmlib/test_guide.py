@@ -25,6 +25,7 @@ from lvmlib import (
     prior_monte_carlo,
     self_normalized_expectation,
     summarize_weights,
+    zoo,
 )
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._draws import draw_weighed
@@ -103,6 +104,13 @@ def test_laplace_climbs_to_a_mode_of_a_ring_from_where_it_starts():
     (gradient,) = torch.autograd.grad(model.log_joint(x, z).sum(), z)
     assert gradient.abs().max() < 1e-5
     assert (torch.linalg.eigvalsh(q.precision_matrix) > 0).all()
+
+
+def test_laplace_that_starts_on_a_kink_says_where_it_is():
+    """At the origin, which is the prior's mean, the log-joint of the ring has slopes to the sides and no gradient."""
+    ring = zoo.member("ring")
+    with pytest.raises(ValueError, match=r"^x leads to z = \[0.0, 0.0\].*twice differentiable there; pass initial"):
+        laplace_approximation(ring.model, ring.x)
 
 
 def test_laplace_as_a_proposal_beats_the_prior():
