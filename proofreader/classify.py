@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from proofreader.names import law_key, names_in, renamed, variant_key
+from proofreader.names import drawn_in, law_key, names_in, renamed, variant_key
 from proofreader.syntax import Name, Node, Others
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
@@ -219,12 +219,6 @@ def form_asked(left: Node, right: Node) -> str:
         if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
             return str(moments[0].parts[0].data[0])
     return ""
-
-
-def drawn_in(average: Node) -> tuple[Name, ...]:
-    """What an average under one density is taken over."""
-    names: tuple[Name, ...] = average.parts[0].data[1]
-    return names or tuple(name for drawn in average.data[0] for name in drawn)
 
 
 def compared_values(left: Node, right: Node, relation: str) -> str:

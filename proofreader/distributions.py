@@ -92,10 +92,11 @@ def less(value: Node) -> Node:
 
 
 class Family(NamedTuple):
-    """A family of densities: its log-density, divergence and entropy as formulas, and where its arguments lie.
+    """A family of densities: formulas of its log-density, divergence and means, and where its arguments lie.
 
-    Each formula takes vectors: the value and the parameters for the density, the parameters of two members for the
-    divergence, those of one for the entropy; a number is a vector with one coordinate.
+    Each formula takes vectors: the value and the parameters for the density and for the means, which pair statistics of
+    the value with their averages; the parameters of two members for the divergence. A number is a vector with one
+    coordinate.
     """
 
     parameters: int

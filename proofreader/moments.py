@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from proofreader.distributions import FAMILIES, Values, bounded, family_of, vectors_of
+from proofreader.distributions import FAMILIES, Family, Values, bounded, family_of, vectors_of
 from proofreader.errors import DerivationSyntaxError
+from proofreader.names import drawn_in
 from proofreader.steps import Environment, meaning
 from proofreader.syntax import Name, Node, in_text
 
@@ -57,7 +58,7 @@ def _entropy(plan: Plan, node: Node, env: Environment) -> int:
 def _mean(plan: Plan, law: Node, value: Values, vectors: Sequence[Values], body: Node, env: Environment) -> int:
     """The average of something under a member of a family, by coordinates of its value and its parameters."""
     outer = dict(plan.valued)
-    found = _linear(plan, law, value, vectors, body, env)
+    found = _linear(plan, family_of(law), value, vectors, body, env)
     if found is None and law.data[0] in GRIDS:
         pairs = _grid(plan, law, value, vectors, env)
         weight = plan.product(*(place for _, place in pairs))
@@ -113,28 +114,20 @@ def is_exact(plan: Plan, place: int, atoms: Collection[str]) -> bool:
 def linear_average(plan: Plan, node: Node, env: Environment) -> int | None:
     """The average of what is linear in statistics of a family; None for any other one."""
     law = node.parts[0]
-    names: tuple[Name, ...] = law.data[1] if law.kind == "named" else ()
-    names = names or tuple(name for drawn in node.data[0] for name in drawn)
-    if (
-        law.kind != "named"
-        or len(node.parts) != 2
-        or len(names) != 1
-        or law.data[0] not in FAMILIES
-        or FAMILIES[law.data[0]].means is None
-    ):
+    family = FAMILIES.get(law.data[0]) if law.kind == "named" else None
+    if family is None or len(node.parts) != 2 or len(names := drawn_in(node)) != 1:
         return None
     value, *vectors = vectors_of(plan, law.data[0], (Node("name", (), (names[0], ())), *law.parts))
-    bounded(plan, FAMILIES[law.data[0]].unit, (value, *vectors))
+    bounded(plan, family.unit, (value, *vectors))
     outer = dict(plan.valued)
-    found = _linear(plan, law, value, vectors, node.parts[-1], env)
+    found = _linear(plan, family, value, vectors, node.parts[-1], env)
     plan.valued = outer
     return found
 
 
 def _linear(
-    plan: Plan, law: Node, value: Values, vectors: Sequence[Values], body: Node, env: Environment
+    plan: Plan, family: Family, value: Values, vectors: Sequence[Values], body: Node, env: Environment
 ) -> int | None:
-    family = FAMILIES[law.data[0]]
     if family.means is None:
         return None
     for atom in (a for v in value for a in plan.expand((v.data[0],), env)):

@@ -15,12 +15,18 @@ from dataclasses import dataclass, field, replace
 from proofreader.errors import DerivationSyntaxError
 from proofreader.syntax import Index, Name, Node, Others, Part, Span
 
-__all__ = ["Names", "Sizes", "law_key", "names_in", "renamed", "variant_key"]
+__all__ = ["Names", "Sizes", "drawn_in", "law_key", "names_in", "renamed", "variant_key"]
 
 
 def law_key(letter: Name) -> str:
     """What tells the letter of one density from that of another."""
     return letter.base + letter.mark + (f"_{{{','.join(map(str, letter.index))}}}" if letter.index else "")
+
+
+def drawn_in(average: Node) -> tuple[Name, ...]:
+    """What an average under one density is taken over."""
+    names: tuple[Name, ...] = average.parts[0].data[1]
+    return names or tuple(name for drawn in average.data[0] for name in drawn)
 
 
 def variant_key(key: str, parameters: Iterable[Name]) -> str:

@@ -157,8 +157,8 @@ class _Judge:
     def __init__(self, exercise: Exercise) -> None:
         assert isinstance(exercise.answer, Code)
         self.exercise, self.task = exercise, exercise.answer
-        self.done_by_mistake: dict[tuple[str, int], Outcome] = {}
         task = self.task
+        self.done_by_mistake: dict[tuple[str, int], Outcome] = {}
         with _private_randomness(exercise.label):
             self.cases: list[Arguments] = list(_cases(task, exercise.label))
             if task.judge == "property":

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lvmlib._random import derived_seed, forked
 from lvmlib.annealing import annealed_importance_sampling, bidirectional_monte_carlo
@@ -64,18 +65,21 @@ def _prior(case: Case, num_samples: int, seed: int) -> Answer:
     return _evidence(prior_monte_carlo(case.model, case.x, num_samples, seed=seed))
 
 
+def _weighted(case: Case, q: Distribution, num_samples: int, seed: int) -> EvidenceEstimate:
+    return importance_sampling(case.model, q, case.x, _beside_probes(num_samples), seed=seed)
+
+
 def _importance(case: Case, num_samples: int, seed: int) -> Answer:
-    return _evidence(importance_sampling(case.model, case.q, case.x, _beside_probes(num_samples), seed=seed))
+    return _evidence(_weighted(case, case.q, num_samples, seed))
 
 
 def _smoothed(case: Case, num_samples: int, seed: int) -> Answer:
-    found = importance_sampling(case.model, case.q, case.x, _beside_probes(num_samples), seed=seed)
+    found = _weighted(case, case.q, num_samples, seed)
     return found.smoothed_log_evidence, found.std_error
 
 
 def _laplace(case: Case, num_samples: int, seed: int) -> Answer:
-    q = laplace_approximation(case.model, case.x)
-    return _evidence(importance_sampling(case.model, q, case.x, _beside_probes(num_samples), seed=seed))
+    return _evidence(_weighted(case, laplace_approximation(case.model, case.x), num_samples, seed))
 
 
 def _elbo(case: Case, num_samples: int, seed: int) -> Answer:

@@ -25,6 +25,11 @@ TABLES: dict[str, tuple[list[float], list[float]]] = {
 }
 
 
+def scalar_model() -> LinearGaussian:
+    """One z from N(0, 1), and x from N(z, 1/4)."""
+    return LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 0.25)
+
+
 @dataclass(frozen=True, eq=False)
 class Chain:
     """An annealed chain over a few states, with one slip or none; all means are sums.
@@ -174,7 +179,7 @@ def test_draws_of_q_give_a_lower_bound(case):
 
 
 def test_draws_from_an_unconverged_chain_are_no_upper_bound():
-    model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 0.25)
+    model = scalar_model()
     x = torch.tensor([2.0]).double()
     posterior, q = model.posterior(x), Independent(Normal(torch.zeros(1).double(), torch.ones(1).double()), 1)
     center, spread = posterior.mean, posterior.covariance_matrix[0].sqrt()
@@ -199,7 +204,7 @@ def test_the_mean_weight_is_the_evidence(case):
 @pytest.mark.vouches("thm-ais")
 @pytest.mark.parametrize("num_steps", [1, 3, 10])
 def test_the_log_of_one_weight_is_low_and_rarely_above(num_steps):
-    model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 0.25)
+    model = scalar_model()
     x = torch.full((3000, 1), 2.0).double()
     found = annealed_importance_sampling(model, x, num_chains=1, num_steps=num_steps, seed=0, num_leapfrog=3)
     over = found.log_evidence - model.log_evidence(x)
@@ -328,7 +333,7 @@ def test_with_perfect_moves_the_gap_falls_like_one_over_t():
         return -2 * ((2 - 8 * beta / precision) ** 2 + 1 / precision)
 
     divergences = mean_ratio(1) - mean_ratio(0)
-    model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 0.25)
+    model = scalar_model()
     posterior = model.posterior(torch.tensor([2.0]).double())
     mean, variance = float(posterior.mean), float(posterior.covariance_matrix)
     both = 0.5 * (variance + mean**2 - 1 - math.log(variance))
@@ -344,7 +349,7 @@ def test_with_perfect_moves_the_gap_falls_like_one_over_t():
 
 
 def test_the_estimate_of_cubo_starts_below_what_it_bounds():
-    model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), 0.25)
+    model = scalar_model()
     x = torch.full((4000, 1), 2.0).double()
     q = Independent(Normal(torch.zeros(1).double(), torch.ones(1).double()), 1)
     values = [cubo(model, q, x, count, seed=0).value - model.log_evidence(x) for count in (1, 10_000)]
