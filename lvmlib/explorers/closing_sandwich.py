@@ -124,6 +124,6 @@ def closing_sandwich(power: Number = 0, distance: Number = 2.0, *, seed: Number 
         values,
         "Two rows of forty ticks, one for chains from the prior and one for chains from the posterior, and a line at "
         "log p(x). With one increment the lower row is spread far to the left of the line and the upper row is on its "
-        "right. As T grows both rows narrow and move towards the line.",
+        "right, but for single ticks. As T grows both rows narrow and move towards the line.",
         gutter=GUTTER,
     )
