@@ -194,7 +194,7 @@ class WeightSummary:
 
         It is fitted to weights that were drawn, and so cannot see a mode that q never reaches. Two causes of that are
         looked for apart, and give ``inf``: draws of a continuous q that its dtype rounds to the same number; and, for
-        :func:`importance_sampling` and :func:`summarize_weights`, a tenth of the evidence or more that some draws from
+        :func:`importance_sampling` and :func:`summarize_weights`, a tenth of the estimate or more that some draws from
         the prior find where q does not draw. Neither search is complete.
 
         ``nan`` where no tail can be fitted: fewer than five distinct weights in it, as when q is the posterior

@@ -186,7 +186,7 @@ def unresolved(problem: Problem) -> Bool[Tensor, "*batch"]:
 
 
 def misses_mass(problem: Problem, summary: WeightSummary) -> Bool[Tensor, "*batch"]:
-    """For which x draws from the prior find a tenth of the evidence, or more, where q never draws.
+    """For which x draws from the prior find a tenth of the estimate, or more, where q never draws.
 
     The weights of q cannot show what q leaves out; a few draws from the prior can, where it finds the posterior at all.
     """

@@ -192,6 +192,13 @@ def test_the_list_has_every_exercise_with_kind_stars_minutes_and_a_place_for_pro
     assert len(soup.select(".course-progress")) == 1
 
 
+def test_an_exercise_shows_its_stars_and_minutes_below_its_title(small: SmallBook) -> None:
+    soup = BeautifulSoup(small.page("01_chapter"), "html.parser")
+    titles = [one for one in soup.select(".admonition-title") if one.get_text().startswith("Exercise")]
+    shown = [title.find_next("em").get_text() for title in titles]
+    assert shown == ["★★★ · 40 min", *3 * ["★ · 2 min"]]
+
+
 def test_a_changed_exercise_changes_its_page(tmp_path: Path) -> None:
     made = book(tmp_path / "book", NUMBER, CHOICE, TORCH)
     made.build()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -356,3 +358,27 @@ def test_the_estimate_of_cubo_starts_below_what_it_bounds():
     assert values[0].mean() < -1
     assert values[1].mean() > 0.1
     assert (values[0] < 0).double().mean() > 0.5
+
+
+# The shipped VAE and its rival, as the benchmark found them
+
+SANDWICH = json.loads(
+    (Path(__file__).parents[2] / "benchmarks/results/sandwich_mnist.json").read_text(encoding="utf-8")
+)
+
+
+def test_more_components_no_longer_help_the_mixture():
+    reached: dict[int, float] = {}
+    for one in SANDWICH["mixture"]["tried"]:
+        reached[one["components"]] = max(one["validation"], reached.get(one["components"], -math.inf))
+    assert len(SANDWICH["mixture"]["tried"]) == 12
+    assert reached[1200] - reached[300] == pytest.approx(6, abs=0.5)
+    assert 0 < reached[2400] - reached[1200] < 0.1
+    assert SANDWICH["mixture"]["best"]["components"] == 2400
+
+
+def test_the_vae_is_ahead_of_the_mixture():
+    rival = torch.tensor(SANDWICH["mixture"]["exact"]["values"]).double().mean(0)
+    ahead = torch.tensor(SANDWICH["vae"]["real"]["AIS from the encoder"]["values"]).double().mean(0) - rival
+    assert round(float(ahead.mean())) == 26
+    assert round(float(ahead.std() / math.sqrt(len(ahead)))) == 2

@@ -138,6 +138,11 @@ def asked(exercise: Exercise) -> str:
     return f"Your Python function `{task.function}`"
 
 
+def effort(stars: int, minutes: int) -> str:
+    """How difficult an exercise is and how long it takes, as its page says it."""
+    return f"{'★' * stars} · {minutes} min"
+
+
 def source(exercise: Exercise) -> Iterator[str]:
     """The exercise in MyST: an exercise, its hints and its solution."""
     yield f"::::::{{exercise}} {exercise.title}"
@@ -146,7 +151,7 @@ def source(exercise: Exercise) -> Iterator[str]:
     if not exercise.id[0].isdigit():
         yield ":nonumber:"
     yield ""
-    yield f"*{'★' * exercise.stars} · {exercise.minutes} min*"
+    yield f"*{effort(exercise.stars, exercise.minutes)}*"
     yield ""
     yield from exercise.prompt.splitlines()
     yield ""

@@ -1,7 +1,7 @@
 """``{exercise-list}``: all exercises by chapter, with kind, stars and minutes, and where the page shows what is done.
 
 An exercise that stays in its chapter says its difficulty and its time in its classes: ``:class: think stars-3
-minutes-30``.
+minutes-30``. The chapter shows them below its title.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from course.answers import exercises
-from course.markdown import EXERCISE_KINDS
+from course.answers import effort, exercises
+from course.markdown import EXERCISE_KINDS, is_exercise
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -107,6 +107,14 @@ def fill(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         place.replace_self(made)
 
 
+def show_effort(app: Sphinx, doctree: nodes.document) -> None:
+    """Below the title of an exercise its stars and minutes, if it says them in its classes."""
+    for node in list(doctree.findall(is_exercise)):
+        stars, minutes = (_in_class(name, node["classes"]) for name in ("stars", "minutes"))
+        if stars and minutes:
+            node.insert(1, nodes.paragraph("", "", nodes.emphasis("", effort(stars, minutes))))
+
+
 def _slug(docname: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", docname.lower()).strip("-")
 
@@ -144,3 +152,4 @@ def setup(app: Sphinx) -> None:
     app.add_directive("exercise-list", ExerciseList)
     # Before tables are made to scroll.
     app.connect("doctree-resolved", fill, priority=940)
+    app.connect("doctree-read", show_effort)

@@ -329,7 +329,7 @@ class MarkdownWriter:
         for piece in self.children(node, skip=(nodes.title,)):
             yield Code(piece.index, folded=True) if isinstance(piece, Code) else piece
         follower = _follower(node)
-        if not isinstance(follower, nodes.section | None) and not _is_exercise(follower):
+        if not isinstance(follower, nodes.section | None) and not is_exercise(follower):
             raise NotebookError(
                 f"{self.place(node)}: {self.name(follower)} follows a solution, with which a notebook would hide it: "
                 "put an exercise or a heading there"
@@ -531,7 +531,7 @@ def _follower(node: nodes.Node) -> nodes.Node | None:
     return follower
 
 
-def _is_exercise(node: nodes.Node) -> bool:
+def is_exercise(node: nodes.Node) -> bool:
     return node.__class__.__name__.startswith(("exercise", "answer_box"))
 
 
