@@ -5,7 +5,8 @@
 
 The cases are those of lvmlib.zoo.cases(), probabilistic PCA on three digits, and the VAE of MNIST that chapter 10 ships
 on three images that it made itself. The evidence of the last is not known exactly: bidirectional Monte Carlo with long
-chains from both sides gives an interval, which holds both estimates and two standard errors on either side of each. The same run on the digits, whose evidence is exact, shows what such an interval is worth.
+chains from both sides gives an interval, which holds both estimates and two standard errors on either side of each. The
+same run on the digits, whose evidence is exact, shows what such an interval is worth.
 
 Every estimator is given the same number of likelihoods, and how many it took is counted. Writes
 results/known_truth.json, which the page "Where the truth is known" shows, and a plot beside it. A run stops after
