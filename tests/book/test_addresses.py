@@ -11,6 +11,9 @@ from bs4 import BeautifulSoup
 from course.addresses import Repository
 from sphinx.errors import ConfigError
 
+# These build small books, for whoever changes the extension.
+pytestmark = pytest.mark.thorough
+
 CHAPTER = "# One\n\nText.\n"
 
 

@@ -12,6 +12,9 @@ from books import HEADER, SmallBook
 from course.markdown import GLUED_END, GLUED_START
 from course.notebooks import publish
 
+# These build small books, for whoever changes the extension.
+pytestmark = pytest.mark.thorough
+
 CHAPTER = """# A chapter
 
 ```{code-cell} ipython3

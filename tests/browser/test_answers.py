@@ -85,7 +85,7 @@ def visit(browser: Browser, build: Path) -> Iterator[Visit]:
 
 
 # Each starts Python anew, which takes most of the time.
-LEFT_OUT = [chapter for chapter in chapters() if chapter not in ("1", "9", "C")]
+LEFT_OUT = [chapter for chapter in chapters() if chapter not in ("1", "C")]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,7 @@ def test_the_keyboard_reaches_the_field_and_checks(visit: Visit) -> None:
     reader.settled(code)
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_serious_in_what_the_page_says(visit: Visit) -> None:
     reader = Reader(visit)
     for exercise in one_of_each_kind("3"):
@@ -262,6 +263,7 @@ def test_draft_result_and_progress_stay_and_can_be_saved_loaded_and_forgotten(
         expect(cell).to_have_text("done")
 
 
+@pytest.mark.thorough
 def test_damaged_progress_in_the_browser_is_as_if_new(browser: Browser, build: Path) -> None:
     choice = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "choice")
     with Visit(browser, page_of(build, "3")) as visit:

@@ -17,6 +17,9 @@ from books import ROOT
 from playwright.sync_api import Browser, Locator, Page, expect
 from visits import PATIENCE
 
+# These start JupyterLab and run a whole notebook in it.
+pytestmark = pytest.mark.thorough
+
 CHAPTER = "05_jensen.ipynb"
 # The cells of a long notebook leave the page when they are scrolled out of sight, unless this setting says otherwise.
 KEEP_CELLS = {"windowingMode": "none"}
