@@ -22,6 +22,7 @@ __all__ = [
     "check_no_nan",
     "check_number",
     "check_positive",
+    "check_possible",
     "check_probabilities",
     "check_same_kind",
     "check_sample_count",
@@ -144,6 +145,16 @@ def check_no_nan(name: str, value: Tensor) -> None:
         raise ValueError(
             f"{name} has {int(missing.sum())} NaN of {value.numel()} values, the first at index {first}: "
             f"expected numbers; drop or impute the missing entries."
+        )
+
+
+def check_possible(name: str, log_joint: Tensor) -> None:
+    """Draws that should be the posterior's have a joint density above zero."""
+    impossible = (log_joint == -torch.inf).nonzero()
+    if len(impossible):
+        raise ValueError(
+            f"{name} has joint density 0 at index {tuple(impossible[0].tolist())}: expected draws from the "
+            f"posterior, where it is above 0; for simulated data pass the z that x was made from."
         )
 
 

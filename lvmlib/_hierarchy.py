@@ -15,7 +15,7 @@ from torch.distributions import Distribution, constraints
 from lvmlib._checks import call_named, describe
 from lvmlib.density import into_support, is_real, log_density, support_of
 
-__all__ = ["Hierarchy", "Level", "Levels", "is_levels"]
+__all__ = ["Hierarchy", "Level", "Levels", "is_levels", "joined"]
 
 Level: TypeAlias = Distribution | Callable[..., Distribution]
 Levels: TypeAlias = Mapping[str, Level] | tuple[Level, ...]
@@ -24,6 +24,11 @@ Levels: TypeAlias = Mapping[str, Level] | tuple[Level, ...]
 def is_levels(value: object) -> bool:
     """Whether a value stands for several levels: a tuple or a dict."""
     return isinstance(value, tuple | Mapping)
+
+
+def joined(value: Any, name: str) -> Any:
+    """Several levels as one distribution; what else is given, as it is."""
+    return Hierarchy(value, name=name) if is_levels(value) else value
 
 
 class Hierarchy(Distribution):

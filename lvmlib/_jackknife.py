@@ -23,12 +23,15 @@ _NUMBERS = 2**20
 def jackknife(log_w: Float[Tensor, K * batch], order: int) -> Float[Tensor, "*batch"]:
     r"""The log-mean weight with the first ``order`` terms of its bias in 1/K taken away; see ``jackknife_bound``."""
     num_samples = len(log_w)
-    total = torch.zeros_like(log_w[0])
+    whole = log_mean_exp(log_w.detach().double())
+    centre = torch.where(whole == -torch.inf, 0.0, whole)
+    # The factors grow as a power of K and cancel. Of sum one, they let a centre pass; around it their digits are kept.
+    total, around = torch.zeros_like(centre), log_w.double() - centre
     for left_out in range(order + 1):
         share = (-1) ** left_out * (num_samples - left_out) ** order
         share /= math.factorial(left_out) * math.factorial(order - left_out)
-        total = total + share * _mean_without(log_w, left_out)
-    return torch.where((log_w == -torch.inf).all(0), -torch.inf, total)
+        total = total + share * _mean_without(around, left_out)
+    return torch.where(whole == -torch.inf, -torch.inf, centre + total).to(log_w.dtype)
 
 
 def _mean_without(log_w: Tensor, left_out: int) -> Tensor:

@@ -68,7 +68,14 @@ def find_layout(
                 likelihood, failure, one_batch_dimension = flat, None, True
         if failure is not None:
             raise failure
-        x = likelihood.sample()
+        try:
+            x = likelihood.sample()
+        except Exception as error:
+            raise ValueError(
+                f"likelihood(z) is {describe(likelihood)}, and drawing from it fails ({type(error).__name__}: "
+                f"{error}): expected a distribution that can be sampled; in a MixtureSameFamily give the weights the "
+                f"batch shape of the components."
+            ) from error
     if marginalizes and without_independent(likelihood)[0].event_shape:
         raise ValueError(
             f"missing is 'marginalize' and likelihood(z) is {describe(likelihood)}, which does not say that the "

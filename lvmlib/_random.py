@@ -11,6 +11,7 @@ import torch
 
 __all__ = [
     "Numbers",
+    "check_seed",
     "derived_seed",
     "forked",
     "forked_rng",
@@ -44,7 +45,7 @@ def stream_key(name: str, seed: int | None) -> int:
     if seed is None:
         # On the CPU whatever the default device is, so that a script's manual_seed decides.
         return int(torch.empty((), dtype=torch.int64, device="cpu").random_())
-    _check_seed(seed)
+    check_seed(seed)
     return derived_seed(name, seed)
 
 
@@ -71,7 +72,7 @@ def stream(name: str, seed: int | None, device: torch.device | None = None) -> I
     if seed is None:
         yield
         return
-    _check_seed(seed)
+    check_seed(seed)
     with in_turn(derived_seed(name, seed), device):
         yield
 
@@ -92,7 +93,7 @@ class Numbers:
         self.name, self.seed, self.device = name, seed, device
         self._state: dict[str, torch.Tensor] | None = None
         if seed is not None:
-            _check_seed(seed)
+            check_seed(seed)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -127,7 +128,7 @@ def forked_rng(seed: int | None, device: torch.device | None = None) -> Iterator
     if seed is None:
         yield
         return
-    _check_seed(seed)
+    check_seed(seed)
     with in_turn(seed if 0 <= seed < 2**63 else derived_seed(seed), device):
         yield
 
@@ -153,6 +154,7 @@ def forked(seed: int, device: torch.device | None) -> Iterator[None]:
         yield
 
 
-def _check_seed(seed: object) -> None:
+def check_seed(seed: object) -> None:
+    """``seed`` is an integer or ``None``."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed is {seed!r} of type {type(seed).__name__}: expected an int or None; pass int(seed).")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints, transform_to
+from torch.distributions import Distribution, Independent, MixtureSameFamily, VonMises, constraints, transform_to
 
-__all__ = ["into_constraint", "is_real", "support_of"]
+__all__ = ["into_constraint", "into_first_turn", "is_angle", "is_real", "support_of"]
 
 _MIXTURE: Any = getattr(constraints, "MixtureSameFamilyConstraint", ())  # torch 2.6 has it elsewhere, or not at all
+
+# torch calls all reals the support of an angle, over which its density is not normalised.
+_ANGLE = constraints.interval(-math.pi, math.pi)
 
 
 def support_of(distribution: Distribution) -> constraints.Constraint:
     """The support of a distribution; all reals where it names none, as a normalising flow does not."""
+    if type(distribution) is Independent and distribution.reinterpreted_batch_ndims:
+        return constraints.independent(support_of(distribution.base_dist), distribution.reinterpreted_batch_ndims)
+    if isinstance(distribution, VonMises):
+        return _ANGLE
+    if isinstance(distribution, MixtureSameFamily):
+        of_parts = support_of(distribution.component_distribution)
+        if is_real(of_parts) or of_parts is _ANGLE:
+            return of_parts
     try:
         support = distribution.support
     except NotImplementedError:
@@ -29,6 +41,18 @@ def is_real(support: constraints.Constraint) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return support is constraints.real or support is constraints.real_vector
+
+
+def is_angle(support: constraints.Constraint) -> bool:
+    """Whether a support is that of angles, from minus pi to pi, which a number in any turn stands for."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is _ANGLE
+
+
+def into_first_turn(value: Tensor) -> Tensor:
+    """Angles as numbers from minus pi to pi."""
+    return torch.where(value.abs() <= math.pi, value, (value + math.pi).remainder(2 * math.pi) - math.pi)
 
 
 def into_constraint(support: Any, value: Tensor) -> tuple[Tensor, Tensor]:

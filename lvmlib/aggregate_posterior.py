@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from lvmlib._checks import call_named, check_layout, check_no_nan, check_sample_count, describe
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._draws import device_of_draws, draw
+from lvmlib._hierarchy import joined
 from lvmlib._random import stream
 from lvmlib._streams import chunk_length
 from lvmlib._types import Float
@@ -113,10 +114,12 @@ def _one_guide_each(q: Guide, prior: Distribution, x: Tensor) -> Distribution:
     if not len(x):
         raise ValueError(f"x has shape {tuple(x.shape)}: expected at least one observation; give it some.")
     check_layout("x", x)
-    check_no_nan("x", x)
+    if not getattr(q, "sees_gaps", False):
+        check_no_nan("x", x)
     with evaluating(q):
         try:
-            guides = q if isinstance(q, Distribution) or not callable(q) else call_named("q", q, x)
+            made = q if isinstance(q, Distribution) or not callable(q) else call_named("q", q, x)
+            guides = joined(made, "q")
         except RuntimeError as error:
             raise ValueError(
                 f"q fails for x, {describe(x)}: {error}; expected observations that q takes; check their shape and "
@@ -148,7 +151,13 @@ def _split_of_tables(guides: Distribution, prior: Distribution) -> AggregatePost
             f"q is {describe(guides)}, whose z has no finite list of values: expected a number of draws; pass "
             f"num_samples=100 for an estimate with its standard error."
         )
-    z = guides.enumerate_support(expand=False)
+    try:
+        z = guides.enumerate_support(expand=False)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"q is {describe(guides)}, whose values are not the same for each observation ({error}): expected guides "
+            f"over one list of values; pass num_samples=100 for an estimate, or give all guides the longest list."
+        ) from error
     log_q, log_prior = log_density(guides, z), log_density(prior, z)
     log_mixture = _log_mean(log_q)[:, None]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lvmlib._checks import as_float_tensor, check_positive, check_sample_count, describe
+from lvmlib._checks import as_float_tensor, check_positive, check_possible, check_sample_count, describe
 from lvmlib._hamiltonian import Path, move, temperatures, tuned_step_sizes
 from lvmlib._random import derived_seed, seeded_generator, stream_key
 from lvmlib._streams import block_length
@@ -56,10 +56,11 @@ class AnnealedEstimate(EvidenceEstimate):
 
     def __repr__(self) -> str:
         value, batch = self.log_evidence, tuple(self.log_evidence.shape)
+        largest = max(self.std_error.flatten().tolist(), default=torch.nan)
         accepts = f", acceptance={self.acceptance.mean():.2f}" if len(self.acceptance) else ""
         return (
             f"AnnealedEstimate({f'batch_shape={batch}, mean ' if batch else ''}log_evidence={value.mean():.4f}, "
-            f"{'largest ' if batch else ''}std_error={self.std_error.max():.2g}{accepts}, "
+            f"{'largest ' if batch else ''}std_error={largest:.2g}{accepts}, "
             f"num_chains={self.num_samples}, num_steps={len(self.acceptance) + 1}, direction={self.direction!r})"
         )
 
@@ -195,13 +196,16 @@ def bidirectional_monte_carlo(
     x, z = simulated
     with torch.inference_mode(False), torch.no_grad():
         problem = _bound(model, x, initial)
-        model._check_latent(z)
+        z = _outside_inference(z)
+        model._check_latent(z, "simulated z")
         if z.shape != problem.batch_shape + problem.q.event_shape:
             raise ValueError(
                 f"simulated has z of shape {tuple(z.shape)} for x of batch shape {tuple(problem.batch_shape)}: "
                 f"expected {tuple(problem.batch_shape + problem.q.event_shape)}, one z for each x; pass "
                 f"model.sample(n)."
             )
+        with problem.mode():
+            check_possible("simulated z", model._log_joint(problem.x, z))
         run = _Run(problem, num_steps, num_leapfrog, step_size, key)
         return run.estimate(num_chains), run.estimate(num_chains, backwards_from=z)
 
@@ -213,12 +217,17 @@ def _check_counts(num_chains: int, num_steps: int, num_leapfrog: int) -> None:
 
 
 def _bound(model: LatentVariableModel, x: Tensor, initial: Guide | None) -> Problem:
-    x = x.clone() if isinstance(x, Tensor) and x.is_inference() else x
+    x = _outside_inference(x)
     if initial is None:
         return bind_to_prior(model, x)
     problem = bind(model, initial, x)
     check_covers(problem)
     return problem
+
+
+def _outside_inference(value: Tensor) -> Tensor:
+    """The same numbers, of which a gradient can be taken."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 class _Run:

@@ -2,15 +2,16 @@ r"""Bounds on the log-evidence, in nats: numbers to be read beside :math:`\log p
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from lvmlib._checks import check_sample_count, check_shape, describe
+from lvmlib._checks import check_possible, check_sample_count, check_shape, describe
 from lvmlib._divergence_formulas import closed_form_entropy, closed_form_kl
 from lvmlib._jackknife import MOST_SUBSETS, jackknife
 from lvmlib._log_space import log_mean_exp
@@ -206,6 +207,13 @@ class BoundEstimate(Tensor):
         """The numbers alone, shape ``(*batch)``."""
         return self.as_subclass(Tensor)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> BoundEstimate:
+        parts = (self.value, self.std_error, self.direction, self.num_samples, self.summary)
+        return BoundEstimate(*copy.deepcopy(parts, memo))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else repr(self)
+
     def __repr__(self) -> str:  # type: ignore[override]
         batch, value = tuple(self.shape), self.value
         number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}, mean={value.mean():.4f}"
@@ -235,7 +243,8 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
 
     Raises:
         TypeError, ValueError: As :func:`~lvmlib.log_weights`; also if ``posterior_samples`` does not have that shape,
-            or a draw has joint density zero, and so is none of the posterior.
+            or a draw has joint density zero, and so is none of the posterior, or lies at an end of the support where
+            both densities are infinite.
 
     Example:
         >>> import torch
@@ -249,18 +258,20 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
         Ji and Shen (2019), *Stochastic variational inference via upper bound*.
     """
     problem = bind(model, q, x)
-    model._check_latent(posterior_samples)
+    model._check_latent(posterior_samples, "posterior_samples")
     event = tuple(problem.q.event_shape)
     check_shape("posterior_samples", posterior_samples, ("S", *problem.batch_shape, *event))
     check_sample_count("len(posterior_samples)", len(posterior_samples))
     with problem.mode():
         log_joint = model._log_joint(x, posterior_samples)
         log_w = log_joint - log_density(problem.q, posterior_samples)
-    impossible = (log_joint == -torch.inf).nonzero()
-    if len(impossible):
+    check_possible("posterior_samples", log_joint)
+    unknown = log_w.isnan().nonzero()
+    if len(unknown):
         raise ValueError(
-            f"posterior_samples has joint density 0 at index {tuple(impossible[0].tolist())}: expected draws from the "
-            f"posterior, where it is above 0; for simulated data pass the z that x was made from."
+            f"posterior_samples has joint density {log_joint[tuple(unknown[0])].exp().item():.6g} at index "
+            f"{tuple(unknown[0].tolist())}, and so has q: expected draws inside the support, where both "
+            f"are finite; move those at its ends inwards by a rounding."
         )
     value = log_w.mean(0)
     # Of one draw, or where q misses one, nothing is known of the spread.

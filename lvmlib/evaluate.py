@@ -29,15 +29,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lvmlib._checks import describe
+from lvmlib._checks import check_sample_count, describe
 from lvmlib.evidence import check_covers
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
+from lvmlib.problem import check_model
 from lvmlib.training import load
 from lvmlib.weights import bind_without_gradient, misses_mass, num_blocks, summarize_blocks
 
 __all__ = ["evaluate", "main"]
 
+_SPLITS = ("auto", "data", "samples")
 _NUMBERS = ("log_evidence", "std_error", "ess", "pareto_k")
 Group = dict[str, list[float]]
 
@@ -80,6 +82,12 @@ def evaluate(
         TypeError, ValueError: As :func:`lvmlib.importance_sampling`; also if the draws are too few to be shared out.
     """
     rank, world = _place()
+    check_model(model)
+    check_sample_count("group_size", group_size)
+    if split not in _SPLITS:
+        raise ValueError(f"split is {split!r}: expected one of {_SPLITS}; correct the name.")
+    if len(model.batch_shape(model.check_observation(x))) != 1:
+        raise ValueError(f"x has shape {tuple(x.shape)}: expected (N, *x_event); give it one batch dimension.")
     groups = x.split(group_size)
     results = dict(done or {})
     waiting = [index for index in range(len(groups)) if index not in results]
@@ -177,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=_positive, default=5000, help="draws for each observation (5000)")
     parser.add_argument("--data", help="digits, mnist, or a file .npy or .safetensors; by default what fits the model")
     parser.add_argument("--limit", type=_positive, help="only so many observations, the first ones")
-    parser.add_argument("--split", choices=["auto", "data", "samples"], default="auto", help="what processes share out")
+    parser.add_argument("--split", choices=_SPLITS, default="auto", help="what processes share out")
     parser.add_argument("--group-size", type=_positive, default=100, help="observations weighed together (100)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--factory", help="module:function, a function that builds (model, q), for other models")
@@ -255,7 +263,15 @@ def _observations(name: str | None, model: LatentVariableModel) -> Tensor:
             f"--data is {name!r} of shape {tuple(x.shape)}: expected one observation a row, each of shape "
             f"{tuple(layout.x_event)}; take the data that the model was trained for."
         )
-    return model.check_observation(x.reshape(-1, *layout.x_event).to(layout.x_dtype))
+    if not x.is_complex():
+        rows = x.to(layout.x_dtype)
+        lost = rows.isinf() & ~x.double().isinf() if rows.is_floating_point() else rows.double() != x.double()
+        if not lost.any():
+            return model.check_observation(rows.reshape(-1, *layout.x_event))
+    raise ValueError(
+        f"--data is {name!r} with numbers of {x.dtype} that {layout.x_dtype}, the model's, cannot hold: expected real "
+        f"numbers within its range, and whole ones for a count; correct them."
+    )
 
 
 def _read_tensor(path: Path) -> Tensor:
@@ -263,7 +279,8 @@ def _read_tensor(path: Path) -> Tensor:
         if path.suffix == ".npy":
             import numpy as np
 
-            return torch.atleast_1d(torch.as_tensor(np.load(path, allow_pickle=False)))
+            array = np.load(path, allow_pickle=False)
+            return torch.atleast_1d(torch.as_tensor(array.astype(array.dtype.newbyteorder("="))))
         from safetensors.torch import load_file
 
         tensors = load_file(path)

@@ -234,17 +234,21 @@ class PosteriorSample:
 
         Raises:
             ImportError: If ArviZ is not installed.
-            ValueError: If there is not one name for each dimension, or ``coords`` has a name that ``dims`` has not or
-                another number of places.
+            TypeError: If ``dims`` is no list of names, or ``coords`` no dict of lists.
+            ValueError: If there is not one name for each dimension, a name comes twice or means something to ArviZ, or
+                ``coords`` has a name that ``dims`` has not or another number of places.
         """
-        names = None if dims is None else list(dims)
         shape = tuple(self.z.shape[1:])
-        if names is not None and len(names) != len(shape):
-            raise ValueError(
-                f"dims is {names} for a z of shape {shape} after the draws: expected {len(shape)} names, one for each "
-                f"dimension; name those of the batch first."
+        names = None if dims is None else _checked_names(dims, shape)
+        if not isinstance(coords, Mapping | None):
+            raise TypeError(
+                f"coords is {describe(coords)}: expected a dict from names of dims to what their places are called."
             )
         for name, places in (coords or {}).items():
+            if not hasattr(places, "__len__"):
+                raise TypeError(
+                    f"coords[{name!r}] is {describe(places)}: expected a list, one entry for each place; write it out."
+                )
             if names is None or name not in names:
                 raise ValueError(
                     f"coords names {name!r}, and dims is {names}: expected a name from dims; add it there."
@@ -270,6 +274,27 @@ class PosteriorSample:
 
     def __repr__(self) -> str:
         return f"PosteriorSample(z of shape {tuple(self.z.shape)}, {described(self.summary)})"
+
+
+# What the result has names for already: a dimension called so would silently take the place of the draws.
+_TAKEN = ("chain", "draw", "z", "pareto_k", "ess")
+
+
+def _checked_names(dims: Sequence[str], shape: tuple[int, ...]) -> list[str]:
+    if isinstance(dims, str) or not isinstance(dims, Sequence) or not all(isinstance(name, str) for name in dims):
+        raise TypeError(f"dims is {describe(dims)}: expected a list of names; write it as ['obs', 'coordinate'].")
+    names = list(dims)
+    if len(names) != len(shape):
+        raise ValueError(
+            f"dims is {names} for a z of shape {shape} after the draws: expected {len(shape)} names, one for each "
+            f"dimension; name those of the batch first."
+        )
+    if len(set(names)) < len(names) or not set(names).isdisjoint(_TAKEN):
+        raise ValueError(
+            f"dims is {names}: expected names that differ from each other and from {', '.join(_TAKEN)}, which the "
+            f"result has already; rename those that do not."
+        )
+    return names
 
 
 def sample_posterior(

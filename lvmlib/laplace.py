@@ -165,9 +165,13 @@ def _second_order(model: LatentVariableModel, x: Tensor, z: Float[Tensor, "*batc
 
 
 def _shift_to_positive_definite(curvature: Float[Tensor, "*batch D D"]) -> Float[Tensor, "*batch D D"]:
-    """The curvature plus the smallest multiple of the identity that makes its eigenvalues at least 1e-3."""
-    smallest = torch.linalg.eigvalsh(curvature).amin(-1)
-    shift = (1e-3 - smallest).clamp(min=0.0)
+    """The curvature, if it is positive definite; else with every eigenvalue raised, to 1e-3 of the largest at least."""
+    if not curvature.numel():
+        return curvature
+    eigenvalues = torch.linalg.eigvalsh(curvature)
+    smallest, largest = eigenvalues.amin(-1), eigenvalues.abs().amax(-1)
+    definite = smallest > 1e2 * torch.finfo(curvature.dtype).eps * largest
+    shift = torch.where(definite, 0.0, 1e-3 * torch.where(largest > 0, largest, 1.0) - smallest)
     return curvature + shift[..., None, None] * torch.eye(curvature.shape[-1]).to(curvature)
 
 

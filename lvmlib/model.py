@@ -19,6 +19,7 @@ from lvmlib._layout import Layout, check_variable, find_layout
 from lvmlib._learnable import learnable_parts, leaves_behind
 from lvmlib._modes import evaluating, unless_learning
 from lvmlib._random import in_turn, stream
+from lvmlib._supports import into_first_turn, is_angle
 from lvmlib._types import Float
 from lvmlib.density import into_support, is_real, log_density, sum_last, support_of, without_independent
 
@@ -220,6 +221,7 @@ class LatentVariableModel(nn.Module):
     def _log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """The formula of :meth:`log_likelihood` for arguments already checked; exact models have shorter ones."""
         likelihood = self.likelihood(z)
+        x = into_first_turn(x) if is_angle(self._layout().x_support) else x
         if not self._marginalizes:
             return log_density(likelihood, x)
         base, num_dims = without_independent(likelihood)
@@ -254,9 +256,9 @@ class LatentVariableModel(nn.Module):
         """
         layout = self._layout()
         check_variable("x", x, layout.x_event, layout.x_dtype, layout.device, gaps=self._marginalizes)
-        if is_real(layout.x_support) or not _bounds_are_fixed(layout.x_support) or not x.numel():
-            return x
         support: Any = layout.x_support
+        if is_real(support) or is_angle(support) or not _bounds_are_fixed(support) or not x.numel():
+            return x
         if self._marginalizes:
             while isinstance(support, constraints.independent):
                 support = support.base_constraint
@@ -269,9 +271,9 @@ class LatentVariableModel(nn.Module):
             )
         return x
 
-    def _check_latent(self, z: Tensor) -> None:
+    def _check_latent(self, z: Tensor, name: str = "z") -> None:
         layout = self._layout()
-        check_variable("z", z, layout.z_event, layout.z_dtype, layout.device)
+        check_variable(name, z, layout.z_event, layout.z_dtype, layout.device)
 
     def _check_pair(self, x: Tensor, z: Tensor) -> None:
         self.check_observation(x)

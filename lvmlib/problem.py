@@ -14,7 +14,7 @@ from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
 from lvmlib._draws import check_draws, draw_in_parts, draw_weighed, noise_is_exact
-from lvmlib._hierarchy import Hierarchy, is_levels
+from lvmlib._hierarchy import is_levels, joined
 from lvmlib._types import Float
 from lvmlib.density import support_of, without_independent
 from lvmlib.guide import Guide
@@ -155,7 +155,7 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
     if isinstance(q, Distribution):
         return q
     if is_levels(q):
-        return Hierarchy(q, name="q")  # type: ignore[arg-type]
+        return joined(q, "q")
     batch, event = model.batch_shape(x), model.event_shape
     hides_gaps = model.marginalizes_gaps and not getattr(q, "sees_gaps", False)
     seen = x.nan_to_num(0.0) if hides_gaps else x
@@ -165,8 +165,7 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
         if isinstance(rows, Distribution) and rows.batch_shape == (batch.numel(),):
             return with_batch_shape(rows, batch)
         return rows
-    made = call_named("q", q, seen)
-    return Hierarchy(made, name="q(x)") if is_levels(made) else made
+    return joined(call_named("q", q, seen), "q(x)")
 
 
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:

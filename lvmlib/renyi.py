@@ -22,6 +22,8 @@ __all__ = ["cubo", "renyi_bound"]
 
 # Orders of a power mean nearer to zero than this are taken for zero: rounding is larger than what they change.
 _INDISTINGUISHABLE = 1e-8
+# A power mean of this order is the largest weight, or the smallest, to more digits than any dtype has.
+_AS_GOOD_AS_INFINITE = 1e16
 
 
 def renyi_bound(
@@ -145,24 +147,26 @@ def _power_mean_bound(
 ) -> BoundEstimate:
     check_sample_count("num_samples", num_samples)
     power = 1 - alpha if abs(1 - alpha) > _INDISTINGUISHABLE else 0.0
-    summary, some_zero = WeightSummary(), torch.zeros((), dtype=torch.bool, device=x.device)
+    power = max(-_AS_GOOD_AS_INFINITE, min(power, _AS_GOOD_AS_INFINITE))
+    streamed = seed is not None or chunk_size is not None
+    problem = (bind_without_gradient if streamed else bind)(model, q, x)
+    summary, some_zero = WeightSummary(), torch.zeros((), dtype=torch.bool, device=problem.x.device)
     value: Tensor | None = None
-    if seed is None and chunk_size is None:
-        log_w = bind(model, q, x).log_weights(num_samples)
+    if not streamed:
+        log_w = problem.log_weights(num_samples)
         value = log_w.mean(0) if power == 0 else (log_mean_exp((power * log_w).double()) / power).to(log_w)
         blocks: Iterable[Tensor] = [log_w.detach()]
     else:
-        problem = bind_without_gradient(model, q, x)
         blocks = map_blocks(problem, num_samples, lambda _, log_w: log_w, name=name, seed=seed, chunk_size=chunk_size)
     for log_w in blocks:
         zero = log_w == -torch.inf
         # A negative power of zero is infinite; the mean then is too, whatever the other weights are.
         some_zero = some_zero | zero.any(0) if power <= 0 else some_zero
         summary.update(log_w if power == 0 else (power * log_w).masked_fill(zero, -torch.inf))
-    streamed, error = (
+    read, error = (
         (summary.elbo, summary.elbo_std_error) if power == 0 else (summary.log_evidence / power, summary.std_error)
     )
-    value = streamed if value is None else value
+    value = read if value is None else value
     error = error if power == 0 else error / abs(power)
     return BoundEstimate(
         torch.where(some_zero, -torch.inf, value),

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, VonMises, constraints
+from torch.distributions import Distribution, constraints
 
 from lvmlib._checks import check_number, check_sample_count, describe
 from lvmlib._draws import draw_seeded
 from lvmlib._types import Float, Int
-from lvmlib.density import support_of, without_independent
+from lvmlib.density import support_of
 from lvmlib.exact.adaptive_grid import (
     Edge,
     Grid,
@@ -257,8 +257,6 @@ class QuadratureModel(ExactModel):
         prior, lower, upper = self.prior, self._lower, self._upper
         dim = self._layout().z_event.numel()
         starts, stops = _ends_of(support_of(prior), dim)
-        if isinstance(without_independent(prior)[0], VonMises):  # an angle; torch calls all reals its support
-            starts, stops = [-math.pi] * dim, [math.pi] * dim
         box = []
         for start, stop, mean, scale in zip(starts, stops, *_location_and_scale(prior, dim), strict=True):
             low = max(start, mean - 10 * scale) if lower is None else float(lower)

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
 
 from lvmlib._checks import check_sample_count, describe
-from lvmlib._random import derived_seed, forked
+from lvmlib._random import check_seed, derived_seed, forked
 from lvmlib.zoo.cases import Case
 from lvmlib.zoo.counting import counted_likelihoods
 from lvmlib.zoo.estimators import Estimator
@@ -140,6 +139,9 @@ def score(
     """
     check_sample_count("num_samples", num_samples)
     check_sample_count("repetitions", repetitions, least=2)
+    if not isinstance(case, Case):
+        raise TypeError(f"case is {describe(case)}: expected a Case; take one of lvmlib.zoo.cases(), or make one.")
+    check_seed(seed)
     name, run = _named(estimate)
     values, claims, seconds = [], [], []
     # A first answer is thrown away: what is tuned or compiled once is not the cost of a repetition.
@@ -233,14 +235,17 @@ _PARTS = ("log_evidence", "std_error")
 
 
 def _number(part: Any, part_name: str, where: str) -> float:
-    if isinstance(part, Tensor) and part.numel() != 1:
+    if hasattr(part, "shape") and math.prod(part.shape) != 1:
         raise TypeError(
             f"{where} returned {part_name} of shape {tuple(part.shape)}: expected one number for the one x; reduce it "
             f"over the draws."
         )
-    if isinstance(part, bool | str) or not hasattr(part, "__float__"):
-        raise TypeError(f"{where} returned {part_name} {describe(part)}: expected a number, in nats.")
-    number = float(part)
+    value = part.item() if hasattr(part, "item") else part  # of a tensor or an array
+    if isinstance(value, bool | str | complex) or not hasattr(value, "__float__"):
+        raise TypeError(
+            f"{where} returned {part_name} {describe(part)}: expected a number, in nats; return a float of it."
+        )
+    number = float(value)
     if math.isnan(number):
         raise ValueError(
             f"{where} returned {part_name} nan: expected a number; -math.inf is one, for an estimate of p(x) that is "
@@ -284,6 +289,8 @@ def verdict(scores: Sequence[Score]) -> Verdict:
     Raises:
         ValueError: If there is no score, or they are of several estimators.
     """
+    if not isinstance(scores, Sequence) or not all(isinstance(one, Score) for one in scores):
+        raise TypeError(f"scores is {describe(scores)}: expected a list of Score, as score returns; write it as [one].")
     names = sorted({one.estimator for one in scores})
     if len(names) != 1:
         raise ValueError(

@@ -9,7 +9,17 @@ import models
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Beta, Categorical, Gamma, Independent, MultivariateNormal, Normal, Poisson
+from torch.distributions import (
+    Beta,
+    Categorical,
+    Gamma,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+    VonMises,
+)
 
 from lvmlib import (
     FiniteModel,
@@ -304,6 +314,38 @@ def test_a_wrong_call_says_what_was_expected(change, words):
     with pytest.raises((ValueError, TypeError)) as caught:
         annealed_importance_sampling(model, x, **({"num_chains": 3, "num_steps": 4, "seed": 0} | change))
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_mixture_of_normals_is_annealed():
+    prior = MixtureSameFamily(Categorical(torch.ones(2).double()), Normal(torch.tensor([-2.0, 2.0]).double(), 1.0))
+    model = LatentVariableModel(prior, lambda z: Normal(z, 0.5))
+    x = torch.tensor([0.3, 1.5]).double()
+    estimate = annealed_importance_sampling(model, x, num_chains=500, num_steps=20, seed=0)
+    exact = Normal(torch.tensor([[-2.0], [2.0]]).double(), 1.25**0.5).log_prob(x).logsumexp(0) - math.log(2)
+    assert ((estimate.log_evidence - exact).abs() < 5 * estimate.std_error).all()
+
+
+def test_an_angle_stays_in_its_turn():
+    prior = VonMises(*torch.tensor([0.0, 0.5]).double())
+    model = LatentVariableModel(prior, lambda z: Normal(z, 1.0))
+    x = torch.tensor([0.0, 3.0, 5.0]).double()
+    z = torch.linspace(-math.pi, math.pi, 100_001).double()
+    exact = model.log_joint(x, z[:, None]).logsumexp(0) + (z[1] - z[0]).log()
+    estimate = annealed_importance_sampling(model, x, num_chains=500, num_steps=20, seed=0)
+    assert ((estimate.log_evidence - exact).abs() < 5 * estimate.std_error + 1e-4).all()
+
+
+def test_no_observation_has_an_estimate_that_describes_itself():
+    model, x = strong(copies=2)
+    assert "batch_shape=(0,)" in repr(annealed_importance_sampling(model, x[:0], num_chains=3, num_steps=3, seed=0))
+
+
+def test_data_are_simulated_in_inference_mode_too():
+    model, _ = strong(copies=2)
+    outside = bidirectional_monte_carlo(model, num_chains=3, num_steps=3, seed=0)
+    with torch.inference_mode():
+        inside = bidirectional_monte_carlo(model, num_chains=3, num_steps=3, seed=0)
+    assert all(torch.equal(a.log_evidence, b.log_evidence) for a, b in zip(outside, inside, strict=True))
 
 
 def test_a_discrete_z_has_no_gradient_to_follow():

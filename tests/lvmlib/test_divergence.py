@@ -14,6 +14,7 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.distributions import (
     Bernoulli,
     Beta,
@@ -41,6 +42,8 @@ from torch.distributions import (
 )
 
 from lvmlib import (
+    AmortizedGuide,
+    LatentVariableModel,
     LinearGaussian,
     MeanFieldGuide,
     aggregate_posterior_split,
@@ -586,3 +589,23 @@ def test_a_divergence_of_gaussians_is_never_negative_and_works_without_observati
     model = LinearGaussian(torch.ones(3, 2), torch.zeros(3), 1.0)
     assert model.kl_to_posterior(model.prior, torch.zeros(0, 3)).shape == (0,)
     assert laplace_approximation(model, torch.zeros(0, 3)).batch_shape == (0,)
+
+
+def test_the_split_takes_gaps_and_several_levels():
+    x = torch.tensor([[1.0, math.nan], [0.5, -1.0]])
+    guide = AmortizedGuide(nn.Linear(4, 2), mark_gaps=True)
+    prior = Independent(Normal(torch.zeros(1), 1.0), 1)
+    assert aggregate_posterior_split(guide, prior, x, 20, seed=0).kl_term.value.isfinite()
+
+    levels = (Normal(0.0, 1.0), lambda top: Normal(top, 1.0))
+    both = LatentVariableModel(levels, lambda z: Normal(z[1], 1.0)).prior
+    wide = lambda x: (Normal(x, 2.0), lambda top: Normal(top, 1.0))  # noqa: E731
+    split = aggregate_posterior_split(wide, both, torch.tensor([0.0, 3.0]), 20_000, seed=0)
+    exact = kl(Normal(torch.tensor([0.0, 3.0]), 2.0), Normal(0.0, 1.0)).mean()  # the lower level is that of the prior
+    assert (split.kl_term.value - exact).abs() < 5 * split.kl_term.std_error
+
+
+def test_the_split_of_guides_over_lists_of_their_own_says_so():
+    ragged = Binomial(torch.tensor([3.0, 2.0]), probs=torch.tensor([0.2, 0.8]))
+    with pytest.raises(ValueError, match=r"q is Binomial.*expected guides over one list of values"):
+        aggregate_posterior_split(ragged, Binomial(3, probs=torch.tensor(0.5)), torch.zeros(2))

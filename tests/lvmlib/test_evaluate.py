@@ -16,9 +16,10 @@ import pytest
 import torch
 from runs import QUIET, binary_digits, small_vae
 from torch import nn
+from torch.distributions import Categorical, Normal
 
-from lvmlib import data, fit, importance_sampling, mlp
-from lvmlib.evaluate import evaluate, main
+from lvmlib import LatentVariableModel, data, fit, importance_sampling, mlp
+from lvmlib.evaluate import _observations, evaluate, main
 from lvmlib.training import load
 from lvmlib.vae import VAE
 
@@ -205,3 +206,37 @@ def test_batch_statistics_are_those_of_the_training(tmp_path):
         errors = torch.tensor([v for index in sorted(groups) for v in groups[index]["std_error"]])
         assert ((found - exact.log_evidence).abs() < 6 * errors + 1e-3).all()
     assert all(torch.equal(a, b) for a, b in zip(vae.buffers(), model.buffers(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "rows"}, "split is 'rows': expected one of"),
+        ({"group_size": 0}, "group_size is 0: expected an integer of at least 1"),
+        ({"x": [1.0]}, r"x is \[1.0\].*expected a torch.Tensor"),
+        ({"x": torch.zeros(64)}, r"x has shape \(64,\): expected \(N, \*x_event\)"),
+        ({"model": None}, "model is None.*expected a LatentVariableModel"),
+    ],
+)
+def test_a_wrong_call_of_the_function_says_what_was_expected(checkpoint, change, message):
+    model, q = load(checkpoint)
+    with pytest.raises((TypeError, ValueError), match=message):
+        evaluate(**({"model": model, "q": q, "x": binary_digits()[:4], "num_samples": 10} | change))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dtype"),
+    [([0.7, 1.2], torch.int64), ([np.nan, 1.0], torch.int64), ([1j, 0j], torch.float32), ([1e300, 0.0], torch.float32)],
+)
+def test_data_that_the_model_cannot_hold_are_refused(numbers, dtype, tmp_path):
+    whole = lambda z: Categorical(logits=torch.stack([z, -z], -1))  # noqa: E731
+    model = LatentVariableModel(Normal(0.0, 1.0), whole if dtype == torch.int64 else lambda z: Normal(z, 1.0))
+    np.save(tmp_path / "x.npy", np.array(numbers))
+    with pytest.raises(ValueError, match=rf"--data is .* that {dtype}, the model's, cannot hold"):
+        _observations(str(tmp_path / "x.npy"), model)
+
+
+def test_data_of_another_byte_order_are_read(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([1.5, 2.5], dtype=">f8"))
+    x = _observations(str(tmp_path / "x.npy"), LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0)))
+    assert x.tolist() == [1.5, 2.5]

@@ -101,13 +101,19 @@ def test_draws_go_to_arviz_with_the_names_that_they_are_given():
         ({"dims": ["cause"]}, r"dims is \['cause'\].*expected 2 names"),
         ({"coords": {"cause": [1, 2]}}, "coords names 'cause'.*expected a name from dims"),
         ({"dims": ["sample", "cause"], "coords": {"cause": [1]}}, r"coords\['cause'\] has 1 entries: expected 2"),
+        ({"dims": "ab"}, r"dims is 'ab' of type str: expected a list of names"),
+        ({"dims": ["a", "a"]}, r"dims is \['a', 'a'\]: expected names that differ"),
+        ({"dims": ["draw", "cause"]}, r"dims is \['draw', 'cause'\]: expected names that differ"),
+        ({"dims": ["sample", "z"]}, r"dims is \['sample', 'z'\]: expected names that differ"),  # the draws vanished
+        ({"dims": ["sample", "cause"], "coords": {"cause": 3}}, r"coords\['cause'\] is 3.*expected a list"),
+        ({"coords": ["cause"]}, r"coords is \['cause'\].*expected a dict"),
     ],
 )
 def test_names_for_arviz_must_fit_the_draws(names, message):
     pytest.importorskip("arviz")
     model = models.linear_gaussian()
     x, _ = model.sample(3, seed=0)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         sample_posterior(model, model.posterior, x, 50, seed=0).to_arviz(**names)
 
 

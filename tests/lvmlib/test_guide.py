@@ -8,7 +8,15 @@ import models
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal, Uniform
+from torch.distributions import (
+    Bernoulli,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    Uniform,
+)
 
 from lvmlib import (
     AmortizedGuide,
@@ -104,6 +112,23 @@ def test_laplace_climbs_to_a_mode_of_a_ring_from_where_it_starts():
     (gradient,) = torch.autograd.grad(model.log_joint(x, z).sum(), z)
     assert gradient.abs().max() < 1e-5
     assert (torch.linalg.eigvalsh(q.precision_matrix) > 0).all()
+
+
+@pytest.mark.parametrize("scales", [(1e-6, 1e-6), (1e3, 1e3), (1e6, 1e6), (1e-3, 1e3)])
+def test_laplace_finds_the_mode_whatever_the_unit_of_z(scales):
+    scale = torch.tensor(scales).double()
+    model = LatentVariableModel(Independent(Normal(0 * scale, scale), 1), lambda z: Independent(Normal(z, scale), 1))
+    q = laplace_approximation(model, scale * torch.tensor([3.0, -5.0]).double())
+    torch.testing.assert_close(q.loc / scale, torch.tensor([1.5, -2.5]).double())
+    torch.testing.assert_close(q.stddev / scale, torch.full((2,), 0.5).double().sqrt())
+
+
+def test_a_mixture_over_all_reals_is_a_prior_without_bounds():
+    parts = Independent(Normal(torch.tensor([[-1.0], [1.0]]).double(), 0.1), 1)
+    prior = MixtureSameFamily(Categorical(torch.ones(2).double()), parts)
+    model = LatentVariableModel(prior, lambda z: Independent(Normal(z, 1.0), 1))
+    q = laplace_approximation(model, torch.ones(1).double(), initial=torch.full((1,), 0.9).double())
+    torch.testing.assert_close(q.loc, torch.ones(1).double(), atol=1e-4, rtol=0)
 
 
 def test_laplace_that_starts_on_a_kink_says_where_it_is():

@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributions import (
     Bernoulli,
     Beta,
+    Categorical,
     Independent,
     MixtureSameFamily,
     MultivariateNormal,
@@ -132,3 +133,11 @@ def test_making_a_model_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     models.radius_model()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_likelihood_that_cannot_be_drawn_from_is_named():
+    shared = Categorical(torch.ones(2))  # torch draws only where the weights have the batch shape of the components
+    with pytest.raises(ValueError, match=r"likelihood\(z\) is MixtureSameFamily.*drawing from it fails.*expected"):
+        LatentVariableModel(
+            Normal(0.0, 1.0), lambda z: MixtureSameFamily(shared, Normal(torch.stack([z, -z], -1), 1.0))
+        )

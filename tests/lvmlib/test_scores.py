@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
@@ -273,6 +274,8 @@ def answering(answer):
         ((True, 1.0), TypeError, "log_evidence .*bool.*expected a number"),
         ((torch.zeros(3), 1.0), TypeError, r"log_evidence of shape \(3,\): expected one number"),
         ((0.0, torch.zeros(2, 2)), TypeError, r"std_error of shape \(2, 2\)"),
+        ((np.zeros(2), 1.0), TypeError, r"log_evidence of shape \(2,\): expected one number"),
+        ((torch.tensor(1j), 1.0), TypeError, "log_evidence .*complex64.*expected a number"),
         (1.0, TypeError, r"expected a pair \(log_evidence, std_error\)"),
         ("ab", TypeError, "expected a pair"),
         ((1.0, 2.0, 3.0), TypeError, "expected a pair"),
@@ -293,6 +296,25 @@ def test_an_error_inside_names_the_case_and_keeps_its_cause():
         zoo.score(failing, UMBRELLA)
     assert isinstance(one.value.__cause__, ZeroDivisionError)
     assert "likelihood" not in UMBRELLA.model.__dict__, "the model is as before"
+
+
+def test_a_number_in_an_array_or_with_a_gradient_is_a_number():
+    found = zoo.score(answering((np.ones(1), torch.ones(1, requires_grad=True))), UMBRELLA, repetitions=2)
+    assert found.std_error == 1.0
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: zoo.score(answering((0.0, 1.0)), "umbrella"), "case is 'umbrella'.*expected a Case"),
+        (lambda: zoo.score(answering((0.0, 1.0)), zoo.members()[0]), "case is .*Member.*expected a Case"),
+        (lambda: zoo.score(answering((0.0, 1.0)), UMBRELLA, seed=1.5), "seed is 1.5.*expected an int"),
+        (lambda: zoo.verdict([1]), r"scores is \[1\].*expected a list of Score"),
+    ],
+)
+def test_what_is_no_case_no_seed_and_no_score_is_refused(call, says):
+    with pytest.raises(TypeError, match=says):
+        call()
 
 
 def test_what_is_no_function_of_five_arguments_is_refused():

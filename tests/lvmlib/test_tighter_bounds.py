@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
 import models
 import pytest
 import torch
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Bernoulli, Beta, Independent, MultivariateNormal, Normal
 
 from lvmlib import (
     BoundEstimate,
     FiniteModel,
+    LatentVariableModel,
     LinearGaussian,
     MeanFieldGuide,
     cubo,
@@ -186,6 +188,13 @@ def test_the_jackknife_is_the_average_over_all_subsets(order):
     torch.testing.assert_close(jackknife(log_w, order), expected, atol=1e-8, rtol=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_jackknife_keeps_its_digits_in_single_precision(order):
+    # Its factors grow as a power of K: rounded log-means near -300 would be off by a nat at order 3.
+    log_w = (models.normals(60, 3, seed=0) - 300).float()
+    torch.testing.assert_close(jackknife(log_w, order).double(), jackknife(log_w.double(), order), atol=3e-5, rtol=0)
+
+
 def test_the_jackknife_of_no_weight_at_all_is_minus_infinity():
     assert (jackknife(torch.full((5, 2), -torch.inf), 2) == -torch.inf).all()
     equal = jackknife(torch.full((5, 2), 3.0).double(), 2)
@@ -294,6 +303,13 @@ def test_an_estimate_is_a_tensor_and_what_is_computed_from_it_is_a_plain_one():
         (lambda m, q, x: jackknife_bound(m, q, x, 5, order=-1), ["order", "-1", "at least 0"]),
         (lambda m, q, x: jackknife_bound(m, q, x, 10_000, order=3), ["order", "10000", "ways"]),
         (lambda m, q, x: eubo(m, q, x, torch.zeros(4, 2, 2).double()), ["posterior_samples", "(4, 2, 2)", "S"]),
+        (lambda m, q, x: eubo(m, q, x, [1.0]), ["posterior_samples is [1.0]", "expected a torch.Tensor"]),
+        (
+            lambda m, q, x: eubo(m, q, x, torch.zeros(4, 3, 2)),
+            ["posterior_samples has dtype", "expected torch.float64"],
+        ),
+        (lambda m, q, x: renyi_bound(m, q, [1.0], 5, alpha=0.5), ["x is [1.0]", "expected a torch.Tensor"]),
+        (lambda m, q, x: cubo(m, q, None, 5, seed=0), ["x is None", "expected a torch.Tensor"]),
     ],
 )
 def test_a_wrong_call_says_what_was_expected(call, words):
@@ -308,6 +324,41 @@ def test_a_draw_that_the_posterior_cannot_give_is_refused():
     q = torch.distributions.Categorical(torch.tensor([0.5, 0.5]).double())
     with pytest.raises(ValueError, match="joint density 0"):
         eubo(model, q, torch.tensor(1), torch.tensor([1, 0]))
+
+
+def test_a_draw_at_an_end_where_both_densities_are_infinite_is_refused():
+    coin = LatentVariableModel(Beta(0.5, 0.5), Bernoulli)
+    with pytest.raises(
+        ValueError, match=r"posterior_samples has joint density inf at index \(0,\).*inside the support"
+    ):
+        eubo(coin, Beta(1.5, 0.5), torch.tensor(1.0), torch.tensor([1.0]))
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize("alpha", [-1e300, -1e20, 1e20, 1e300])
+def test_an_order_without_measure_gives_the_largest_or_the_smallest_weight(alpha, seed):
+    model = models.linear_gaussian()
+    x, _ = model.sample(3, seed=0)
+    far = renyi_bound(model, model.prior, x, 20, alpha=alpha, seed=seed)
+    near = renyi_bound(model, model.prior, x, 20, alpha=math.copysign(1e6, alpha), seed=seed)
+    assert far.value.isfinite().all()
+    if seed is not None:
+        torch.testing.assert_close(far.value, near.value, atol=1e-5, rtol=0)
+    exact = renyi_bound(model.float(), model.posterior, x.float(), 20, alpha=alpha, seed=seed)
+    torch.testing.assert_close(exact.value, model.log_evidence(x.float()), atol=1e-5, rtol=0)
+
+
+def test_an_estimate_is_copied_and_written_as_a_tensor_is():
+    model, q, x = gaussian_case(1, copies=3)
+    bound = cubo(model, q, x, 10, seed=0)
+    again = copy.deepcopy(bound)
+    assert type(again) is BoundEstimate
+    assert torch.equal(again.value, bound.value)
+    assert torch.equal(again.std_error, bound.std_error)
+    assert again.direction == bound.direction
+    one = cubo(model, q, x[0], 10, seed=0)
+    assert f"{one:.2f}" == f"{one.item():.2f}"
+    assert f"{one}" == repr(one)
 
 
 def test_bounds_of_a_linear_gaussian_at_its_posterior_are_exact():
