@@ -111,7 +111,6 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
     """The maximum of the log-joint in z, and its negative Hessian there."""
     for _ in range(max_iterations):
         value, gradient, curvature = _second_order(model, x, z)
-        _check_smooth(z, gradient, curvature)
         step = _newton_step(gradient, _shift_to_positive_definite(curvature))
         gain = (gradient * step).sum(-1)
         if (gain <= 1e-4 * _SQUARED_DISTANCE).all():
@@ -119,7 +118,6 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
             break
         z = _climb(model, x, z, value, step, gain)
     _, gradient, curvature = _second_order(model, x, z)
-    _check_smooth(z, gradient, curvature)
     factor, info = torch.linalg.cholesky_ex(curvature)
     newton = torch.cholesky_solve(gradient[..., None], factor)[..., 0]
     distance = torch.where(info == 0, (gradient * newton).sum(-1), torch.inf)
@@ -134,17 +132,6 @@ def _climb_to_mode(model: LatentVariableModel, x: Tensor, z: Tensor, max_iterati
     return z, curvature
 
 
-def _check_smooth(z: Tensor, gradient: Tensor, curvature: Tensor) -> None:
-    rough = ~(gradient.isfinite().all(-1) & curvature.isfinite().all((-2, -1)))
-    if rough.any():
-        first = tuple(rough.nonzero()[0].tolist())
-        raise ValueError(
-            f"{_named(first)} leads to z = {z[first].tolist()}, where log p(x, z) has gradient "
-            f"{gradient[first].tolist()} and second derivatives {curvature[first].neg().tolist()}: expected a density "
-            f"that is positive and twice differentiable there; pass initial at a place where it is."
-        )
-
-
 def _named(index: tuple[int, ...]) -> str:
     return f"x at index {index}" if index else "x"
 
@@ -154,14 +141,31 @@ def _newton_step(gradient: Tensor, curvature: Tensor) -> Tensor:
 
 
 def _second_order(model: LatentVariableModel, x: Tensor, z: Float[Tensor, "*batch D"]) -> tuple[Tensor, Tensor, Tensor]:
-    """The log-joint, its gradient and its negative Hessian in z, each x apart."""
+    """The log-joint, its gradient and its negative Hessian in z, each x apart.
+
+    Raises:
+        ValueError: If one of them is not finite.
+    """
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         value = model.log_joint(x, z)
         # Each x has its own z, so the gradient of the sum holds every single gradient.
         (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
         rows = [torch.autograd.grad(gradient[..., d].sum(), z, retain_graph=True)[0] for d in range(z.shape[-1])]
-    return value.detach(), gradient.detach(), -torch.stack(rows, dim=-2)
+    value, gradient, curvature = value.detach(), gradient.detach(), -torch.stack(rows, dim=-2)
+    _check_smooth(z.detach(), gradient, curvature)
+    return value, gradient, curvature
+
+
+def _check_smooth(z: Tensor, gradient: Tensor, curvature: Tensor) -> None:
+    rough = ~(gradient.isfinite().all(-1) & curvature.isfinite().all((-2, -1)))
+    if rough.any():
+        first = tuple(rough.nonzero()[0].tolist())
+        raise ValueError(
+            f"{_named(first)} leads to z = {z[first].tolist()}, where log p(x, z) has gradient "
+            f"{gradient[first].tolist()} and second derivatives {curvature[first].neg().tolist()}: expected a density "
+            f"that is positive and twice differentiable there; pass initial at a place where it is."
+        )
 
 
 def _shift_to_positive_definite(curvature: Float[Tensor, "*batch D D"]) -> Float[Tensor, "*batch D D"]:
