@@ -75,6 +75,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@pytest.mark.thorough
 def test_importing_lvmlib_costs_little_beyond_torch_and_loads_no_plots_and_no_checker() -> None:
     """CPU time, the least of three runs, so that a busy machine changes nothing."""
     program = (

@@ -209,6 +209,7 @@ def test_a_changed_exercise_changes_its_page(tmp_path: Path) -> None:
     assert "One half" in made.page("exercises")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("exercises", "chapter", "says"),
     [

@@ -32,6 +32,7 @@ def test_every_test_that_vouches_names_a_claim() -> None:
     assert unknown == {}
 
 
+@pytest.mark.thorough
 def test_every_claim_of_the_built_book_shows_its_tests(build: Path) -> None:
     """The claims found in the sources are those that the pages show, and each box names its tests."""
     shown = {}

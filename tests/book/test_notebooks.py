@@ -318,6 +318,7 @@ def test_the_first_cell_leads_to_the_page(notebook: NotebookNode) -> None:
     assert (ROOT / "notebooks" / PAGE).parent.parts[-3:] == ("_build", "html", "book")
 
 
+@pytest.mark.thorough
 def test_two_builds_write_the_same_bytes(book: SmallBook, tmp_path: Path) -> None:
     again = SmallBook.make(tmp_path / "book", {"01_first": CHAPTER, "02_second": SECOND})
     (again.root / "book" / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')

@@ -125,6 +125,7 @@ def test_python_starts_within_ten_seconds(browser: Browser, build: Path) -> None
     assert min(seconds) < 10
 
 
+@pytest.mark.thorough
 def test_an_endless_loop_ends_after_five_seconds_and_the_page_lives_on(visit: Visit) -> None:
     reader = Reader(visit)
     exercise = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "code" and one.in_page)
@@ -150,6 +151,7 @@ def test_a_reader_stops_a_check_by_the_same_button(visit: Visit) -> None:
     expect(section.get_by_role("button", name="Check")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_the_error_of_a_program_shows_the_readers_own_line_and_what_it_printed(visit: Visit) -> None:
     reader = Reader(visit)
     exercise = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "code" and one.in_page)

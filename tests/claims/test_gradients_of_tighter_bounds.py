@@ -343,6 +343,7 @@ WIDER = replace(MEAN, name="mean, wider", phi=1.4, path=_of_noise(_log_normal, 1
 WIDER = replace(WIDER, log_q=_of_noise(_log_normal, 1.0)[1])
 
 
+@pytest.mark.thorough
 @attack("prop-snr", cases=[MEAN, SCALE, WIDER])
 def test_means_and_variances_of_the_gradients_have_their_limits(case):
     count, runs = 400, 20_000

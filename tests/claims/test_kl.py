@@ -841,6 +841,7 @@ def test_at_the_reverse_end_the_repetition_stays_where_it_starts_and_elsewhere_i
     torch.testing.assert_close(closest(covariance, 0.0), 1 / precision.diagonal())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75])
 def test_the_fixed_point_is_the_smallest_alpha_divergence(alpha):
     torch.manual_seed(0)
@@ -912,6 +913,7 @@ def in_errors(each: Tensor) -> float:
     return (each.mean() / each.std() * math.sqrt(len(each))).item()
 
 
+@pytest.mark.thorough
 def test_forward_widths_hold_on_average_and_score_below_the_exact_posterior():
     """Chapter 7: 90 % intervals of forecasts with ten known readings, with independent coordinates and exactly."""
     both = forecasts(10)
@@ -932,6 +934,7 @@ def test_the_score_rises_up_to_three_quarters_and_the_coverage_up_to_the_end():
     assert abs(in_errors((both[1.0] - both[0.75])[:, 1])) < 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("known", "errors"), [(5, 8), (20, 3)])
 def test_the_exact_posterior_is_ahead_of_both_with_five_and_with_twenty_known_readings(known, errors):
     """Chapter 7, the last exercise: paired differences of scores."""

@@ -350,6 +350,7 @@ def test_with_perfect_moves_the_gap_falls_like_one_over_t():
         assert upper - lower == pytest.approx(divergences / steps)
 
 
+@pytest.mark.thorough
 def test_the_estimate_of_cubo_starts_below_what_it_bounds():
     model = scalar_model()
     x = torch.full((4000, 1), 2.0).double()

@@ -202,6 +202,7 @@ def test_the_gaps_are_filled_with_intervals_that_are_nearly_calibrated():
     assert gain > 3 * error, "the error is less than half"
 
 
+@pytest.mark.thorough
 def test_measuring_the_widest_interval_leaves_less_error_than_a_random_choice():
     known, arrived = cells()
     factors = ten_factors(known)

@@ -128,6 +128,7 @@ def test_the_laplace_average_is_low_by_more_than_its_claimed_error():
     assert below > 0.5 + 2 * math.sqrt(0.25 / len(new)), "most Laplace estimates are low with other draws too"
 
 
+@pytest.mark.thorough
 def test_student_t_noise_makes_several_modes_and_a_proposal_at_one_of_them_is_low():
     """The truth is from Student-t distributions at the best and the lowest mode of eight climbs, twice as wide."""
     model, new = mixed_up_samples()

@@ -138,6 +138,7 @@ def integral(g, *points):
 CORNERS = {"far-modes": (-25.0, -9.9, 0.0, 9.9, 25.0), "far-modes-defended": (-60.0, -9.9, 0.0, 9.9, 60.0)}
 
 
+@pytest.mark.thorough
 @named([one for one in LINES if one not in GAUSSIANS])
 def test_the_answers_about_one_dimension_are_those_of_adaptive_quadrature(case):
     joint, q, f = log_densities(case)

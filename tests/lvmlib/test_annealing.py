@@ -215,6 +215,7 @@ def test_a_bad_proposal_never_poisons_a_chain(bad):
     assert relative.mean() < 1 + 5 * relative.std() / math.sqrt(len(relative))
 
 
+@pytest.mark.thorough
 def test_bounds_of_z_are_removed_and_the_evidence_is_that_of_z():
     gamma_poisson = LatentVariableModel(
         Gamma(torch.tensor(2.0).double(), torch.tensor(1.0).double()), lambda z: Poisson(z)

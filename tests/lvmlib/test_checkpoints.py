@@ -89,6 +89,7 @@ def test_checkpoints_come_at_their_distance_and_at_the_end(tmp_path, monkeypatch
     assert written[3:] == [3, 4]
 
 
+@pytest.mark.thorough
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes(tmp_path):
     """Twenty times, one program is killed without warning somewhere in its run; what is left is always whole."""
     program = Path(__file__).with_name("killed_run.py")

@@ -65,7 +65,7 @@ def test_elbo_never_falls_and_meets_the_evidence_after_every_e_step(name):
     assert type(result.model) is type(start)
 
 
-@pytest.mark.parametrize("components", [3, 10])
+@pytest.mark.parametrize("components", [3, pytest.param(10, marks=pytest.mark.thorough)])
 def test_mixture_reaches_the_optimum_of_scikit_learn_from_the_same_start(components):
     x = double_digits()
     start = mixture_start(x, components)
@@ -85,7 +85,7 @@ def test_mixture_reaches_the_optimum_of_scikit_learn_from_the_same_start(compone
     np.testing.assert_allclose(result.model.weights.cpu().numpy(), peer.weights_, atol=1e-3)
 
 
-@pytest.mark.parametrize("latent_dim", [2, 10])
+@pytest.mark.parametrize("latent_dim", [2, pytest.param(10, marks=pytest.mark.thorough)])
 def test_ppca_reaches_the_closed_form_maximum(latent_dim):
     x = double_digits()
     result = expectation_maximization(ppca_start(x, latent_dim), x, max_iterations=1000, tolerance=1e-12)

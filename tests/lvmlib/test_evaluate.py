@@ -90,10 +90,9 @@ def children(process):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in Linux's /proc")
-@pytest.mark.parametrize(
-    ("split", "processes"), [pytest.param("data", None, marks=pytest.mark.thorough), ("samples", 2)]
-)
+@pytest.mark.parametrize(("split", "processes"), [("data", None), ("samples", 2)])
 def test_a_killed_worker_ends_the_run_clearly_and_any_number_goes_on(checkpoint, tmp_path, capfd, split, processes):
     words = ("--samples", "20000", "--limit", "120", "--group-size", "10", "--split", split)
     output = tmp_path / "result.json"

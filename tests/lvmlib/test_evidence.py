@@ -170,6 +170,7 @@ def first_and_second_moments(z: torch.Tensor) -> torch.Tensor:
     return torch.cat([z[..., None, :], z[..., None] * z[..., None, :]], dim=-2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("widen", [0.8, 2.0])
 def test_posterior_moments_of_a_gaussian_are_covered_as_often_as_a_normal_law_says(widen):
     model = models.linear_gaussian()
@@ -197,6 +198,7 @@ def test_posterior_probabilities_of_a_table_are_covered_as_often_as_a_normal_law
     torch.testing.assert_close(estimate.value.sum(-1), torch.ones(REPETITIONS).double())
 
 
+@pytest.mark.thorough
 def test_the_bias_of_a_posterior_expectation_is_the_stated_one_over_k():
     model, num_samples = models.finite(), 100
     x, probs = torch.tensor(1), models.table(3, seed=9)

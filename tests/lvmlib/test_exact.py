@@ -212,7 +212,9 @@ def test_joint_of_finite_model_sums_to_one():
 
 
 @pytest.mark.vouches("thm-joint")
-@pytest.mark.parametrize("name", ["linear_gaussian", "mixture", "beta_bernoulli", "quadrature"])
+@pytest.mark.parametrize(
+    "name", ["linear_gaussian", "mixture", "beta_bernoulli", pytest.param("quadrature", marks=pytest.mark.thorough)]
+)
 def test_joint_integrates_to_one(name):
     grid = torch.linspace(-14, 14, 1401, dtype=torch.float64)
     step = 28 / 1400
@@ -287,6 +289,7 @@ def test_samples_of_beta_bernoulli_follow_the_joint():
         assert scipy.stats.kstest(numpy_of(z[x == value]), given.cdf).pvalue > REJECT
 
 
+@pytest.mark.thorough
 def test_samples_of_quadrature_model_follow_its_evidence():
     model = models.radius_model()
     x, _ = model.sample(4000, seed=0)

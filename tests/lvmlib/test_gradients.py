@@ -221,11 +221,13 @@ def test_score_is_unbiased_on_a_finite_model_whatever_the_baseline(baseline):
     agree(estimates(problem, 600, estimator="score", baseline=baseline), exact)
 
 
+@pytest.mark.thorough
 def test_vimco_is_unbiased_for_the_tighter_bound_of_a_finite_model():
     problem = Finite()
     agree(estimates(problem, 800, estimator="vimco"), exact_iwae_gradient_of_a_finite_model(problem))
 
 
+@pytest.mark.thorough
 def test_the_three_estimators_of_the_tighter_bound_agree_on_a_linear_gaussian_model():
     """The plain one differentiates the bound and is the reference; common draws make no difference to its mean."""
     problem = Gaussian()
@@ -284,6 +286,7 @@ def test_dreg_has_less_variance_in_phi_than_the_plain_gradient_and_the_same_grad
     assert (double.var(0) < 0.7 * plain.var(0)).all()
 
 
+@pytest.mark.thorough
 def test_baselines_lower_the_variance_of_score():
     problem = Finite()
     none, leave, running = (

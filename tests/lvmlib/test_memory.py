@@ -16,9 +16,12 @@ LIMIT_MB = 200
 @pytest.mark.parametrize(
     "call",
     [
-        "prior_monte_carlo(model, x, 1_000_000, seed=0)",
+        pytest.param("prior_monte_carlo(model, x, 1_000_000, seed=0)", marks=pytest.mark.thorough),
         "importance_sampling(model, q, x, 1_000_000, seed=0)",
-        "self_normalized_expectation(model, q, x, model.likelihood_mean, 300_000, seed=0)",
+        pytest.param(
+            "self_normalized_expectation(model, q, x, model.likelihood_mean, 300_000, seed=0)",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_million_draws_of_an_image_take_less_than_200_megabytes(call):

@@ -147,6 +147,7 @@ def ids(svg):
     return set(re.findall(r'\bid="([^"]+)"', svg))
 
 
+@pytest.mark.thorough
 def test_the_same_figures_give_the_same_bytes(gallery):
     again = {name: plots.show(figure, alt=name)._repr_html_() for name, figure in draw_everything().items()}
     assert again == gallery
@@ -291,6 +292,7 @@ def test_a_png_is_the_figure_on_white_at_the_size_of_the_svg(bundles):
             assert seen[..., :3].min() < 0.1, "words and axes are dark"
 
 
+@pytest.mark.thorough
 def test_the_same_figures_give_the_same_png(bundles):
     for name, figure in draw_everything().items():
         assert plots.show(figure, alt=name)._repr_mimebundle_()[0]["image/png"] == bundles[name][0]["image/png"]

@@ -195,7 +195,9 @@ def test_the_mode_of_laplace_is_counted():
     assert 2 <= count.total <= 40
 
 
-@pytest.mark.parametrize("name", ["umbrella", "ring", "linear-50, x 1", "unbounded-density"])
+@pytest.mark.parametrize(
+    "name", ["umbrella", "ring", "linear-50, x 1", pytest.param("unbounded-density", marks=pytest.mark.thorough)]
+)
 def test_no_estimator_of_the_package_takes_many_more_likelihoods_than_it_is_given(name):
     for estimator in zoo.estimators():
         try:

@@ -78,7 +78,7 @@ def test_a_method_of_the_model_is_a_q_that_learns_with_it():
     assert model.log_evidence(x).mean() > truth.log_evidence(x).mean() - 0.01
 
 
-@pytest.mark.parametrize("flow", ["NSF", "MAF"])
+@pytest.mark.parametrize("flow", [pytest.param("NSF", marks=pytest.mark.thorough), "MAF"])
 @pytest.mark.parametrize("conditional", [True, False])
 def test_a_flow_of_zuko_is_learnt_with_or_without_x(zuko, flow, conditional):
     model = models.linear_gaussian(seed=1, dtype=torch.float32)
@@ -470,8 +470,10 @@ def test_a_q_with_a_row_for_each_observation_is_not_asked_about_others():
 # Weights, schedules, clipping, callbacks.
 
 
-@pytest.mark.parametrize("estimator", ["reparameterized", "stl", "score"])
-@pytest.mark.parametrize("weight", [pytest.param(0.0, marks=pytest.mark.thorough), 0.5, 4.0])
+@pytest.mark.parametrize("estimator", ["reparameterized", pytest.param("stl", marks=pytest.mark.thorough), "score"])
+@pytest.mark.parametrize(
+    "weight", [pytest.param(0.0, marks=pytest.mark.thorough), pytest.param(0.5, marks=pytest.mark.thorough), 4.0]
+)
 def test_the_kl_is_weighed(estimator, weight):
     """One normal of x, known likelihood: of E log p(x|z) - b KL the optimal q has variance b / (b + 1)."""
     model = LinearGaussian(torch.ones(1, 1).double(), torch.zeros(1).double(), torch.tensor(1.0).double())
@@ -587,7 +589,7 @@ def test_an_optimizer_that_needs_a_closure_is_refused():
 # Compiled modules are the user's.
 
 
-@pytest.mark.parametrize("how", ["function", "method"])
+@pytest.mark.parametrize("how", [pytest.param("function", marks=pytest.mark.thorough), "method"])
 def test_compiled_modules_take_the_same_steps(how):
     one, two = small_vae(), small_vae()
     encoder, decoder = two.encoder.encoder, two._likelihood.network

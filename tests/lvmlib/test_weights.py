@@ -268,6 +268,7 @@ def test_weights_without_a_tail_are_left_as_they_are():
         torch.testing.assert_close(summary.smoothed_log_evidence, summary.log_evidence)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ratio", [0.5, 0.6, 0.7])
 def test_smoothing_lessens_the_error_of_a_proposal_with_light_tails(ratio):
     """A posterior of width 1 and a proposal of width 1/2 to 7/10: shapes k from 0.75 to 0.51."""

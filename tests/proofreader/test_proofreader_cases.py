@@ -16,6 +16,7 @@ def test_a_line_gets_the_verdict_worked_by_hand(case: Case) -> None:
         assert report.condition
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_wrong_line_is_accepted_by_other_models(seed: int) -> None:
     for case in CASES:

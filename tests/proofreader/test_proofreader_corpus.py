@@ -27,6 +27,7 @@ def test_the_corpus_is_read() -> None:
     assert counts["unreadable"] <= 0.05 * lines
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_models_say_the_same(seed: int) -> None:
     for entry in CORPUS:

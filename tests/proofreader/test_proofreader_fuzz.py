@@ -35,6 +35,7 @@ def test_random_and_mutated_strings_raise_nothing_and_end_in_time() -> None:
     assert sum(verdicts.values()) == COUNT
 
 
+@pytest.mark.thorough
 def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
     global _heard
     texts = [entry.latex for entry in CORPUS[::4]] + list(fuzz.strings(7, 200))
@@ -53,6 +54,7 @@ def test_nothing_that_is_read_is_executed_opened_or_imported() -> None:
     assert heard == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "latex",
     [

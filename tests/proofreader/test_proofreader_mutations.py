@@ -84,6 +84,7 @@ EQUIVALENT: dict[tuple[str, str, int], str] = {
 _table: dict[str, Counter[str]] = {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_every_mutant_that_changes_the_value_is_caught(mutation: str) -> None:
     counts: Counter[str] = Counter()

@@ -78,6 +78,7 @@ def other_spellings(exercise: Exercise) -> Iterator[object]:
         yield "# a comment\n" + task.right.replace("\n", "\n\n") + "\n"
 
 
+@pytest.mark.thorough
 @every_exercise
 def test_noise_fails_and_is_not_taken_for_a_misconception(exercise: Exercise) -> None:
     for answer in (*exercise.wrong, *noise(exercise)):
