@@ -824,7 +824,8 @@ def test_widening_repairs_the_coverage_and_most_of_the_score():
     wide = Beta(theta * total, (1 - theta) * total)
 
     def table(q: Beta) -> Tensor:
-        return q.log_prob(grid[:, None]).T.softmax(-1)
+        fine = (torch.arange(4000).double() + 0.5) / 4000
+        return q.log_prob(fine[:, None]).T.softmax(-1).view(-1, 200, 20).sum(-1)
 
     def score(report: Tensor) -> Tensor:
         at = (200 * share).long().clamp(max=199)

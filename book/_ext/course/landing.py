@@ -1,7 +1,7 @@
 """What the first page shows of the chapters: a card for each, with the time that it takes, counted from its source.
 
 ``{chapter-cards}`` has a line for each chapter, ``01_joint: what it is about``, and a reader sees number, title,
-minutes and exercises. ``{course-size}`` says how much there is in all.
+minutes and exercises. ``{course-size}`` says how much there is in all, and ``{hours}`1 2 5` `` how long some take.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from course.claim_map import chapters
 from course.claims import claims
@@ -105,6 +105,20 @@ class CourseSize(SphinxDirective):
         return [nodes.paragraph("", "", nodes.strong("", self.arguments[0]), nodes.Text(text))]
 
 
+class Hours(SphinxRole):
+    """``{hours}`1 2 5` ``: how long it takes to read these chapters, in hours."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        folder = Path(self.env.doc2path(self.env.docname)).parent
+        every = {int(chapter.name[:2]): chapter for chapter in chapters(folder)}
+        wanted = [every[int(number)] for number in self.text.split()]
+        for chapter in wanted:
+            self.env.note_dependency(str(chapter))
+        hours = round(sum(size(chapter).minutes for chapter in wanted) / 60)
+        return [nodes.Text(f"about {hours} hours")], []
+
+
 def setup(app: Sphinx) -> None:
     app.add_directive("chapter-cards", ChapterCards)
     app.add_directive("course-size", CourseSize)
+    app.add_role("hours", Hours())
