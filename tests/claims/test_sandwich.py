@@ -368,6 +368,17 @@ SANDWICH = json.loads(
 )
 
 
+def test_the_tuning_of_annealing_took_two_to_three_times_as_long_as_a_run():
+    runs = [
+        run["seconds of tuning"] / run["seconds"]
+        for images in ("real", "simulated")
+        for name, run in SANDWICH["vae"][images].items()
+        if name.startswith("AIS")
+    ]
+    assert len(runs) == 4
+    assert 1.5 < min(runs) < max(runs) < 3.5
+
+
 def test_more_components_no_longer_help_the_mixture():
     reached: dict[int, float] = {}
     for one in SANDWICH["mixture"]["tried"]:
