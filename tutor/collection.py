@@ -72,7 +72,8 @@ def raw(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def _yaml(path: Path) -> list[dict[str, Any]]:
     import yaml  # not in a page, which has the exercises as JSON
 
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # The loader of libyaml reads the same eight times as fast; a few systems have PyYAML without it.
+    data = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if not isinstance(data, list):
         raise ExerciseError(f"{path.name}: expected a list of exercises, each beginning with `- id:`")
     return data

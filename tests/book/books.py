@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import course
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from filelock import FileLock
 from jupyter_book.cli.main import main
 from make_notebooks import build_book
@@ -49,6 +51,17 @@ def build_this_book() -> Path:
             build_book(ROOT)
             stamp.write_text(str(run), encoding="utf-8")
     return build
+
+
+@cache
+def soup(path: Path) -> BeautifulSoup:
+    """A page of the built book, parsed once for all tests that look into it."""
+    # A tree of a hundred thousand small objects is walked again and again by the collector, which finds nothing.
+    gc.disable()
+    try:
+        return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    finally:
+        gc.enable()
 
 
 def docnames() -> list[str]:

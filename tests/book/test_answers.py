@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from books import ROOT, SmallBook, pages
+from books import ROOT, SmallBook, pages, soup
 from bs4 import BeautifulSoup, Tag
 from course.bundles import file_of_pyodide, packages, versions
 
@@ -251,11 +251,7 @@ def test_a_page_ships_both_packages_and_the_exercises_that_it_can_check(tmp_path
 
 
 def test_every_exercise_of_the_data_stands_on_a_page_once(build: Path) -> None:
-    found = [
-        str(section["data-label"])
-        for path in pages(build)
-        for section in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("section.answer")
-    ]
+    found = [str(section["data-label"]) for path in pages(build) for section in soup(path).select("section.answer")]
     assert sorted(found) == sorted(one.label for one in Collection.read(ROOT / "book" / "exercises").values())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from books import ROOT, SmallBook
+from books import ROOT, SmallBook, soup
 from bs4 import BeautifulSoup
 from course.claims import KINDS, Claim, Hypothesis, Voucher, claims, vouchers
 
@@ -37,7 +37,7 @@ def test_every_claim_of_the_built_book_shows_its_tests(build: Path) -> None:
     """The claims found in the sources are those that the pages show, and each box names its tests."""
     shown = {}
     for page in sorted((build / "html" / "book").glob("*.html")):
-        for box in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select("div.admonition.proof[id]"):
+        for box in soup(page).select("div.admonition.proof[id]"):
             if set(KINDS).intersection(box["class"]):
                 shown[box["id"]] = [code.get_text() for code in box.select(".vouched code")]
     expected = {label: {text for test in tests for text in (test.test, test.path)} for label, tests in VOUCHERS.items()}

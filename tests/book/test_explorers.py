@@ -7,8 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
-from books import pages
-from bs4 import BeautifulSoup
+from books import pages, soup
 
 from lvmlib.explorers import MIME_TYPE
 
@@ -16,7 +15,7 @@ from lvmlib.explorers import MIME_TYPE
 def test_an_explorer_has_a_caption_a_static_picture_and_its_specification(build: Path) -> None:
     found = 0
     for path in pages(build):
-        for explorer in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select(".explorer"):
+        for explorer in soup(path).select(".explorer"):
             caption = explorer.find_parent("figure").select_one("figcaption")
             assert caption.select_one(".caption-text").get_text(strip=True), path.name
             # The first page has no numbers.

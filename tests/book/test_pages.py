@@ -10,16 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from books import ROOT, docnames, pages
+from books import ROOT, docnames, pages, soup
 from bs4 import BeautifulSoup, NavigableString
 
 import lvmlib
 from lvmlib.plots import PALETTE
-
-
-@cache
-def soup(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 @cache

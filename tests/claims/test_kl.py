@@ -924,6 +924,7 @@ def test_forward_widths_hold_on_average_and_score_below_the_exact_posterior():
     assert 0.005 < (both[1.0] - both["exact"])[:, 0].mean() < 0.02
 
 
+@pytest.mark.thorough
 def test_the_score_rises_up_to_three_quarters_and_the_coverage_up_to_the_end():
     """Chapter 7: paired steps from the reverse to the forward widths."""
     both = forecasts(10)

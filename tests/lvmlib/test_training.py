@@ -38,7 +38,13 @@ from lvmlib.training.run import Run
 
 @pytest.mark.parametrize(
     ("objective", "estimator", "num_samples"),
-    [("elbo", None, 1), ("elbo", "stl", 1), ("elbo", "score", 8), ("iwae", None, 5), ("iwae", "dreg", 5)],
+    [
+        ("elbo", None, 1),
+        pytest.param("elbo", "stl", 1, marks=pytest.mark.thorough),
+        pytest.param("elbo", "score", 8, marks=pytest.mark.thorough),
+        pytest.param("iwae", None, 5, marks=pytest.mark.thorough),
+        ("iwae", "dreg", 5),
+    ],
 )
 def test_every_objective_learns_the_model_and_its_posterior(objective, estimator, num_samples):
     truth, model, x = learnable()
