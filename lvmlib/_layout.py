@@ -45,7 +45,7 @@ def find_layout(
     device = next((tensor.device for tensor in tensors_in(prior)), torch.device("cpu"))
     with torch.no_grad(), in_turn(0, device):
         try:
-            z = draw(prior, 6)
+            z = draw(prior, 6, name="prior")
         except Exception as error:
             raise ValueError(
                 f"prior is {describe(prior)}, and drawing from it fails ({type(error).__name__}: {error}): expected a "
@@ -76,6 +76,11 @@ def find_layout(
                 f"{error}): expected a distribution that can be sampled; in a MixtureSameFamily give the weights the "
                 f"batch shape of the components."
             ) from error
+    if x.shape != likelihood.batch_shape + likelihood.event_shape:
+        raise ValueError(
+            f"likelihood(z) is {describe(likelihood)}, which drew a tensor of shape {tuple(x.shape)}: expected one "
+            f"draw for each z; have its sample method keep the batch and event shape."
+        )
     if marginalizes and without_independent(likelihood)[0].event_shape:
         raise ValueError(
             f"missing is 'marginalize' and likelihood(z) is {describe(likelihood)}, which does not say that the "

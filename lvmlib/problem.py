@@ -172,12 +172,18 @@ def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:
     if q.batch_shape == batch:
         return q
     try:
-        return q.expand(batch)
+        expanded = q.expand(batch)
     except NotImplementedError as error:
         raise TypeError(
             f"q is {describe(q)} and has no method expand: expected one, as every x has its own draws; give "
             f"{type(q).__name__} an expand(batch_shape) that returns it with a larger batch shape."
         ) from error
+    if expanded.batch_shape != batch:
+        raise ValueError(
+            f"q is {describe(q)}, and its expand({tuple(batch)}) gives {describe(expanded)}: expected that batch "
+            f"shape; correct the expand of {type(q).__name__}."
+        )
+    return expanded
 
 
 def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:

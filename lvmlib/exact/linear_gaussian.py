@@ -287,6 +287,7 @@ class LinearGaussian(ExactModel):
         if gaussian is None:
             raise self._no_closed_form(q, "a Gaussian")
         check_finite("x", self.check_observation(x))
+        self._check_one_for_each(q, x)
         scale, _, _, factor = self._factors()
         spread = (gaussian.covariance_matrix.double() * (factor.T @ factor)).sum((-2, -1))
         constant = (len(self.bias) + self.latent_dim) * math.log(2 * math.pi) - 2 * scale.log().sum() + spread

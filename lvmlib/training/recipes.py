@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import types
@@ -198,8 +199,11 @@ def fingerprint(maker: Any) -> dict[str, str]:
 
 
 def _functions_of(scheduler: Any) -> Iterator[Callable[[int], Any]]:
-    """The functions of the step that a scheduler, or one within it, was given."""
+    """The functions that a scheduler, or one within it, was given: of the step, or of where it is in a cycle."""
     yield from getattr(scheduler, "lr_lambdas", ())
+    for held in vars(scheduler).values():
+        if isinstance(held, types.FunctionType | functools.partial):
+            yield held
     for part in getattr(scheduler, "_schedulers", ()):
         yield from _functions_of(part)
 

@@ -906,6 +906,11 @@ class WithoutExpand(Distribution):
             ),
             "regularization is 'a'",
         ),
+        (
+            lambda: standard_model().log_prior(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])),
+            "z is a nested tensor",
+        ),
+        (lambda: iwae_bound(standard_model(), vector_normal(), torch.zeros(2), 10**20), "num_samples is 1000"),
     ],
 )
 def test_what_torch_would_refuse_in_its_own_words_is_refused_in_ours(call, words):
