@@ -53,7 +53,7 @@ def describe(value: object) -> str:
         return f"a {type(value).__name__}, which hands out batches"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"a {type(value).__module__}.{type(value).__name__} of shape {tuple(value.shape)}"
-    return f"{_SHORT.repr(value)} of type {type(value).__name__}"
+    return f"{' '.join(_SHORT.repr(value).split())} of type {type(value).__name__}"
 
 
 def observation_advice(name: str, value: object) -> str:

@@ -216,7 +216,8 @@ class BoundEstimate(Tensor):
 
     def __repr__(self) -> str:  # type: ignore[override]
         batch, value = tuple(self.shape), self.value
-        number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}, mean={value.mean():.4f}"
+        number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}"
+        number += f", mean={value.mean():.4f}" if batch and value.numel() else ""
         return f"BoundEstimate({number}, num_samples={self.num_samples}; {self.direction})"
 
 

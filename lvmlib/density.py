@@ -201,10 +201,12 @@ def _log_complement(probs: Tensor) -> Tensor:
 
 
 def _as_torch_has_it(distribution: Distribution, value: Tensor) -> Tensor:
+    shape = broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape)
+    if 0 in shape:  # torch cannot look at nothing
+        return (0.0 * value.sum()).expand(shape[: len(shape) - len(distribution.event_shape)])
     if is_real(support_of(distribution)):
         return distribution.log_prob(value)
-    value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
-    harmless, inside = into_support(distribution, value)
+    harmless, inside = into_support(distribution, value.expand(shape))
     return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
 
 

@@ -128,7 +128,15 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
     if not isinstance(q, Distribution) and not callable(q) and not is_levels(q):
         raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
     with unless_learning(model, q):
-        given = _evaluate(model, q, x)
+        try:
+            given = _evaluate(model, q, x)
+        except RuntimeError as error:
+            if not _is_from_a_layer(error):
+                raise
+            raise ValueError(
+                f"q fails for x, {describe(x)}: {error}; expected observations that q takes; check the sizes of its "
+                f"layers, or say how many dimensions an observation has, with AmortizedGuide(..., event_dims=...)."
+            ) from error
         _check_fits(model, given, x)
         exact = noise_is_exact(given)
     return Problem(model, q, _one_for_each(given, model.batch_shape(x)), x, by_noise=exact)
@@ -166,6 +174,15 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
             return with_batch_shape(rows, batch)
         return rows
     return joined(call_named("q", q, seen), "q(x)")
+
+
+def _is_from_a_layer(error: RuntimeError) -> bool:
+    """Whether a layer of torch refused its input, so that no line of the user's own says what went wrong."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    name = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return type(error) is RuntimeError and name.startswith("torch.")
 
 
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:

@@ -124,6 +124,12 @@ class LinearGaussian(ExactModel):
         bias = x.mean(0, dtype=torch.float64)
         variances, directions = _principal_axes(x, bias)
         noise_variance = variances[latent_dim:].mean()
+        limits = torch.finfo(x.dtype)
+        if not variances.sum() < limits.max or 0 < variances.max() < limits.tiny:
+            raise ValueError(
+                f"x has the largest value {x.abs().max().item():.3g} and variances up to {variances.max().item():.3g}: "
+                f"expected numbers whose squares {x.dtype} can hold; rescale x, or use float64."
+            )
         left_out = (directions[:, latent_dim:].square() @ variances[latent_dim:]).sqrt()
         # The rounding of a few outliers is spread over all rows.
         rounding = torch.finfo(x.dtype).eps * x.double().square().mean(0).sqrt()

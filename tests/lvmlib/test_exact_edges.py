@@ -18,6 +18,7 @@ from lvmlib import (
     GaussianMixture,
     LinearGaussian,
     QuadratureModel,
+    defensive_mixture,
     eubo,
     importance_sampling,
     kl_decomposition,
@@ -98,6 +99,15 @@ def test_data_in_a_plane_are_refused(dtype, scales, rank):
     x = (normals(60, rank) @ normals(rank, 3, seed=1) * torch.tensor(scales).double() + 3).to(dtype)
     with pytest.raises(ValueError, match=r"x leaves the variance .*latent_dim = 2.*lower latent_dim"):
         LinearGaussian.fit(x, 2)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_data_whose_squares_the_dtype_cannot_hold_are_named(size):
+    x = size * torch.randn(50, 3)
+    with pytest.raises(ValueError, match=r"^x has the largest value .*expected numbers whose squares torch.float32"):
+        LinearGaussian.fit(x, 1)
+    fitted = LinearGaussian.fit(x.double() / size, 1)
+    torch.testing.assert_close(LinearGaussian.fit(x.double(), 1).weight / size, fitted.weight)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -224,8 +234,11 @@ def test_estimates_without_observations_are_empty(shape):
     for model, x in ((coin, torch.zeros(shape)), (line, torch.zeros(*shape, 3))):
         assert prior_monte_carlo(model, x, 100).smoothed_log_evidence.shape == shape
         assert importance_sampling(model, model.posterior, x, 100).log_evidence.shape == shape
+        mixed = defensive_mixture(model.posterior, model)
+        assert importance_sampling(model, mixed, x, 100).log_evidence.shape == shape
         bound = eubo(model, model.posterior, x, model.posterior(x).sample((4,)))
         assert bound.shape == bound.std_error.shape == shape
+        assert "nan" not in repr(bound)
 
 
 def with_other_shapes():
