@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lvmlib._checks import call_named, describe
 from lvmlib.exact import LinearGaussian
 from lvmlib.guide import AmortizedGuide, Guide, MeanFieldGuide
 from lvmlib.model import LatentVariableModel
@@ -110,7 +111,11 @@ def load(
         model = _build_model(recipe["model"])
         q = _build_guide(recipe["q"], model)
     else:
-        made = factory()
+        if not callable(factory):
+            raise TypeError(
+                f"factory is {describe(factory)}: expected a function without arguments that returns a new (model, q)."
+            )
+        made = call_named("factory", factory)
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], LatentVariableModel):
             raise TypeError(
                 f"factory returned an object of type {type(made).__name__}: expected a tuple (model, q); return both."

@@ -607,3 +607,15 @@ def test_what_is_no_place_for_a_file_gets_a_sentence(place):
             fit(vae, vae.encoder, binary_digits(), epochs=1, checkpoint=place, **QUIET)
     with pytest.raises((TypeError, ValueError), match=r"checkpoint is .*expected"):
         load(place)
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (3, "^factory is 3 .*expected a function"),
+        (lambda seed: seed, "^factory is .*cannot be called with 0 arguments"),
+    ],
+)
+def test_a_factory_that_is_none_is_named(written, factory, words):
+    with pytest.raises(TypeError, match=words):
+        load(written, factory=factory)
