@@ -14,7 +14,7 @@ from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
 from lvmlib._draws import check_draws, draw_in_parts, draw_weighed, noise_is_exact
-from lvmlib._hierarchy import is_levels, joined
+from lvmlib._hierarchy import Hierarchy, is_levels, joined
 from lvmlib._types import Float
 from lvmlib.density import support_of, without_independent
 from lvmlib.guide import Guide
@@ -230,6 +230,11 @@ def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:
         raise ValueError(
             f"q is {describe(q)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
             f"of x; make one q for each x."
+        )
+    if isinstance(q, Hierarchy) and isinstance(prior, Hierarchy) and not q.matches(prior):
+        raise ValueError(
+            f"q has the levels {q.shown()} and the prior has {prior.shown()}: expected the same names and sizes in the "
+            f"same order, as z holds the levels of the prior one after the other; write q in the prior's order."
         )
     layout = model._layout()
     for part in tensors_in(q):

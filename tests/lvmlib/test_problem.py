@@ -536,3 +536,24 @@ def test_looking_twice_at_a_likelihood_leaves_the_random_numbers_alone():
     before = torch.get_rng_state()
     scalar()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        {"b": Normal(0.0, 1.0), "a": lambda b: Independent(Normal(b[..., None].expand(*b.shape, 2), 1.0), 1)},
+        {"x": Independent(Normal(torch.zeros(2), 1.0), 1), "y": lambda a: Normal(a.sum(-1), 1.0)},
+        (Normal(0.0, 1.0), lambda b: Independent(Normal(b[..., None].expand(*b.shape, 2), 1.0), 1)),
+    ],
+    ids=["other order", "other names", "other sizes"],
+)
+@pytest.mark.parametrize("wrap", [lambda q: q, lambda q: lambda x: q], ids=["levels", "callable"])
+def test_the_levels_of_q_are_those_of_the_prior_in_their_order(q, wrap):
+    prior = {"a": Independent(Normal(torch.zeros(2), 1.0), 1), "b": lambda a: Normal(a.sum(-1), 0.5)}
+    model = LatentVariableModel(prior, lambda z: Normal(z["b"], 0.3))
+    assert elbo(model, prior, torch.zeros(())).isfinite()
+    assert elbo(model, tuple(prior.values()), torch.zeros(())).isfinite()
+    with pytest.raises(
+        ValueError, match=r"^q has the levels .* and the prior has \{'a': \(2,\), 'b': \(\)\}: expected"
+    ):
+        elbo(model, wrap(q), torch.zeros(()))
