@@ -65,6 +65,11 @@ class LinearGaussian(ExactModel):
     ) -> None:
         super().__init__()
         check_shape("weight", check_float_tensor("weight", weight), ("M", "D"))
+        if not weight.numel():
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}: expected at least one observed and one latent dimension; "
+                f"give it a column of zeros for a model without a latent variable."
+            )
         check_shape("bias", check_float_tensor("bias", bias), (weight.shape[0],))
         if not isinstance(noise_variance, Tensor):
             noise_variance = as_float_tensor("noise_variance", noise_variance, like=weight)

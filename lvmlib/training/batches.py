@@ -52,6 +52,7 @@ class Batches:
         self.device = model._layout().device
         self.loader = data if isinstance(data, DataLoader) else None
         self.rows: Tensor | None = None
+        self._is_seen = transform is None  # rows that are not transformed are looked at here
         if self.loader is not None:
             if batch_size not in (None, 100, self.loader.batch_size):
                 raise ValueError(
@@ -106,6 +107,7 @@ class Batches:
             return
         if self.batch_size == len(self.rows):
             yield torch.arange(len(self.rows), device=self.device), self._seen(self.rows)
+            self._is_seen = True
             return
         order = torch.arange(len(self.rows), device=self.device)
         if self.shuffle:
@@ -113,6 +115,7 @@ class Batches:
         for rows in order.split(self._sizes()):
             # Whole rows are copied several times faster than by data[rows].
             yield rows, self._seen(self.rows.index_select(0, rows))
+        self._is_seen = True
 
     @property
     def whole(self) -> bool:
@@ -182,10 +185,12 @@ class Batches:
         return x if self.transform is None else self.transform(x)
 
     def _seen(self, x: Tensor) -> Tensor:
-        """A batch as the model sees it. What was not looked at as a whole before is looked at now, where that is free:
-        on a GPU every look makes the program wait."""
+        """A batch as the model sees it, looked at where it comes from a loader, or was transformed in a first pass.
+
+        On a GPU nothing is looked at, as every look makes the program wait.
+        """
         x = self._prepared(x)
-        if self.device.type == "cpu" and (self.rows is None or self.transform is not None):
+        if self.device.type == "cpu" and (self.rows is None or not self._is_seen):
             self._check(x)
         return x
 
