@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _PROBABILITY_TOLERANCE = 1e-5
+_MOST = 2**53
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 100
 
@@ -52,7 +53,7 @@ def describe(value: object) -> str:
         return f"a {type(value).__name__}, which hands out batches"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"a {type(value).__module__}.{type(value).__name__} of shape {tuple(value.shape)}"
-    return f"{_SHORT.repr(value)} of type {type(value).__name__}"
+    return f"{' '.join(_SHORT.repr(value).split())} of type {type(value).__name__}"
 
 
 def observation_advice(name: str, value: object) -> str:
@@ -70,6 +71,8 @@ def check_sample_count(name: str, value: object, *, least: int = 1) -> int:
         raise TypeError(f"{name} is {describe(value)}: expected an int; write int({name}) if a rounding is meant.")
     if value < least:
         raise ValueError(f"{name} is {value}: expected an integer of at least {least}; raise it.")
+    if value > _MOST:
+        raise ValueError(f"{name} is {value}: expected at most 2**53, beyond which nothing is counted; lower it.")
     return value
 
 
@@ -120,7 +123,12 @@ def check_layout(name: str, value: Tensor) -> None:
 
 
 def check_dense(name: str, value: Tensor) -> None:
-    """``value`` is no sparse tensor."""
+    """``value`` is no sparse tensor, and no nested one."""
+    if value.is_nested:
+        raise TypeError(
+            f"{name} is a nested tensor of {value.dtype}, with rows of different lengths: expected a dense one; fill "
+            f"the rows up with torch.nested.to_padded_tensor, or take those of one length at a time."
+        )
     if value.layout != torch.strided:
         raise TypeError(
             f"{name} has layout {value.layout}: expected a dense tensor; convert it with {name}.to_dense()."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.transforms import Transform
+from torch.distributions.utils import lazy_property
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._supports import into_constraint, support_of
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor inside a Distribution, a Transform or a Constraint, however deep."""
+    """Every tensor that a Distribution, a Transform or a Constraint was made of, however deep."""
     return (leaf for leaf in _leaves(value, {}) if isinstance(leaf, Tensor))
 
 
@@ -32,8 +33,17 @@ def _leaves(value: Any, seen: dict[int, Any]) -> Iterator[Tensor | nn.Module]:
     if isinstance(value, Tensor | nn.Module):
         yield value
         return
-    for item in value if isinstance(value, list | tuple) else _attributes(value).values():
+    if isinstance(value, list | tuple):
+        items: Iterable[Any] = value
+    else:
+        # What torch computed for itself when it was first asked may have another dtype than what it was given.
+        items = [item for name, item in _attributes(value).items() if not _is_private_cache(value, name)]
+    for item in items:
         yield from _leaves(item, seen)
+
+
+def _is_private_cache(owner: Any, name: str) -> bool:
+    return name.startswith("_") and isinstance(getattr(type(owner), "__dict__", {}).get(name), lazy_property)
 
 
 def in_float64(distribution: T) -> T:

@@ -27,6 +27,7 @@ from torch.distributions import (
     Uniform,
     kl_divergence,
 )
+from torch.nn.functional import pad
 
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._diagonal_normal import DiagonalNormal
@@ -151,7 +152,7 @@ def _rest_of_gammas(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _tables(q: Distribution, p: Distribution) -> Tensor:
-    return _table_divergence(_logs(q), _logs(p))
+    return _table_divergence(*_of_one_length(_logs(q), _logs(p)))
 
 
 def _table_divergence(log_q: Tensor, log_p: Tensor) -> Tensor:
@@ -249,7 +250,7 @@ def _log_square(p: Distribution, q: Distribution) -> Tensor | None:
 
 
 def _table_square(p: Distribution, q: Distribution) -> Tensor:
-    log_p, log_q = _logs(p), _logs(q)
+    log_p, log_q = _of_one_length(_logs(p), _logs(q))
     return torch.where(log_p > -torch.inf, 2 * log_p - log_q, -torch.inf).logsumexp(-1)
 
 
@@ -333,6 +334,13 @@ def _logs(distribution: Any) -> Tensor:
     if isinstance(distribution, Categorical | OneHotCategorical):
         return table_log_probabilities(distribution).log_softmax(-1)
     return torch.stack(coin_log_probabilities(distribution), -1)
+
+
+def _of_one_length(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tables with as many values: what the shorter one does not have is impossible under it."""
+    length = max(first.shape[-1], second.shape[-1])
+    one, two = (pad(table, (0, length - table.shape[-1]), value=-torch.inf) for table in (first, second))
+    return one, two
 
 
 def _dtype_of(first: Distribution, second: Distribution) -> torch.dtype:

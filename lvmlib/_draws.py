@@ -43,7 +43,7 @@ __all__ = [
 _GROUP = 16
 
 
-def draw(distribution: Distribution, num_samples: int) -> Tensor:
+def draw(distribution: Distribution, num_samples: int, *, name: str = "q") -> Tensor:
     """Draws of shape ``(K, *batch, *event)``, reparameterised where the distribution can and gradients are on.
 
     Draws from a Beta, a Dirichlet or a Gamma with a parameter near zero are made by their logarithms, as torch's
@@ -58,9 +58,17 @@ def draw(distribution: Distribution, num_samples: int) -> Tensor:
     if type(base) is LKJCholesky:
         return _corrected(base).sample(shape)
     if torch.is_grad_enabled() and distribution.has_rsample:
-        return distribution.rsample(shape)
-    with torch.no_grad():
-        return distribution.sample(shape)
+        z = distribution.rsample(shape)
+    else:
+        with torch.no_grad():
+            z = distribution.sample(shape)
+    wanted = shape + distribution.batch_shape + distribution.event_shape
+    if z.shape != wanted:
+        raise ValueError(
+            f"{name} is {describe(distribution)}, which drew a tensor of shape {tuple(z.shape)} when asked for "
+            f"{num_samples} draws: expected {tuple(wanted)}; have its sample method put the sample shape first."
+        )
+    return z
 
 
 def draw_weighed(
@@ -87,7 +95,7 @@ def draw_weighed(
         like, of_noise = made
         return of_noise(_noise(like, num_samples, _generator(like, seed)))
     z = draw_seeded(distribution, num_samples, seed)
-    return z, log_density(distribution, z) if weighed else _no_density(z, distribution)
+    return z, log_density(distribution, z, name="q") if weighed else _no_density(z, distribution)
 
 
 def draw_in_parts(

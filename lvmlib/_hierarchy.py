@@ -93,6 +93,16 @@ class Hierarchy(Distribution):
         parts = [piece.reshape(z.shape[:-1] + event) for piece, event in zip(pieces, self._events, strict=True)]
         return tuple(parts) if self.keys is None else dict(zip(self.keys, parts, strict=True))
 
+    def matches(self, other: Hierarchy) -> bool:
+        """Whether the levels of another one lie at the same places, under the same names where both give names."""
+        named_alike = self.keys is None or other.keys is None or self.keys == other.keys
+        return named_alike and self._events == other._events
+
+    def shown(self) -> str:
+        """The names, or the numbers, of the levels, and the event shape of each."""
+        names = range(len(self._events)) if self.keys is None else self.keys
+        return str({name: tuple(event) for name, event in zip(names, self._events, strict=True)})
+
     def into_support(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z with what is outside the support of its level replaced, and which z were inside on every level."""
         split = self.split(z)

@@ -45,7 +45,7 @@ def find_layout(
     device = next((tensor.device for tensor in tensors_in(prior)), torch.device("cpu"))
     with torch.no_grad(), in_turn(0, device):
         try:
-            z = draw(prior, 6)
+            z = draw(prior, 6, name="prior")
         except Exception as error:
             raise ValueError(
                 f"prior is {describe(prior)}, and drawing from it fails ({type(error).__name__}: {error}): expected a "
@@ -68,6 +68,13 @@ def find_layout(
                 likelihood, failure, one_batch_dimension = flat, None, True
         if failure is not None:
             raise failure
+        again, _ = _probe(make_likelihood, z, tuple(likelihood.batch_shape))
+        if not _same(likelihood, again):
+            raise ValueError(
+                f"likelihood(z) is {describe(likelihood)} with other parameters each time that it is asked about the "
+                f"same z, in evaluation mode: expected a function of z alone, or no seed gives one answer; take "
+                f"torch.nn.Dropout, or dropout with training=self.training, and leave other noise to z."
+            )
         try:
             x = likelihood.sample()
         except Exception as error:
@@ -76,6 +83,11 @@ def find_layout(
                 f"{error}): expected a distribution that can be sampled; in a MixtureSameFamily give the weights the "
                 f"batch shape of the components."
             ) from error
+    if x.shape != likelihood.batch_shape + likelihood.event_shape:
+        raise ValueError(
+            f"likelihood(z) is {describe(likelihood)}, which drew a tensor of shape {tuple(x.shape)}: expected one "
+            f"draw for each z; have its sample method keep the batch and event shape."
+        )
     if marginalizes and without_independent(likelihood)[0].event_shape:
         raise ValueError(
             f"missing is 'marginalize' and likelihood(z) is {describe(likelihood)}, which does not say that the "
@@ -90,6 +102,16 @@ def find_layout(
         support_of(likelihood),
         x.device,
         one_batch_dimension,
+    )
+
+
+def _same(one: Distribution, other: Any) -> bool:
+    """Whether two distributions hold the same numbers, up to the rounding of a device that adds in any order."""
+    pairs = zip(tensors_in(one), tensors_in(other), strict=False)
+    return all(
+        a.shape != b.shape or torch.allclose(a.double(), b.double(), rtol=1e-2, atol=1e-5, equal_nan=True)
+        for a, b in pairs
+        if not (a.is_complex() or b.is_complex())
     )
 
 

@@ -248,7 +248,7 @@ class WeightSummary:
             tail.log_smoothed.exp().sum() + column[len(tail.log_raw) :].sum()
             for tail, column in zip(self._tails(), columns, strict=True)
         ]
-        total = torch.stack(sums).reshape(moments.mean.shape) + dropped
+        total = torch.stack(sums).reshape(moments.mean.shape) + dropped if sums else dropped
         return self._out(moments.maximum + (total / self._num_samples).log())
 
     def __repr__(self) -> str:

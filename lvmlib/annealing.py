@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from lvmlib._checks import as_float_tensor, check_positive, check_possible, check_sample_count, describe
 from lvmlib._hamiltonian import Path, move, temperatures, tuned_step_sizes
+from lvmlib._hierarchy import is_levels
 from lvmlib._random import derived_seed, seeded_generator, stream_key
 from lvmlib._streams import block_length
 from lvmlib._threads import in_threads
@@ -220,6 +222,11 @@ def _bound(model: LatentVariableModel, x: Tensor, initial: Guide | None) -> Prob
     x = _outside_inference(x)
     if initial is None:
         return bind_to_prior(model, x)
+    if not isinstance(initial, Distribution) and not callable(initial) and not is_levels(initial):
+        raise TypeError(
+            f"initial is {describe(initial)}: expected a torch Distribution over z, or a callable from x to one; leave "
+            f"it out to begin at the prior."
+        )
     problem = bind(model, initial, x)
     check_covers(problem)
     return problem

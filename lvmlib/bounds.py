@@ -216,7 +216,8 @@ class BoundEstimate(Tensor):
 
     def __repr__(self) -> str:  # type: ignore[override]
         batch, value = tuple(self.shape), self.value
-        number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}, mean={value.mean():.4f}"
+        number = f"value={value.item():.4f}" if not batch else f"batch_shape={batch}"
+        number += f", mean={value.mean():.4f}" if batch and value.numel() else ""
         return f"BoundEstimate({number}, num_samples={self.num_samples}; {self.direction})"
 
 
@@ -264,7 +265,7 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
     check_sample_count("len(posterior_samples)", len(posterior_samples))
     with problem.mode():
         log_joint = model._log_joint(x, posterior_samples)
-        log_w = log_joint - log_density(problem.q, posterior_samples)
+        log_w = log_joint - log_density(problem.q, posterior_samples, name="q")
     check_possible("posterior_samples", log_joint)
     unknown = log_w.isnan().nonzero()
     if len(unknown):
@@ -275,7 +276,7 @@ def eubo(model: LatentVariableModel, q: Guide, x: Tensor, posterior_samples: Ten
         )
     value = log_w.mean(0)
     # Of one draw, or where q misses one, nothing is known of the spread.
-    spread = log_w.detach().std(0) if len(log_w) > 1 else torch.full_like(log_w[0], torch.inf)
+    spread = log_w.detach().std(0) if len(log_w) > 1 and log_w.numel() else torch.full_like(log_w[0], torch.inf)
     std_error = torch.where(value.isfinite(), spread / math.sqrt(len(log_w)), torch.inf)
     return BoundEstimate(
         value,

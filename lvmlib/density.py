@@ -75,15 +75,20 @@ __all__ = [
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
-def log_density(distribution: Distribution, value: Tensor) -> Tensor:
+def log_density(distribution: Distribution, value: Tensor, *, name: str = "distribution") -> Tensor:
     r"""The log-density :math:`\log p(v)` of ``value``, in nats; ``-inf`` outside the support, with gradient zero.
 
     Args:
         distribution: Any torch Distribution.
         value: Shape ``(*sample, *batch, *event)``; it may broadcast with the batch shape of ``distribution``.
+        name: What the errors call the distribution.
 
     Returns:
         Shape ``(*sample, *batch)``, in the dtype that ``distribution.log_prob`` has.
+
+    Raises:
+        TypeError: If there is no density.
+        ValueError: If a ``log_prob`` of somebody else's has another shape.
 
     Example:
         >>> from torch.distributions import Categorical
@@ -98,7 +103,24 @@ def log_density(distribution: Distribution, value: Tensor) -> Tensor:
     if num_dims and type(base) is Normal and "log_prob" not in base.__dict__ and not torch.is_grad_enabled():
         return _sum_of_normals(base, value, num_dims)
     formula = _as_torch_has_it if "log_prob" in base.__dict__ else _FORMULAS.get(type(base), _as_torch_has_it)
-    return sum_last(formula(base, value), num_dims)
+    kind = type(base).__name__
+    try:
+        log_p = formula(base, value)
+    except NotImplementedError as error:
+        raise TypeError(
+            f"{name} is of type {kind}, whose log_prob is not implemented: expected a distribution with a density; "
+            f"give it, or the transforms in it, what torch.distributions needs for log_prob."
+        ) from error
+    if formula is _as_torch_has_it:
+        shape = broadcast_shapes(value.shape, base.batch_shape + base.event_shape)
+        batch = tuple(shape[: len(shape) - len(base.event_shape)])
+        if tuple(log_p.shape) != batch:
+            raise ValueError(
+                f"{name} is of type {kind}, whose log_prob has shape {tuple(log_p.shape)} for a value of shape "
+                f"{tuple(value.shape)}: expected {batch}, one number for each draw and each member of its batch; "
+                f"have it sum over the {len(base.event_shape)} event dimensions alone."
+            )
+    return sum_last(log_p, num_dims)
 
 
 def into_support(distribution: Distribution, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,10 +201,12 @@ def _log_complement(probs: Tensor) -> Tensor:
 
 
 def _as_torch_has_it(distribution: Distribution, value: Tensor) -> Tensor:
+    shape = broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape)
+    if 0 in shape:  # torch cannot look at nothing
+        return (0.0 * value.sum()).expand(shape[: len(shape) - len(distribution.event_shape)])
     if is_real(support_of(distribution)):
         return distribution.log_prob(value)
-    value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
-    harmless, inside = into_support(distribution, value)
+    harmless, inside = into_support(distribution, value.expand(shape))
     return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
 
 
@@ -294,6 +318,13 @@ def _transformed(distribution: Any, value: Tensor) -> Tensor:
         value, inside = into_constraint(transform.codomain, value)
         possible = possible & _all_last(inside, event_dims - transform.codomain.event_dim)
         before = transform.inv(value)
+        if not is_real(transform.codomain):
+            # An end to which only infinite numbers are mapped is outside, and so is an edge of a simplex.
+            reached = _all_last(before.isfinite(), transform.domain.event_dim)
+            reached = reached.reshape(reached.shape + (1,) * transform.codomain.event_dim)
+            value, inside = into_constraint(transform.codomain, torch.where(reached, value, torch.nan))
+            possible = possible & _all_last(inside, event_dims - transform.codomain.event_dim)
+            before = transform.inv(value)
         event_dims += transform.domain.event_dim - transform.codomain.event_dim
         jacobian = transform.log_abs_det_jacobian(before, value)
         total = total - sum_last(jacobian, event_dims - transform.domain.event_dim)

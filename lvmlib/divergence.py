@@ -286,4 +286,4 @@ def _log_ratios(
         for index, start in enumerate(range(0, num_samples, length)):
             z, log_q = draw_weighed(q, min(length, num_samples - start), seed=(key, index))
             check_draws(q, z)
-            yield sum_last(log_density(p, z) - log_q, transformed)
+            yield sum_last(log_density(p, z, name="p") - log_q, transformed)

@@ -157,6 +157,13 @@ def m_step(model: Maximizable, q: Distribution, x: Tensor, *, regularization: fl
             f"q is {describe(q)} for {len(x)} observations: expected batch shape ({len(x)},), one q for each; "
             f"pass model.posterior(x) or q.expand(({len(x)},))."
         )
+    values = q.probs.shape[-1:] if isinstance(q, Categorical) else q.event_shape
+    wanted_values = model.prior.event_shape if isinstance(model, LinearGaussian) else model.weights.shape
+    if isinstance(q, Categorical) != isinstance(model, LinearGaussian) and values != wanted_values:
+        raise ValueError(
+            f"q is {describe(q)} over a z of size {tuple(values)}: expected {tuple(wanted_values)}, that of the "
+            f"model's z; pass a q over the same z, such as model.posterior(x)."
+        )
     with torch.no_grad():
         if isinstance(model, GaussianMixture):
             better: Maximizable = _gaussian_mixture(model, q, x.double(), regularization)

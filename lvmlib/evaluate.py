@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
 import math
 import os
@@ -29,7 +28,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lvmlib._checks import check_sample_count, describe
+from lvmlib._checks import check_sample_count
+from lvmlib._evaluation_files import check_output, function_named, observations, short
 from lvmlib.evidence import check_covers
 from lvmlib.guide import Guide
 from lvmlib.model import LatentVariableModel
@@ -127,13 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     rank = world = 0
     try:
+        check_output(output)
         device = _join(options.device)
         rank, world = _place()
-        model, q = load(options.checkpoint, factory=None if options.factory is None else _function(options.factory))
-        x = _observations(options.data, model)[: options.limit]
+        model, q = load(
+            options.checkpoint, factory=None if options.factory is None else function_named(options.factory)
+        )
+        x = observations(options.data, model)[: options.limit]
         key = _key(options, x)
-        if output.is_dir():
-            raise ValueError(f"--output is {str(output)!r}, which is a directory: expected the name of a file.")
         partial = Path(f"{output}.{key}.{rank}.partial")
         partial.touch()
         done = _everybodys(_read_partials(output, key))
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = _everybodys(made)
         except (StoppedError, KeyboardInterrupt, RuntimeError, TypeError, ValueError) as error:
             kept = len(_read_partials(output, key))
-            why = "it was stopped" if isinstance(error, StoppedError | KeyboardInterrupt) else _short(error)
+            why = "it was stopped" if isinstance(error, StoppedError | KeyboardInterrupt) else short(error)
             print(
                 f"evaluate: process {rank} ended early ({why}). {kept} of {num_groups} groups are finished and kept in "
                 f"{output}.{key}.*.partial; give the same command again to go on.",
@@ -215,10 +216,10 @@ def _join(device: str | None) -> torch.device:
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name).type
-    except RuntimeError as error:
-        raise ValueError(
-            f"--device is {name!r}, which torch does not know: expected cpu or cuda; correct it."
-        ) from error
+    except RuntimeError:
+        found = "meta"
+    if found == "meta":
+        raise ValueError(f"--device is {name!r}, which is no device with numbers: expected cpu or cuda; correct it.")
     if found == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device is {name!r} and torch sees no GPU here: expected one; leave --device out.")
     if name == "cuda" and "LOCAL_RANK" in os.environ:
@@ -227,71 +228,6 @@ def _join(device: str | None) -> torch.device:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("nccl" if name.startswith("cuda") else "gloo")
     return torch.device(name)
-
-
-def _function(path: str) -> Callable[[], Any]:
-    module, _, name = path.partition(":")
-    if not name:
-        raise ValueError(f"--factory is {path!r}: expected module:function, as my_models:make; correct it.")
-    sys.path.insert(0, os.getcwd())
-    found: Callable[[], Any] | None = getattr(importlib.import_module(module), name, None)
-    if found is None:
-        raise ValueError(f"--factory is {path!r} and {module} has no {name!r}: expected a function in it; correct it.")
-    return found
-
-
-def _observations(name: str | None, model: LatentVariableModel) -> Tensor:
-    """Test images that fit the model, or the contents of a file, in the model's dtype."""
-    from lvmlib import data
-
-    layout = model._layout()
-    if name is None:
-        name = {64: "digits", 784: "mnist"}.get(layout.x_event.numel())
-        if name is None:
-            raise ValueError(
-                f"--data is left out and the model observes x of shape {tuple(layout.x_event)}: expected a file with "
-                f"observations; pass --data FILE."
-            )
-    if name == "digits":
-        x = data.digits("test", binarize=True).images
-    elif name == "mnist":
-        x = data.mnist("test", binarize="static").images
-    else:
-        x = _read_tensor(Path(name))
-    if not len(x) or x[0].numel() != layout.x_event.numel():
-        raise ValueError(
-            f"--data is {name!r} of shape {tuple(x.shape)}: expected one observation a row, each of shape "
-            f"{tuple(layout.x_event)}; take the data that the model was trained for."
-        )
-    if not x.is_complex():
-        rows = x.to(layout.x_dtype)
-        lost = rows.isinf() & ~x.double().isinf() if rows.is_floating_point() else rows.double() != x.double()
-        if not lost.any():
-            return model.check_observation(rows.reshape(-1, *layout.x_event))
-    raise ValueError(
-        f"--data is {name!r} with numbers of {x.dtype} that {layout.x_dtype}, the model's, cannot hold: expected real "
-        f"numbers within its range, and whole ones for a count; correct them."
-    )
-
-
-def _read_tensor(path: Path) -> Tensor:
-    try:
-        if path.suffix == ".npy":
-            import numpy as np
-
-            array = np.load(path, allow_pickle=False)
-            return torch.atleast_1d(torch.as_tensor(array.astype(array.dtype.newbyteorder("="))))
-        from safetensors.torch import load_file
-
-        tensors = load_file(path)
-    except Exception as error:
-        raise ValueError(
-            f"--data is {str(path)!r}, which cannot be read ({_short(error)}): expected digits, mnist, or a file .npy "
-            f"or .safetensors with one array of numbers; correct the name."
-        ) from error
-    if len(tensors) != 1:
-        raise ValueError(f"--data is {str(path)!r} with {sorted(tensors)}: expected one tensor; keep the observations.")
-    return next(iter(tensors.values()))
 
 
 def _key(options: argparse.Namespace, x: Tensor) -> str:
@@ -385,10 +321,6 @@ class _Progress:
             self.last = now
             left = (now - self.start) / (self.done - self.before) * (self.total - self.done)
             print(f"evaluate: {self.done} of {self.total} groups, {left:.0f} s left", file=sys.stderr, flush=True)
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else describe(error)
 
 
 if __name__ == "__main__":

@@ -322,7 +322,7 @@ def check_covers(problem: Problem, num_probes: int = 64) -> None:
         seed = ("check_covers",)
         z = prior.enumerate_support() if prior.has_enumerate_support else draw_seeded(prior, num_probes, seed)
         z = z.reshape(len(z), *(1,) * len(batch), *prior.event_shape).expand(len(z), *batch, *prior.event_shape)
-        missed = log_density(q, z) == -torch.inf
+        missed = log_density(q, z, name="q") == -torch.inf
         if missed.any():
             missed &= model._log_joint(x, z) > -torch.inf
         if missed.any():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lvmlib._checks import check_no_nan, check_sample_count, describe
+from lvmlib._checks import call_named, check_no_nan, check_sample_count, describe
 from lvmlib._described import Weighed, described
 from lvmlib._random import stream
 from lvmlib._streams import chunk_length, stream_weights
@@ -125,7 +125,7 @@ def self_normalized_expectation(
 
 def _evaluate(f: Callable[[Tensor], Tensor], z: Tensor, log_w: Tensor) -> Tensor:
     """The values of f in float64, zero where the weight is."""
-    values = f(z)
+    values = call_named("f", f, z)
     if not isinstance(values, Tensor) or values.is_complex():
         raise TypeError(f"f(z) is {describe(values)}: expected a real tensor; return one with torch.as_tensor.")
     if values.shape[: log_w.ndim] != log_w.shape:

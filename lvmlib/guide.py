@@ -21,6 +21,7 @@ from lvmlib._checks import (
 )
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._draws import draw
+from lvmlib._supports import into_constraint
 from lvmlib.density import log_density, support_of
 from lvmlib.model import LatentVariableModel
 
@@ -123,7 +124,13 @@ class AmortizedGuide(nn.Module):
             parameters = self.encoder(x)
         else:
             parameters = self.encoder(x.reshape(-1, *x.shape[len(batch) :]))
-            parameters = parameters.reshape(batch + parameters.shape[1:])
+            if isinstance(parameters, Tensor):
+                parameters = parameters.reshape(batch + parameters.shape[1:])
+        if not isinstance(parameters, Tensor):
+            raise TypeError(
+                f"encoder(x) is {describe(parameters)}: expected one tensor, the means and then the log-scales along "
+                f"its last dimension; join them with torch.cat(..., dim=-1)."
+            )
         if parameters.shape[-1] % 2:
             raise ValueError(
                 f"encoder(x) has shape {tuple(parameters.shape)}: expected an even last dimension, D means and D "
@@ -292,7 +299,8 @@ class _EitherSupport(constraints.Constraint):
         return self.one.event_dim
 
     def check(self, value: Tensor) -> Tensor:
-        return self.one.check(value) | self.other.check(value)
+        # torch's own check knows neither mixtures nor empty batches.
+        return into_constraint(self.one, value)[1] | into_constraint(self.other, value)[1]
 
 
 @transform_to.register(_EitherSupport)  # type: ignore[untyped-decorator]

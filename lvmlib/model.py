@@ -127,7 +127,7 @@ class LatentVariableModel(nn.Module):
         """
         self._check_latent(z)
         with unless_learning(self):
-            return log_density(self.prior, z)
+            return log_density(self.prior, z, name="prior")
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Float[Tensor, "*batch"]:
         r"""Log-likelihood :math:`\log p(x \mid z)`, in nats.
@@ -186,7 +186,10 @@ class LatentVariableModel(nn.Module):
             z = draw(prior, 2).detach()
             likelihood = self.likelihood(z)
             x = likelihood.sample()
-            for name, value in (("prior", log_density(prior, z)), ("likelihood", log_density(likelihood, x))):
+            for name, value in (
+                ("prior", log_density(prior, z, name="prior")),
+                ("likelihood", log_density(likelihood, x, name="likelihood(z)")),
+            ):
                 for leaf in leaves_behind(value):
                     if id(leaf) not in known:
                         raise TypeError(
@@ -208,9 +211,9 @@ class LatentVariableModel(nn.Module):
     def _joint_with(self, log_likelihood: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
         prior = self.prior
         if is_real(support_of(prior)):
-            return log_density(prior, z) + log_likelihood(z)
+            return log_density(prior, z, name="prior") + log_likelihood(z)
         z, inside = into_support(prior, z)
-        log_prior = log_density(prior, z)
+        log_prior = log_density(prior, z, name="prior")
         inside = inside & (log_prior > -torch.inf)
         return torch.where(inside, log_prior + log_likelihood(z), -torch.inf)
 
@@ -223,14 +226,14 @@ class LatentVariableModel(nn.Module):
         likelihood = self.likelihood(z)
         x = into_first_turn(x) if is_angle(self._layout().x_support) else x
         if not self._marginalizes:
-            return log_density(likelihood, x)
+            return log_density(likelihood, x, name="likelihood(z)")
         base, num_dims = without_independent(likelihood)
         missing = x.isnan()
         shape = broadcast_shapes(x.shape, likelihood.batch_shape + likelihood.event_shape)
         # What stands in for a gap is a value that is possible, and its density is not counted.
         possible, _ = into_support(base, torch.zeros_like(x))
         filled = torch.where(missing, possible, x).expand(shape)
-        return sum_last(torch.where(missing, 0.0, log_density(base, filled)), num_dims)
+        return sum_last(torch.where(missing, 0.0, log_density(base, filled, name="likelihood(z)")), num_dims)
 
     @property
     def event_shape(self) -> torch.Size:

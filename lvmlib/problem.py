@@ -14,7 +14,7 @@ from lvmlib._checks import call_named, check_sample_count, describe
 from lvmlib._diagonal_normal import DiagonalNormal
 from lvmlib._distribution_parts import tensors_in, with_batch_shape
 from lvmlib._draws import check_draws, draw_in_parts, draw_weighed, noise_is_exact
-from lvmlib._hierarchy import is_levels, joined
+from lvmlib._hierarchy import Hierarchy, is_levels, joined
 from lvmlib._types import Float
 from lvmlib.density import support_of, without_independent
 from lvmlib.guide import Guide
@@ -128,7 +128,15 @@ def bind(model: LatentVariableModel, q: Guide, x: Tensor) -> Problem:
     if not isinstance(q, Distribution) and not callable(q) and not is_levels(q):
         raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z, or a callable from x to one.")
     with unless_learning(model, q):
-        given = _evaluate(model, q, x)
+        try:
+            given = _evaluate(model, q, x)
+        except RuntimeError as error:
+            if not _is_from_a_layer(error):
+                raise
+            raise ValueError(
+                f"q fails for x, {describe(x)}: {error}; expected observations that q takes; check the sizes of its "
+                f"layers, or say how many dimensions an observation has, with AmortizedGuide(..., event_dims=...)."
+            ) from error
         _check_fits(model, given, x)
         exact = noise_is_exact(given)
     return Problem(model, q, _one_for_each(given, model.batch_shape(x)), x, by_noise=exact)
@@ -168,16 +176,31 @@ def _evaluate(model: LatentVariableModel, q: Guide, x: Tensor) -> Distribution:
     return joined(call_named("q", q, seen), "q(x)")
 
 
+def _is_from_a_layer(error: RuntimeError) -> bool:
+    """Whether a layer of torch refused its input, so that no line of the user's own says what went wrong."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    name = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return type(error) is RuntimeError and name.startswith("torch.")
+
+
 def _one_for_each(q: Distribution, batch: torch.Size) -> Distribution:
     if q.batch_shape == batch:
         return q
     try:
-        return q.expand(batch)
+        expanded = q.expand(batch)
     except NotImplementedError as error:
         raise TypeError(
             f"q is {describe(q)} and has no method expand: expected one, as every x has its own draws; give "
             f"{type(q).__name__} an expand(batch_shape) that returns it with a larger batch shape."
         ) from error
+    if expanded.batch_shape != batch:
+        raise ValueError(
+            f"q is {describe(q)}, and its expand({tuple(batch)}) gives {describe(expanded)}: expected that batch "
+            f"shape; correct the expand of {type(q).__name__}."
+        )
+    return expanded
 
 
 def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:
@@ -207,6 +230,11 @@ def _check_fits(model: LatentVariableModel, q: Distribution, x: Tensor) -> None:
         raise ValueError(
             f"q is {describe(q)} and x has batch shape {tuple(batch)}: expected q's batch shape to be () or that "
             f"of x; make one q for each x."
+        )
+    if isinstance(q, Hierarchy) and isinstance(prior, Hierarchy) and not q.matches(prior):
+        raise ValueError(
+            f"q has the levels {q.shown()} and the prior has {prior.shown()}: expected the same names and sizes in the "
+            f"same order, as z holds the levels of the prior one after the other; write q in the prior's order."
         )
     layout = model._layout()
     for part in tensors_in(q):

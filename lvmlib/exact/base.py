@@ -8,10 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
+from torch.nn.functional import pad
 
 from lvmlib._blocks import map_rows
 from lvmlib._broadcast import broadcast_shapes
 from lvmlib._checks import check_dense, describe
+from lvmlib._distribution_parts import tensors_in
 from lvmlib._divergence_formulas import closed_form_kl
 from lvmlib._types import Float
 from lvmlib.model import LatentVariableModel
@@ -49,7 +51,9 @@ class ExactModel(LatentVariableModel):
         Raises:
             TypeError: If the divergence from this family of q has no closed form.
         """
-        value = closed_form_kl(q, self.posterior(x))
+        posterior = self.posterior(x)
+        self._check_one_for_each(q, x)
+        value = closed_form_kl(q, posterior)
         if value is None:
             raise self._no_closed_form(q, "the family of the posterior")
         return value
@@ -59,6 +63,28 @@ class ExactModel(LatentVariableModel):
             f"q is {describe(q)}: expected {family} for an exact expectation under {type(self).__name__}; "
             f"estimate it with elbo(model, q, x, num_samples)."
         )
+
+    def _check_one_for_each(self, q: Distribution, x: Tensor) -> None:
+        """q is a distribution over this z, one for all x or one for each.
+
+        Raises:
+            TypeError: If it is no Distribution, or of another dtype than a continuous z.
+            ValueError: If its event or batch shape is another.
+        """
+        layout, batch = self._layout(), self.batch_shape(x)
+        if not isinstance(q, Distribution):
+            raise TypeError(f"q is {describe(q)}: expected a torch Distribution over z; call the guide with x first.")
+        if q.event_shape != layout.z_event or q.batch_shape not in (torch.Size(), batch):
+            raise ValueError(
+                f"q is {describe(q)} and x has batch shape {tuple(batch)}: expected event shape "
+                f"{tuple(layout.z_event)}, that of z, and batch shape () or that of x; expand x or q, or wrap q in "
+                f"torch.distributions.Independent."
+            )
+        dtypes = {part.dtype for part in tensors_in(q) if part.is_floating_point()}
+        if layout.z_dtype.is_floating_point and dtypes - {layout.z_dtype}:
+            raise TypeError(
+                f"q has dtype {dtypes.pop()}: expected {layout.z_dtype}, that of the model's z; convert one of the two."
+            )
 
     def _check_form(self, x: Tensor) -> None:
         """All that can be checked of x without reading its numbers."""
@@ -133,8 +159,12 @@ class DiscreteLatentModel(ExactModel):
         """
         if not isinstance(q, Categorical):
             raise self._no_closed_form(q, "a Categorical")
-        log_joint = self.log_joint_table(x)
-        return (q.probs * torch.where(q.probs > 0, log_joint, 0.0)).sum(-1)
+        self._check_one_for_each(q, x)
+        log_joint, probs = self.log_joint_table(x), q.probs
+        # A value that only one of the two has is impossible under the other.
+        log_joint = pad(log_joint, (0, max(0, probs.shape[-1] - log_joint.shape[-1])), value=-torch.inf)
+        probs = pad(probs, (0, log_joint.shape[-1] - probs.shape[-1]))
+        return (probs * torch.where(probs > 0, log_joint, 0.0)).sum(-1)
 
 
 def log_probabilities(probabilities: Tensor) -> Tensor:

@@ -97,6 +97,7 @@ class BetaBernoulli(ExactModel):
         if not isinstance(q, Beta):
             raise self._no_closed_form(q, "a Beta")
         self.check_observation(x)
+        self._check_one_for_each(q, x)
         a, b, alpha, beta = (value.double() for value in (self.a, self.b, q.concentration1, q.concentration0))
         log_z = alpha.digamma() - (alpha + beta).digamma()
         log_not_z = beta.digamma() - (alpha + beta).digamma()
@@ -114,7 +115,8 @@ class _Beta(Beta):
 
     def expand(self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: object = None) -> _Beta:
         shape = torch.Size(batch_shape)
-        return _Beta(self.concentration1.expand(shape), self.concentration0.expand(shape))
+        # What is repeated was looked at before, and of an empty batch torch cannot look.
+        return _Beta(self.concentration1.expand(shape), self.concentration0.expand(shape), validate_args=False)
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = torch.Size()) -> Tensor:  # noqa: B008
         """Draws of shape ``(*sample_shape, *batch)``, strictly between 0 and 1.

@@ -65,6 +65,11 @@ class LinearGaussian(ExactModel):
     ) -> None:
         super().__init__()
         check_shape("weight", check_float_tensor("weight", weight), ("M", "D"))
+        if not weight.numel():
+            raise ValueError(
+                f"weight has shape {tuple(weight.shape)}: expected at least one observed and one latent dimension; "
+                f"give it a column of zeros for a model without a latent variable."
+            )
         check_shape("bias", check_float_tensor("bias", bias), (weight.shape[0],))
         if not isinstance(noise_variance, Tensor):
             noise_variance = as_float_tensor("noise_variance", noise_variance, like=weight)
@@ -124,6 +129,12 @@ class LinearGaussian(ExactModel):
         bias = x.mean(0, dtype=torch.float64)
         variances, directions = _principal_axes(x, bias)
         noise_variance = variances[latent_dim:].mean()
+        limits = torch.finfo(x.dtype)
+        if not variances.sum() < limits.max or 0 < variances.max() < limits.tiny:
+            raise ValueError(
+                f"x has the largest value {x.abs().max().item():.3g} and variances up to {variances.max().item():.3g}: "
+                f"expected numbers whose squares {x.dtype} can hold; rescale x, or use float64."
+            )
         left_out = (directions[:, latent_dim:].square() @ variances[latent_dim:]).sqrt()
         # The rounding of a few outliers is spread over all rows.
         rounding = torch.finfo(x.dtype).eps * x.double().square().mean(0).sqrt()
@@ -287,6 +298,7 @@ class LinearGaussian(ExactModel):
         if gaussian is None:
             raise self._no_closed_form(q, "a Gaussian")
         check_finite("x", self.check_observation(x))
+        self._check_one_for_each(q, x)
         scale, _, _, factor = self._factors()
         spread = (gaussian.covariance_matrix.double() * (factor.T @ factor)).sum((-2, -1))
         constant = (len(self.bias) + self.latent_dim) * math.log(2 * math.pi) - 2 * scale.log().sum() + spread

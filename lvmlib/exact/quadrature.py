@@ -140,6 +140,7 @@ class QuadratureModel(ExactModel):
             ValueError: If the grid does not resolve q, or the integral.
         """
         self.check_observation(x)
+        self._check_one_for_each(q, x)
         grid, q = self._grid_of_q(q, x)
         return self._average_under_q(grid, q, self._log_joint_at(x, grid.nodes))
 
@@ -150,6 +151,7 @@ class QuadratureModel(ExactModel):
             ValueError: If the grid does not resolve q, or the integral.
         """
         self.check_observation(x)
+        self._check_one_for_each(q, x)
         grid, q = self._grid_of_q(q, x)
         log_evidence = self.log_evidence(x).expand(q.batch_shape).reshape(-1)
         log_posterior = self._log_joint_at(x, grid.nodes) - log_evidence

@@ -52,6 +52,7 @@ class Batches:
         self.device = model._layout().device
         self.loader = data if isinstance(data, DataLoader) else None
         self.rows: Tensor | None = None
+        self._is_seen = transform is None  # rows that are not transformed are looked at here
         if self.loader is not None:
             if batch_size not in (None, 100, self.loader.batch_size):
                 raise ValueError(
@@ -105,14 +106,16 @@ class Batches:
             yield from self._from_loader()
             return
         if self.batch_size == len(self.rows):
-            yield torch.arange(len(self.rows), device=self.device), self._prepared(self.rows)
+            yield torch.arange(len(self.rows), device=self.device), self._seen(self.rows)
+            self._is_seen = True
             return
         order = torch.arange(len(self.rows), device=self.device)
         if self.shuffle:
             order = torch.randperm(len(self.rows), device=self.device)
         for rows in order.split(self._sizes()):
             # Whole rows are copied several times faster than by data[rows].
-            yield rows, self._prepared(self.rows.index_select(0, rows))
+            yield rows, self._seen(self.rows.index_select(0, rows))
+        self._is_seen = True
 
     @property
     def whole(self) -> bool:
@@ -164,7 +167,7 @@ class Batches:
     def _from_loader(self) -> Iterator[tuple[Tensor, Tensor]]:
         start = 0
         for x in _last_one_joined(map(self._observations, self.loader)):  # type: ignore[arg-type]
-            x = self._prepared(x.to(self.device, non_blocking=True))
+            x = self._seen(x.to(self.device, non_blocking=True))
             self._check_shape(x)
             yield torch.arange(start, start + len(x)), x
             start += len(x)
@@ -180,6 +183,16 @@ class Batches:
 
     def _prepared(self, x: Tensor) -> Tensor:
         return x if self.transform is None else self.transform(x)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """A batch as the model sees it, looked at where it comes from a loader, or was transformed in a first pass.
+
+        On a GPU nothing is looked at, as every look makes the program wait.
+        """
+        x = self._prepared(x)
+        if self.device.type == "cpu" and (self.rows is None or not self._is_seen):
+            self._check(x)
+        return x
 
     def _check(self, x: Tensor) -> None:
         name = self.name if self.transform is None else f"transform({self.name})"

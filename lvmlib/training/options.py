@@ -38,7 +38,7 @@ _ESTIMATORS: dict[str, tuple[Estimator, ...]] = {
 
 
 def checked_estimator(objective: str, estimator: Estimator | None) -> Estimator:
-    if objective not in _ESTIMATORS:
+    if not isinstance(objective, str) or objective not in _ESTIMATORS:
         raise ValueError(f"objective is {objective!r}: expected one of {get_args(Objective)}; correct the name.")
     estimator = _ESTIMATORS[objective][0] if estimator is None else estimator
     if estimator not in _ESTIMATORS[objective]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import types
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lvmlib._checks import call_named, describe
 from lvmlib.exact import LinearGaussian
 from lvmlib.guide import AmortizedGuide, Guide, MeanFieldGuide
 from lvmlib.model import LatentVariableModel
@@ -109,7 +111,11 @@ def load(
         model = _build_model(recipe["model"])
         q = _build_guide(recipe["q"], model)
     else:
-        made = factory()
+        if not callable(factory):
+            raise TypeError(
+                f"factory is {describe(factory)}: expected a function without arguments that returns a new (model, q)."
+            )
+        made = call_named("factory", factory)
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], LatentVariableModel):
             raise TypeError(
                 f"factory returned an object of type {type(made).__name__}: expected a tuple (model, q); return both."
@@ -198,8 +204,11 @@ def fingerprint(maker: Any) -> dict[str, str]:
 
 
 def _functions_of(scheduler: Any) -> Iterator[Callable[[int], Any]]:
-    """The functions of the step that a scheduler, or one within it, was given."""
+    """The functions that a scheduler, or one within it, was given: of the step, or of where it is in a cycle."""
     yield from getattr(scheduler, "lr_lambdas", ())
+    for held in vars(scheduler).values():
+        if isinstance(held, types.FunctionType | functools.partial):
+            yield held
     for part in getattr(scheduler, "_schedulers", ()):
         yield from _functions_of(part)
 

@@ -80,7 +80,7 @@ class Run:
                     checkpoint.write(self.state())
             if callback is not None:
                 before = random_state(self.device)
-                stopped = callback(history) is True
+                stopped = _is_true(callback(history))
                 set_random_state(before, self.device)
                 if checkpoint is not None and stopped and not written:
                     with self.numbers.turn():
@@ -347,6 +347,11 @@ class Run:
             term, bad = bad_term(problem, self.history.num_samples)
             set_random_state(before.tensors, self.device)
         raise NonFiniteLossError.at(loss, rows, term, bad, self.history, steps)
+
+
+def _is_true(answer: object) -> bool:
+    """Whether a callback said True: a bool of Python, of NumPy or of torch, and no other number."""
+    return str(getattr(answer, "dtype", type(answer).__name__)) in ("bool", "torch.bool") and bool(answer)
 
 
 def check_kl_weight(name: str, weight: object) -> float:

@@ -39,6 +39,7 @@ from lvmlib import (
     UnconditionalGuide,
     WeightSummary,
     aggregate_posterior_split,
+    annealed_importance_sampling,
     chi_square,
     defensive_mixture,
     elbo,
@@ -905,6 +906,25 @@ class WithoutExpand(Distribution):
                 BernoulliMixture(torch.ones(1), torch.full((1, 2), 0.5)), torch.ones(3, 2), regularization="a"
             ),
             "regularization is 'a'",
+        ),
+        (
+            lambda: standard_model().log_prior(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])),
+            "z is a nested tensor",
+        ),
+        (lambda: iwae_bound(standard_model(), vector_normal(), torch.zeros(2), 10**20), "num_samples is 1000"),
+        (lambda: LinearGaussian(torch.zeros(3, 0), torch.zeros(3), 1.0), r"weight has shape \(3, 0\)"),
+        (lambda: LinearGaussian(torch.zeros(0, 1), torch.zeros(0), 1.0), r"weight has shape \(0, 1\)"),
+        (
+            lambda: annealed_importance_sampling(
+                standard_model(), torch.zeros(2), num_chains=2, num_steps=2, initial="prior"
+            ),
+            "initial is 'prior'",
+        ),
+        (
+            lambda: self_normalized_expectation(
+                standard_model(), vector_normal(), torch.zeros(2), lambda x, z: z, num_samples=5
+            ),
+            "f is .*cannot be called with 1 arguments",
         ),
     ],
 )

@@ -541,6 +541,15 @@ def decay(factor):
     return lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def cycle(height):
+    kind = torch.optim.lr_scheduler.CyclicLR
+    return lambda optimizer: kind(optimizer, 0.001, 0.01, cycle_momentum=False, scale_fn=height)
+
+
+def averaged(strategy):
+    return lambda optimizer: torch.optim.swa_utils.SWALR(optimizer, 0.01, anneal_epochs=4, anneal_strategy=strategy)
+
+
 def chained(factor):
     def make(optimizer):
         kinds = torch.optim.lr_scheduler
@@ -569,6 +578,8 @@ def chained(factor):
             {"scheduler": chained(lambda epoch: 0.5 + (epoch < 80) / 2)},
             LATER,
         ),
+        ({"scheduler": cycle(lambda share: 1.0)}, {"scheduler": cycle(lambda share: 0.5)}, LATER),
+        ({"scheduler": averaged("cos")}, {"scheduler": averaged("linear")}, "scheduler.* is linear"),
         ({"transform": lambda x: x}, {"transform": lambda x: 1 - x}, "transform is"),
         (
             {"data": DataLoader(binary_digits(), batch_size=100)},
@@ -597,3 +608,15 @@ def test_what_is_no_place_for_a_file_gets_a_sentence(place):
             fit(vae, vae.encoder, binary_digits(), epochs=1, checkpoint=place, **QUIET)
     with pytest.raises((TypeError, ValueError), match=r"checkpoint is .*expected"):
         load(place)
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (3, "^factory is 3 .*expected a function"),
+        (lambda seed: seed, "^factory is .*cannot be called with 0 arguments"),
+    ],
+)
+def test_a_factory_that_is_none_is_named(written, factory, words):
+    with pytest.raises(TypeError, match=words):
+        load(written, factory=factory)

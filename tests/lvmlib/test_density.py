@@ -13,7 +13,9 @@ from torch.distributions import (
     Binomial,
     Categorical,
     Cauchy,
+    CumulativeDistributionTransform,
     Dirichlet,
+    ExpTransform,
     Gamma,
     Geometric,
     HalfNormal,
@@ -28,7 +30,9 @@ from torch.distributions import (
     Poisson,
     RelaxedBernoulli,
     SigmoidTransform,
+    StickBreakingTransform,
     StudentT,
+    TanhTransform,
     TransformedDistribution,
     Uniform,
 )
@@ -214,6 +218,28 @@ def test_a_density_of_somebody_elses_is_respected():
 
     ours = Doubled(0.0, 1.0)
     assert log_density(ours, torch.tensor(1.0)) == ours.log_prob(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("transform", "value"),
+    [
+        (TanhTransform(), 1.0),
+        (TanhTransform(), -1.0),
+        (SigmoidTransform(), 1.0),
+        (ExpTransform(), 0.0),
+        (CumulativeDistributionTransform(Normal(0.0, 1.0)), 0.0),
+        (CumulativeDistributionTransform(Normal(0.0, 1.0)), 1.0),
+        (StickBreakingTransform(), [0.5, 0.5, 0.0]),
+        (StickBreakingTransform(), [0.0, 0.0, 1.0]),
+    ],
+)
+def test_an_end_that_only_infinite_numbers_reach_has_density_zero_and_a_finite_gradient(transform, value):
+    base = Normal(0.0, 1.0) if isinstance(value, float) else Independent(Normal(torch.zeros(2), 1.0), 1)
+    value = torch.tensor(value, requires_grad=True)
+    log_p = log_density(TransformedDistribution(base, [transform]), value)
+    assert log_p < -20  # torch's sigmoid stops a rounding before its ends
+    (gradient,) = torch.autograd.grad(log_p, value, allow_unused=True)
+    assert gradient is None or gradient.isfinite().all()
 
 
 # What follows from it for models.

@@ -609,3 +609,14 @@ def test_the_split_of_guides_over_lists_of_their_own_says_so():
     ragged = Binomial(torch.tensor([3.0, 2.0]), probs=torch.tensor([0.2, 0.8]))
     with pytest.raises(ValueError, match=r"q is Binomial.*expected guides over one list of values"):
         aggregate_posterior_split(ragged, Binomial(3, probs=torch.tensor(0.5)), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("q", "p", "exact_kl", "exact_chi_square"),
+    [([1.0], [1.0, 1.0, 1.0], math.log(3), math.inf), ([1.0, 1.0, 1.0], [1.0], math.inf, 2.0)],
+)
+def test_tables_of_different_lengths_are_not_broadcast(q, p, exact_kl, exact_chi_square):
+    q, p = Categorical(torch.tensor(q)), Categorical(torch.tensor(p))
+    assert kl(q, p).item() == pytest.approx(exact_kl)
+    assert chi_square(p, q).item() == pytest.approx(exact_chi_square)
+    assert kl(q, p, num_samples=100, seed=0).value.item() == pytest.approx(exact_kl)

@@ -303,3 +303,16 @@ def test_the_same_model_is_not_changed():
     before = {name: value.clone() for name, value in start.state_dict().items()}
     expectation_maximization(start, x)
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("model", "q"),
+    [
+        (BernoulliMixture(torch.ones(2) / 2, torch.ones(2, 3) / 3), Categorical(torch.ones(5, 1))),
+        (BernoulliMixture(torch.ones(2) / 2, torch.ones(2, 3) / 3), Categorical(torch.ones(5, 3))),
+        (LinearGaussian(torch.ones(3, 1), torch.zeros(3), 1.0), Independent(Normal(torch.zeros(5, 2), 1.0), 1)),
+    ],
+)
+def test_an_m_step_wants_a_q_over_the_z_of_the_model(model, q):
+    with pytest.raises(ValueError, match=r"q is .* over a z of size .*expected .*that of the model's z"):
+        m_step(model, q, torch.eye(5, 3))

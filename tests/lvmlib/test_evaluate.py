@@ -19,7 +19,8 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 
 from lvmlib import LatentVariableModel, data, fit, importance_sampling, mlp
-from lvmlib.evaluate import _observations, evaluate, main
+from lvmlib._evaluation_files import observations
+from lvmlib.evaluate import evaluate, main
 from lvmlib.training import load
 from lvmlib.vae import VAE
 
@@ -166,7 +167,12 @@ def test_other_models_and_data_come_by_name(tmp_path, monkeypatch):
         (["CHECKPOINT", "--data", "nothing.npy"], "nothing.npy"),
         (["CHECKPOINT", "--factory", "nonsense"], "--factory is 'nonsense'.*module:function"),
         (["CHECKPOINT", "--factory", "math:nothing"], "math has no 'nothing'"),
+        (
+            ["CHECKPOINT", "--factory", "nowhere:make"],
+            "--factory is 'nowhere:make', and nowhere cannot be imported.*expected",
+        ),
         (["CHECKPOINT", "--device", "abacus"], "--device is 'abacus'"),
+        (["CHECKPOINT", "--data", "digits", "--device", "meta"], "--device is 'meta'.*expected cpu or cuda"),
         (["CHECKPOINT", "--data", "wide.npy"], r"--data is 'wide.npy' of shape \(32, 65\).*expected"),
         (["CHECKPOINT", "--data", "gaps.npy"], "x has .* NaN"),
         (["CHECKPOINT", "--data", "digits", "--output", "."], "--output is '.*directory"),
@@ -232,10 +238,25 @@ def test_data_that_the_model_cannot_hold_are_refused(numbers, dtype, tmp_path):
     model = LatentVariableModel(Normal(0.0, 1.0), whole if dtype == torch.int64 else lambda z: Normal(z, 1.0))
     np.save(tmp_path / "x.npy", np.array(numbers))
     with pytest.raises(ValueError, match=rf"--data is .* that {dtype}, the model's, cannot hold"):
-        _observations(str(tmp_path / "x.npy"), model)
+        observations(str(tmp_path / "x.npy"), model)
 
 
 def test_data_of_another_byte_order_are_read(tmp_path):
     np.save(tmp_path / "x.npy", np.array([1.5, 2.5], dtype=">f8"))
-    x = _observations(str(tmp_path / "x.npy"), LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0)))
+    x = observations(str(tmp_path / "x.npy"), LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0)))
     assert x.tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("place", ["run.safetensors", "x.npy", "notes.txt", "no/such/folder.json"])
+def test_a_result_takes_the_place_of_an_older_result_alone(checkpoint, place, tmp_path, capsys):
+    run_file, x_file = tmp_path / "run.safetensors", tmp_path / "x.npy"
+    run_file.write_bytes(checkpoint.read_bytes())
+    np.save(x_file, binary_digits(5).numpy())
+    (tmp_path / "notes.txt").write_text("what cannot be made again")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    words = [str(run_file), "--data", str(x_file), "--samples", "5", "--device", "cpu", "--output"]
+    assert main([*words, str(tmp_path / place)]) == 2
+    assert re.search("--output is .*expected", capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    for _ in range(2):
+        assert main([*words, str(tmp_path / "result.json")]) == 0

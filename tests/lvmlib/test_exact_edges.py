@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from torch.distributions import Beta, MultivariateNormal
+from torch.distributions import Beta, Categorical, Independent, MultivariateNormal, Normal
 
 from lvmlib import (
     BernoulliMixture,
@@ -17,6 +17,9 @@ from lvmlib import (
     FiniteModel,
     GaussianMixture,
     LinearGaussian,
+    QuadratureModel,
+    defensive_mixture,
+    eubo,
     importance_sampling,
     kl_decomposition,
     prior_monte_carlo,
@@ -96,6 +99,15 @@ def test_data_in_a_plane_are_refused(dtype, scales, rank):
     x = (normals(60, rank) @ normals(rank, 3, seed=1) * torch.tensor(scales).double() + 3).to(dtype)
     with pytest.raises(ValueError, match=r"x leaves the variance .*latent_dim = 2.*lower latent_dim"):
         LinearGaussian.fit(x, 2)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_data_whose_squares_the_dtype_cannot_hold_are_named(size):
+    x = size * torch.randn(50, 3)
+    with pytest.raises(ValueError, match=r"^x has the largest value .*expected numbers whose squares torch.float32"):
+        LinearGaussian.fit(x, 1)
+    fitted = LinearGaussian.fit(x.double() / size, 1)
+    torch.testing.assert_close(LinearGaussian.fit(x.double(), 1).weight / size, fitted.weight)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -213,6 +225,83 @@ def test_no_observation_and_one(count):
         assert posterior.batch_shape == (count,), name
         assert model.expected_log_joint(posterior, x).shape == (count,), name
         assert model.log_joint(x, posterior.sample()).shape == (count,), name
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_estimates_without_observations_are_empty(shape):
+    coin, line = BetaBernoulli(2.0, 3.0), LinearGaussian(torch.ones(3, 1), torch.zeros(3), 1.0)
+    for model, x in ((coin, torch.zeros(shape)), (line, torch.zeros(*shape, 3))):
+        assert prior_monte_carlo(model, x, 100).smoothed_log_evidence.shape == shape
+        assert importance_sampling(model, model.posterior, x, 100).log_evidence.shape == shape
+        mixed = defensive_mixture(model.posterior, model)
+        assert importance_sampling(model, mixed, x, 100).log_evidence.shape == shape
+        bound = eubo(model, model.posterior, x, model.posterior(x).sample((4,)))
+        assert bound.shape == bound.std_error.shape == shape
+        assert "nan" not in repr(bound)
+
+
+def with_other_shapes():
+    """Exact models with three observations, and a q that fits them but for its batch shape, which is asked for."""
+    x, binary = torch.ones(3, 2), torch.ones(3)
+    return {
+        "finite": (
+            FiniteModel(torch.tensor([0.5, 0.5]), torch.tensor([[0.9, 0.1], [0.2, 0.8]])),
+            torch.tensor([0, 1, 0]),
+            lambda batch: Categorical(torch.ones(*batch, 2)),
+        ),
+        "line": (
+            LinearGaussian(torch.ones(2, 1), torch.zeros(2), 1.0),
+            x,
+            lambda batch: Independent(Normal(torch.zeros(*batch, 1), 1.0), 1),
+        ),
+        "coin": (BetaBernoulli(1.0, 2.0), binary, lambda batch: Beta(torch.ones(batch), torch.ones(batch))),
+        "grid": (
+            QuadratureModel(Normal(0.0, 1.0), lambda z: Normal(z, 1.0)),
+            binary,
+            lambda batch: Normal(torch.zeros(batch), 1.0),
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", ["finite", "line", "coin", "grid"])
+@pytest.mark.parametrize("batch", [(1,), (2,), (1, 3), (3, 3)])
+def test_a_q_of_another_batch_shape_is_not_broadcast(name, batch):
+    model, x, q = with_other_shapes()[name]
+    for expectation in (model.expected_log_joint, model.kl_to_posterior):
+        assert expectation(q(()), x).shape == expectation(q((3,)), x).shape == (3,)
+        with pytest.raises(ValueError, match=rf"q is .*batch shape \({batch[0]},.*x has batch shape \(3,\): expected"):
+            expectation(q(batch), x)
+
+
+@pytest.mark.parametrize(
+    ("q", "words"),
+    [
+        (Normal(torch.zeros(3), 1.0), r"expected event shape \(1,\)"),
+        (Independent(Normal(torch.zeros(2), 1.0), 1), r"expected event shape \(1,\)"),
+        (Independent(Normal(torch.zeros(1).double(), 1.0), 1), "q has dtype torch.float64: expected torch.float32"),
+    ],
+)
+def test_a_q_over_another_z_is_refused(q, words):
+    model = LinearGaussian(torch.ones(2, 1), torch.zeros(2), 1.0)
+    for expectation in (model.expected_log_joint, model.kl_to_posterior):
+        with pytest.raises((TypeError, ValueError), match=words):
+            expectation(q, torch.ones(3, 2))
+
+
+@pytest.mark.parametrize(("table", "elbo"), [([1.0], -0.8), ([0.5, 0.5, 0.0], None), ([0.5, 0.25, 0.25], -math.inf)])
+def test_a_table_with_more_or_fewer_values_than_z(table, elbo):
+    model = FiniteModel(torch.tensor([0.5, 0.5]), torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
+    x, q = torch.tensor(0), Categorical(torch.tensor(table))
+    log_joint = torch.tensor([0.45, 0.1]).log()
+    exact = {
+        -0.8: log_joint[0],
+        None: (log_joint + math.log(2)).mean(),
+        -math.inf: torch.tensor(-math.inf),
+    }[elbo]
+    found = kl_decomposition(model, q, x)
+    torch.testing.assert_close(found.elbo, exact)
+    torch.testing.assert_close(found.kl, found.log_evidence - exact)
 
 
 # Beta counts.

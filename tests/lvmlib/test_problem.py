@@ -20,6 +20,7 @@ from torch.distributions import (
     Laplace,
     MultivariateNormal,
     Normal,
+    VonMises,
 )
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -476,3 +477,83 @@ def test_gaps_need_independent_coordinates():
 def test_a_discrete_q_of_another_precision_is_taken():
     model = LatentVariableModel(Categorical(torch.ones(3)), lambda z: Normal(z.float(), 1.0))
     assert elbo(model, Categorical(torch.ones(3).double()), torch.zeros(2)).isfinite().all()
+
+
+def test_a_q_that_was_drawn_from_before_is_still_that_q():
+    q = VonMises(torch.tensor(0.5), torch.tensor(2.0))
+    model = LatentVariableModel(VonMises(torch.tensor(0.0), torch.tensor(1.0)), lambda z: Normal(z.cos(), 0.5))
+    before = importance_sampling(model, q, torch.zeros(2), 1000, seed=0).log_evidence
+    q.sample()  # torch then keeps its parameters in float64 too
+    assert torch.equal(importance_sampling(model, q, torch.zeros(2), 1000, seed=0).log_evidence, before)
+
+
+class OwnLine(nn.Module):
+    def forward(self, x):
+        raise RuntimeError("a line of one's own")
+
+
+class Pair(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+def test_a_network_that_does_not_take_x_is_named_and_an_error_of_ones_own_comes_through():
+    vae, x = small_vae(), binary(3, 4)
+    for error, network, words in (
+        (ValueError, nn.Linear(5, 4), r"^q fails for x, a torch.float32 tensor of shape \(3, 4\).*expected"),
+        (TypeError, Pair(), r"^encoder\(x\) is .*tuple.*expected one tensor"),
+        (RuntimeError, OwnLine(), "^a line of one's own$"),
+    ):
+        with pytest.raises(error, match=words):
+            elbo(vae, AmortizedGuide(network), x)
+
+
+class AlwaysDropped(nn.Module):
+    """Dropout that no mode switches off, as ``torch.nn.functional`` has it by default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 4)
+
+    def forward(self, z):
+        return nn.functional.dropout(self.layer(z), 0.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: small_vae(AlwaysDropped()),
+        lambda: LatentVariableModel(Normal(0.0, 1.0), lambda z: Normal(z + torch.randn_like(z), 1.0)),
+    ],
+)
+def test_a_likelihood_with_noise_of_its_own_is_refused(make):
+    with pytest.raises(ValueError, match=r"^likelihood\(z\) is .*the same z.*expected a function of z alone"):
+        make()
+
+
+def test_looking_twice_at_a_likelihood_leaves_the_random_numbers_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    scalar()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        {"b": Normal(0.0, 1.0), "a": lambda b: Independent(Normal(b[..., None].expand(*b.shape, 2), 1.0), 1)},
+        {"x": Independent(Normal(torch.zeros(2), 1.0), 1), "y": lambda a: Normal(a.sum(-1), 1.0)},
+        (Normal(0.0, 1.0), lambda b: Independent(Normal(b[..., None].expand(*b.shape, 2), 1.0), 1)),
+    ],
+    ids=["other order", "other names", "other sizes"],
+)
+@pytest.mark.parametrize("wrap", [lambda q: q, lambda q: lambda x: q], ids=["levels", "callable"])
+def test_the_levels_of_q_are_those_of_the_prior_in_their_order(q, wrap):
+    prior = {"a": Independent(Normal(torch.zeros(2), 1.0), 1), "b": lambda a: Normal(a.sum(-1), 0.5)}
+    model = LatentVariableModel(prior, lambda z: Normal(z["b"], 0.3))
+    assert elbo(model, prior, torch.zeros(())).isfinite()
+    assert elbo(model, tuple(prior.values()), torch.zeros(())).isfinite()
+    with pytest.raises(
+        ValueError, match=r"^q has the levels .* and the prior has \{'a': \(2,\), 'b': \(\)\}: expected"
+    ):
+        elbo(model, wrap(q), torch.zeros(()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 
 import models
+import numpy as np
 import pytest
 import torch
 from runs import QUIET, binary_digits, learnable, parameters, same, small_vae
@@ -455,6 +457,26 @@ def test_data_that_cannot_be_batches_are_refused_in_a_sentence(loader, error, wo
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("bad", [0.5, math.nan])
+@pytest.mark.parametrize("place", ["loader", "validation", "transform"])
+def test_a_later_batch_that_does_not_fit_is_refused_too(bad, place):
+    vae, x = small_vae(), binary_digits(20)
+    spoilt, calls = x.clone(), itertools.count()
+    spoilt[17, 3] = bad
+
+    def spoil_later(batch):
+        return batch if next(calls) < 4 else batch.index_fill(1, torch.tensor([3]), bad)
+
+    data = DataLoader(spoilt, batch_size=5) if place == "loader" else x
+    options = {
+        "loader": {},
+        "validation": {"validation": DataLoader(spoilt, batch_size=5)},
+        "transform": {"transform": spoil_later, "batch_size": 5},
+    }[place]
+    with pytest.raises(ValueError, match=r"does not fit: x .*expected"):
+        fit(vae, vae.encoder, data, epochs=3, **options, **QUIET)
+
+
 def test_a_q_with_a_row_for_each_observation_is_not_asked_about_others():
     model = models.linear_gaussian(seed=2, latent=1, dtype=torch.float32)
     x, _ = model.sample(20, seed=0)
@@ -570,8 +592,18 @@ def test_a_callback_sees_every_epoch_can_stop_the_run_and_does_not_change_it():
 
 
 @pytest.mark.parametrize(
+    ("answer", "epochs"),
+    [(True, 1), (np.bool_(True), 1), (torch.tensor(True), 1), (np.bool_(False), 3), (1, 3), ([], 3)],
+)
+def test_any_bool_that_is_true_stops_the_run(answer, epochs):
+    vae = small_vae()
+    assert len(fit(vae, vae.encoder, binary_digits(), epochs=3, callback=lambda _: answer, **QUIET).train) == epochs
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"objective": ["elbo"]}, r"objective is \['elbo'\].*expected"),
         ({"kl_weight": -1.0}, "kl_weight is -1.0.*expected"),
         ({"kl_weight": math.nan}, "kl_weight is nan.*expected"),
         ({"kl_weight": 0.5, "objective": "iwae"}, "kl_weight is 0.5.*'iwae'.*expected 1"),
