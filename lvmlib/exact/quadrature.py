@@ -48,16 +48,17 @@ class QuadratureModel(ExactModel):
         prior: As for :class:`LatentVariableModel`, continuous, with event shape ``()``, ``(1,)`` or ``(2,)``.
         likelihood: As for :class:`LatentVariableModel`.
         lower: Lower corner of the box, a float for all dimensions. Given, the box does not grow there. By default ten
-            prior standard deviations below the prior mean, or the end of the prior's support. Where a prior has no
-            variance, as a Cauchy, its quartiles say how wide it is.
+            prior standard deviations below the prior mean, or the end of the prior's support. A prior over all reals
+            without a finite mean and variance, such as a Cauchy, does not say where that is: give the end. Where the
+            support has an end, as for a half-Cauchy, the quartiles of such a prior say how wide it is.
         upper: Upper corner of the box, likewise.
         num_points: Nodes a dimension to begin with, rounded up to a multiple of 20; by default 1000 in one dimension
             and 200 in two.
 
     Raises:
         TypeError: If the prior is discrete.
-        ValueError: If z has more than two dimensions, the prior's tails are so heavy that no box holds its mass, or the
-            box misses more than 1e-6 of it.
+        ValueError: If z has more than two dimensions, the prior is over all reals, has no finite mean and variance,
+            and an end of the box is not given, or the box misses more than 1e-6 of the prior's mass.
 
     Example:
         >>> from torch.distributions import Normal
@@ -260,6 +261,8 @@ class QuadratureModel(ExactModel):
         dim = self._layout().z_event.numel()
         starts, stops = _ends_of(support_of(prior), dim)
         box = []
+        if self._lower is None or self._upper is None:
+            self._check_moments(starts, stops)
         for start, stop, mean, scale in zip(starts, stops, *_location_and_scale(prior, dim), strict=True):
             low = max(start, mean - 10 * scale) if lower is None else float(lower)
             high = min(stop, mean + 10 * scale) if upper is None else float(upper)
@@ -279,6 +282,22 @@ class QuadratureModel(ExactModel):
             for (low, high), start, stop in zip(box, starts, stops, strict=True)
         ]
         return box, edges
+
+    def _check_moments(self, starts: list[float], stops: list[float]) -> None:
+        """Raise an error if a prior over all reals has no moments that say where a box should be."""
+        for name in ("mean", "variance"):
+            try:
+                moment = getattr(self.prior, name).detach().reshape(-1).tolist()
+            except NotImplementedError:
+                continue
+            for value, start, stop in zip(moment, starts, stops, strict=True):
+                if not math.isfinite(value) and math.isinf(start) and math.isinf(stop):
+                    wanted = [end for end in ("lower", "upper") if getattr(self, f"_{end}") is None]
+                    raise ValueError(
+                        f"prior is {describe(self.prior)}, which has no finite {name} to place a box by: expected "
+                        f"lower and upper, the ends of the grid; give {' and '.join(wanted)} so far out that less than 1e-6 "
+                        f"of the prior's mass lies beyond."
+                    )
 
     def _check_prior_mass(self) -> None:
         def log_prior(nodes: Tensor, _: Tensor) -> Tensor:

@@ -137,24 +137,42 @@ def test_steps_are_resolved():
 
 
 HEAVY = {
-    "StudentT(1)": (StudentT(double(1.0)[0]), scipy.stats.t(1.0)),
-    "StudentT(1.5)": (StudentT(double(1.5)[0]), scipy.stats.t(1.5)),
-    "Cauchy": (Cauchy(double(0.0)[0], 1.0), scipy.stats.cauchy()),
     "HalfCauchy": (HalfCauchy(double(1.0)[0]), scipy.stats.halfcauchy()),
     "InverseGamma(2, 3)": (InverseGamma(double(2.0)[0], double(3.0)[0]), scipy.stats.invgamma(2.0, scale=3.0)),
     "Pareto(1, 1)": (Pareto(double(1.0)[0], double(1.0)[0]), scipy.stats.pareto(1.0)),
     "GeneralizedPareto": (GeneralizedPareto(*double(0.0, 1.0, 1.0)), scipy.stats.genpareto(1.0)),
 }
+OVER_ALL_REALS = {
+    "StudentT(1)": (StudentT(double(1.0)[0]), scipy.stats.t(1.0), "mean"),
+    "StudentT(1.5)": (StudentT(double(1.5)[0]), scipy.stats.t(1.5), "variance"),
+    "StudentT(2)": (StudentT(double(2.0)[0]), scipy.stats.t(2.0), "variance"),
+    "Cauchy": (Cauchy(double(0.0)[0], 1.0), scipy.stats.cauchy(), "mean"),
+}
+
+
+def assert_integrated(model, peer, x):
+    ends = (max(peer.support()[0], x - 8), x + 8)
+    evidence, _ = scipy.integrate.quad(lambda z: peer.pdf(z) * scipy.stats.norm.pdf(x, z, 0.5), *ends, epsrel=1e-11)
+    assert model.log_evidence(double(x)).item() == pytest.approx(math.log(evidence), abs=1e-8)
 
 
 @pytest.mark.parametrize("name", HEAVY)
 @pytest.mark.parametrize("x", [0.5, 8.0])
-def test_a_prior_without_a_variance_is_integrated_in_a_box_that_grows(name, x):
+def test_a_prior_without_a_variance_is_integrated_in_a_box_that_grows_from_the_end_of_its_support(name, x):
     prior, peer = HEAVY[name]
-    model = QuadratureModel(prior, lambda z: Normal(z, 0.5))
-    ends = (max(peer.support()[0], x - 8), x + 8)
-    evidence, _ = scipy.integrate.quad(lambda z: peer.pdf(z) * scipy.stats.norm.pdf(x, z, 0.5), *ends, epsrel=1e-11)
-    assert model.log_evidence(double(x)).item() == pytest.approx(math.log(evidence), abs=1e-8)
+    assert_integrated(QuadratureModel(prior, lambda z: Normal(z, 0.5)), peer, x)
+
+
+@pytest.mark.parametrize("name", OVER_ALL_REALS)
+def test_a_prior_over_all_reals_without_a_variance_wants_a_box(name):
+    prior, peer, missing = OVER_ALL_REALS[name]
+    with pytest.raises(ValueError, match=rf"no finite {missing} .* give lower and upper so far out"):
+        QuadratureModel(prior, lambda z: Normal(z, 0.5))
+    with pytest.raises(ValueError, match=rf"no finite {missing} .* give upper so far out"):
+        QuadratureModel(prior, lambda z: Normal(z, 0.5), lower=-1e7)
+    model = QuadratureModel(prior, lambda z: Normal(z, 0.5), lower=-1e7, upper=1e7)
+    for x in (0.5, 8.0):
+        assert_integrated(model, peer, x)
 
 
 @pytest.mark.parametrize(("a", "b"), [(2.0, 3.0), (1.0, 1.0), (5.0, 0.2)])
