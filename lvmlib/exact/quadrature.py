@@ -292,11 +292,11 @@ class QuadratureModel(ExactModel):
                 continue
             for value, start, stop in zip(moment, starts, stops, strict=True):
                 if not math.isfinite(value) and math.isinf(start) and math.isinf(stop):
-                    wanted = [end for end in ("lower", "upper") if getattr(self, f"_{end}") is None]
+                    wanted = " and ".join(end for end in ("lower", "upper") if getattr(self, f"_{end}") is None)
                     raise ValueError(
                         f"prior is {describe(self.prior)}, which has no finite {name} to place a box by: expected "
-                        f"lower and upper, the ends of the grid; give {' and '.join(wanted)} so far out that less than 1e-6 "
-                        f"of the prior's mass lies beyond."
+                        f"lower and upper, the ends of the grid; give {wanted} so far out that less than 1e-6 of the "
+                        f"prior's mass lies beyond."
                     )
 
     def _check_prior_mass(self) -> None:
