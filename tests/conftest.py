@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-# CI asks for everything; a reader's ``make test`` leaves out what takes minutes and is of a kind that it tries anyway.
+# CI asks for everything; a reader's ``make test`` leaves out what takes seconds and is of a kind that it tries anyway.
 THOROUGH = bool(os.environ.get("THOROUGH"))
 
 
@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before any test module is imported, as many keep tensors of their own.
     _set_device(config.getoption("--device"))
     config.addinivalue_line("markers", "vouches(label, ...): this test checks the claims of the book with these labels")
-    config.addinivalue_line("markers", "thorough: more of a kind that runs anyway, or minutes long; see THOROUGH")
+    config.addinivalue_line("markers", "thorough: more of a kind that runs anyway, or slow; see THOROUGH")
     if config.getoption("--typecheck"):
         from jaxtyping import install_import_hook
 
