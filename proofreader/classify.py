@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from proofreader.names import drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.symbols import GREEK
 from proofreader.syntax import Name, Node, Others
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
@@ -52,10 +53,12 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         values = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
         if {n.base for n in names_in(pattern)} & {n.base for n in values}:
             return f"a choice of the form of {law_key(pattern.parts[0].data[0])}"
-    if pattern.kind == "density" and body.kind == "product" and body.parts[0].kind == "density":
+    if pattern.kind == "density" and body.kind in ("product", "times") and body.parts[0].kind == "density":
         letter, left, right, _ = body.parts[0].data
-        known = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}
-        if letter.base == pattern.data[0].base and right and not known & {n.base.lower() for n in right}:
+        mine = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}
+        bases = {n.base.lower() for n in right}
+        product = body.kind == "product" or bases <= GREEK
+        if letter.base == pattern.data[0].base and right and product and not mine & bases:
             return f"a choice of the form of {law_key(pattern.data[0])}"
     if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
@@ -212,12 +215,26 @@ def form_asked(left: Node, right: Node) -> str:
         while one.kind in ("gradient", "log", "negative"):
             one = one.parts[0]
         formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})
-        if one.kind == "density" and one.data[1] and formula:
-            return str(one.data[0])
+        factors = one.parts if one.kind == "times" else (one,)
+        if all(factor.kind == "density" and factor.data[1] for factor in factors) and formula:
+            return str(factors[0].data[0])
         moments = [n for n in averages if {x.data[0] for x in n.parts[-1].walk() if x.kind == "name"} & {*drawn_in(n)}]
         calls = any(n.kind == "name" and n.parts for tree in (left, right) for n in tree.walk())
         if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
             return str(moments[0].parts[0].data[0])
+    return ""
+
+
+def constant_on_average(left: Node, right: Node) -> str:
+    r"""What an inequality assumes where it averages a capital that nothing is said of, as in ``E_{z \sim q}[X]``."""
+    for node in (n for tree in (left, right) for n in tree.walk() if n.kind == "expect"):
+        drawn = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        body = node.parts[-1]
+        inside = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
+        capitals = all(len(n.base) == 1 and n.base.isupper() and not n.index for n in inside)
+        if drawn and inside - drawn == inside and capitals and inside and not has_any([body], {"density", "series"}):
+            free, over = (", ".join(sorted(map(str, names))) for names in (inside, drawn))
+            return f"{free} does not depend on {over}"
     return ""
 
 

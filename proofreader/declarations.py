@@ -18,14 +18,17 @@ from proofreader.classify import (
     unsigned,
 )
 from proofreader.errors import DerivationSyntaxError
+from proofreader.indices import BRACKETS
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, renamed, variant_key
+from proofreader.notation import operator_named
 from proofreader.parse import Reading, readings_of
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
+from proofreader.symbols import DOTS
 from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
@@ -334,7 +337,13 @@ class Declarations:
             return "a definition of several names at once"
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
-        text = " ".join(s.name for s in chain.sides[1].side.symbols)
+        symbols = chain.sides[1].side.symbols
+        if left.kind == "name" and self.lists_names(chain.sides[1]):
+            return f"a declaration of what {left.data[0]} consists of"
+        row = operator_named(symbols[0].name) if symbols else None
+        if left.kind in ("name", "density") and row is not None and row.kind in ("argmax", "argmin"):
+            return f"a choice or definition of {left.data[0]}"
+        text = " ".join(s.name for s in symbols)
         if chain.sides[1].error is not None and "not a symbol" in chain.sides[1].error.message:
             return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
@@ -351,8 +360,10 @@ class Declarations:
             symbols = grouped(side.side, self.latex)
         except DerivationSyntaxError:
             return False
-        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in ("()", "{}") else symbols
-        return len(inside) > 2 and all(s.is_letter() if k % 2 == 0 else s.name == "," for k, s in enumerate(inside))
+        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in BRACKETS else symbols
+        return len(inside) > 2 and all(
+            (s.is_letter() or s.name in DOTS) if k % 2 == 0 else s.name == "," for k, s in enumerate(inside)
+        )
 
     def hand_on(self, pattern: ReadSide, body: ReadSide) -> None:
         """Keeps the text of a definition for the displays that follow."""

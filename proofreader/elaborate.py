@@ -368,6 +368,8 @@ class Plan(Laws):
             options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
+        if given and not right and self.choose([False, True], "prior"):
+            given = ()
         if right:
             given = self.expand(right, env)
         return self.table(key, atoms, given, parameters or known, env)

@@ -16,6 +16,7 @@ from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import (
     alike,
     compared_values,
+    constant_on_average,
     form_asked,
     has_any,
     introduces,
@@ -129,7 +130,8 @@ class Judge(Constants):
             if not self.holds(other, worlds=(0,)):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
-        return Finding("holds", notes=notes, attempt=base)
+        assumed = constant_on_average(base.left, base.right) if base.relation in TURNED else ""
+        return Finding("holds_if" if assumed else "holds", assumed, notes=notes, attempt=base)
 
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""

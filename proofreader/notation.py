@@ -195,8 +195,11 @@ ARGUMENTS = {
     **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
+# Words that bring in what letters mean, in other languages.
+WHERE = words("其中 这里 這裡 ここで ただし 여기서 где wobei où donde onde dove")
 JOINING = frozenset(
-    words(
+    WHERE
+    + words(
         "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
     )
 )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension, with_deviations
+from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.names import BOUNDS, law_key, names_in
+from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
 from proofreader.structures import shown
 from proofreader.symbols import GREEK
@@ -30,18 +31,21 @@ class Readings(Trial):
             plan.compile(base.right)
         except DerivationSyntaxError:
             pass
-        found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
+        found = [
+            a for what in ("bare", "alone", "nabla", "prior") for a in self.options(base, what, getattr(plan, what))
+        ]
         found += self.bounds(base, plan)
         found += self.noise(base)
         found += self.as_functions(base)
-        found += self.in_bits(base)
         found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
         found += self.beginnings(base)
         found += self.on_a_line(base)
-        found += _rewritten(base, with_deviations, "the second argument of a Gaussian is its standard deviation")
+        kinds = {n.kind for tree in (base.left, base.right) for n in tree.walk()}
+        for needed, change, words in REWRITINGS:
+            found += _rewritten(base, change, words) if needed & kinds else []
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -132,19 +136,6 @@ class Readings(Trial):
             return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
 
         return _rewritten(base, change, "each density is a smooth function of numbers")
-
-    def in_bits(self, base: Attempt) -> list[Attempt]:
-        """Logarithms to a base where entropies and informations are in the same unit."""
-        measures = {"information", "entropy", "kl"}
-
-        def change(node: Node) -> Node:
-            node = node.map(change)
-            logs = node.kind == "quotient" and all(part.kind == "log" for part in node.parts)
-            return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
-
-        units = any(n.kind in measures for tree in (base.left, base.right) for n in tree.walk())
-        words = "entropies and informations have the unit of the logarithm"
-        return _rewritten(base, change, words) if units else []
 
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""

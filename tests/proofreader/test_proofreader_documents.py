@@ -281,3 +281,23 @@ def test_the_package_needs_nothing_but_the_standard_library() -> None:
     code = "import sys, proofreader; print([m for m in ('torch', 'numpy', 'lark', 'sympy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "note"),
+    [
+        (r"\E_{q(z)}[\log p(x \mid z)] - \KL(q(z) \Vert p(z))", "holds", "another form of what stands for it before"),
+        (r"\E_{q(z)}[\log p(x \mid z)] + \KL(q(z) \Vert p(z))", "no_claim", "not equal to what stands for it before"),
+    ],
+)
+def test_a_name_that_is_defined_once_more_is_compared_with_what_it_stands_for(
+    tmp_path: Path, second: str, verdict: str, note: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        rf"$$ \mathcal{{L}}(q) = \E_{{q(z)}}[\log p(x, z) - \log q(z)] $$ and $$ \mathcal{{L}}(q) = {second} $$"
+    )
+    _, checked = check_file(page)
+    assert checked.report is not None
+    assert checked.report.verdict == verdict
+    assert note in checked.report.lines[0].notes
