@@ -207,7 +207,7 @@ class Bracketed(Events):
         )
         end, used = at, False
         while end < len(items) and (end == at or self.row(items, end) is None):
-            step = 2 if items[end].is_letter() and end + 1 < len(items) and items[end + 1].name == "()" else 1
+            step = 2 if items[end].is_letter() and self.holds_arguments(items, end + 1) else 1
             mine = used_as_index(letter, items[end : end + step])
             inner = items[end].name in BRACKETS and bound
             if used and (not mine or inner) and items[end].name not in TIMES:
@@ -217,6 +217,11 @@ class Bracketed(Events):
         while end > at + 1 and items[end - 1].name in TIMES:
             end -= 1
         return end
+
+    def holds_arguments(self, items: Sequence[Symbol], at: int) -> bool:
+        """Whether a bracket stands at a place that holds what a density is about, and no expression with operators."""
+        inside = items[at].arguments[0] if at < len(items) and items[at].name == "()" else ()
+        return bool(inside) and all(self.row(inside, k) is None for k in range(len(inside)))
 
     def range(self, row: Operator, symbol: Symbol, following: Sequence[Symbol]) -> Callable[[Node], Node]:
         """What a sum or product runs over."""

@@ -208,10 +208,19 @@ def is_condition_on_q(left: Node, right: Node) -> bool:
     return zero and inner.kind == "kl" and len(letters) == 2 and letters[0].base != letters[1].base
 
 
+def _as_average(node: Node) -> list[Node]:
+    """An integral of a density times something as the average that it is."""
+    body = node.parts[0]
+    laws = [part for part in body.parts if part.kind == "density"] if body.kind == "times" else []
+    rest = tuple(part for part in body.parts if part not in laws)
+    return [Node("expect", (laws[0], Node("times", rest)), (((),),))] if len(laws) == 1 and rest else []
+
+
 def form_asked(left: Node, right: Node) -> str:
     """The letter of a density, or of its logarithm or score, that an equation gives as a formula; else empty."""
     for one, other in ((left, right), (right, left)):
         averages = [n for n in one.walk() if n.kind in ("expect", "variance") and n.parts[0].kind == "density"]
+        averages += [average for n in one.walk() if n.kind == "integral" for average in _as_average(n)]
         while one.kind in ("gradient", "log", "negative"):
             one = one.parts[0]
         formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})

@@ -333,7 +333,9 @@ class Declarations:
     def unread_choice(self, chain: Chain, at: int, relation: str) -> str:
         """A definition whose other side is not read is one all the same."""
         left = chain.sides[at].tree
-        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at]):
+        call = chain.sides[at + 1].tree
+        values = call is not None and call.kind == "name" and bool(call.parts)
+        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at], values=values):
             return "a definition of several names at once"
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
@@ -354,13 +356,16 @@ class Declarations:
             return f"a definition of {left.data[0]}"
         return ""
 
-    def lists_names(self, side: ReadSide) -> bool:
-        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``."""
+    def lists_names(self, side: ReadSide, *, values: bool = False) -> bool:
+        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``, or of what a function
+        returns, as in ``(\\mu, \\log \\sigma) = f(x)``."""
         try:
             symbols = grouped(side.side, self.latex)
         except DerivationSyntaxError:
             return False
         inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in BRACKETS else symbols
+        if values and inside is not symbols and any(s.name == "," for s in inside):
+            return True
         return len(inside) > 2 and all(
             (s.is_letter() or s.name in DOTS) if k % 2 == 0 else s.name == "," for k, s in enumerate(inside)
         )

@@ -182,7 +182,7 @@ def _as_before(
         once_more = mine.verdict == "no_claim" and mine.cause.startswith("a definition of")
         if once_more and known.verdict in ("holds", "holds_if"):
             mine = replace(known, notes=(*known.notes, "another form of what stands for it before"))
-        elif once_more and known.verdict == "false":
+        elif once_more and known.verdict == "false" and any(_pattern(mine.latex) == _pattern(text) for text in earlier):
             mine = replace(mine, notes=(*mine.notes, "not equal to what stands for it before"))
         lines.append(mine)
     return replace(report, lines=tuple(lines))
@@ -243,6 +243,11 @@ def _known_names(
 
 def _head(definition: str) -> str:
     return re.sub(r"\s", "", re.split(r"[(\[]|(?<=\w)_", definition.split(":=")[0].strip())[0])
+
+
+def _pattern(text: str) -> str:
+    """The left side of a definition or of a line, without what only moves ink about."""
+    return re.sub(r"[\s&]", "", re.split(r":?=", text)[0])
 
 
 def _mentions(latex: str, head: str) -> bool:

@@ -361,6 +361,7 @@ class Plan(Laws):
             )
         )
         if observed:
+            observed += tuple(a for a in self.expand(self.loose(joint[0].right, env), env) if a not in observed)
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]

@@ -301,3 +301,9 @@ def test_a_name_that_is_defined_once_more_is_compared_with_what_it_stands_for(
     assert checked.report is not None
     assert checked.report.verdict == verdict
     assert note in checked.report.lines[0].notes
+
+
+def test_a_formula_that_is_a_paragraph_by_itself_is_a_display(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("$p(x) = 1$\n\nwith $p(x) = 2$ in a sentence\n\n$p(x)\n= 3$.\n\n$p(x)$ begins one\n\n$5 and $6\n")
+    assert [display.latex for display in displays_in(page)] == ["p(x) = 1", "p(x)\n= 3"]
