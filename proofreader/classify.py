@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from proofreader.names import drawn_in, law_key, names_in, renamed, variant_key
 from proofreader.symbols import GREEK
-from proofreader.syntax import Name, Node, Others
+from proofreader.syntax import Index, Name, Node, Others
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
 
@@ -232,6 +232,16 @@ def form_asked(left: Node, right: Node) -> str:
         if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
             return str(moments[0].parts[0].data[0])
     return ""
+
+
+def grows(left: Node, right: Node, relation: str) -> bool:
+    """Whether an inequality puts the member of a family that has more draws above one that has fewer."""
+    names = [tree.data[0] for tree in (left, right) if tree.kind == "name" and len(tree.data[0].index) == 1]
+    if len(names) < 2 or not all(isinstance(name.index[0], Index) for name in names):
+        return False
+    (first,), (second,) = (name.index for name in names)
+    more = first.offset - second.offset if first.letter == second.letter else 0
+    return (relation == ">=" and more > 0) or (relation == "<=" and more < 0)
 
 
 def constant_on_average(left: Node, right: Node) -> str:

@@ -125,6 +125,10 @@ def _integral(plan: Plan, node: Node, env: Environment) -> int:
     if not atoms:
         observed = {n.base for s in plan.names.laws.get("p", []) if not s.right and len(s.left) == 1 for n in s.left}
         atoms = tuple(sorted(a for a in plan.free(body) if a in plan.names.variables and a not in observed))
+        weights = [
+            n for n in node.parts[0].walk() if n.kind == "density" and n.data[0].base in ("q", "Q") and n.data[1]
+        ]
+        atoms = plan.expand(weights[0].data[1], env) if len(atoms) != 1 and weights else atoms
         if len(atoms) != 1:
             raise DerivationSyntaxError("an integral that does not say over what")
     if not plan.free(body) & set(atoms) and plan.free(body) and not {n.base for n in names} & plan.names.lefts:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+from proofreader.classify import grows
 from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -84,7 +85,11 @@ class Readings(Trial):
     def bounds(self, base: Attempt, plan: Plan) -> Iterator[Attempt]:
         """The evidence lower bound, or its negative, for a usual letter of it that nobody defines."""
         zero = any(tree.kind == "number" for tree in (base.left, base.right))
+        nodes = [n.data[0] for tree in (base.left, base.right) for n in tree.walk() if n.kind == "name"]
         for key, text in plan.undefined.items() if not zero else ():
+            family = {n for n in nodes if n.base + n.mark.partition("_{")[0] == key.partition("_{")[0]}
+            if len({(n.mark, n.index) for n in family}) > 1 and not grows(base.left, base.right, base.relation):
+                continue
             if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
                 for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
                     choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
