@@ -10,6 +10,7 @@ from proofreader.classify import grows
 from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
+from proofreader.limits import averaged_over
 from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
@@ -153,7 +154,7 @@ class Readings(Trial):
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
         if node.kind != "expect" or len(node.parts) < 2:
             return set()
-        bound = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        bound = {*averaged_over(node), *(n for law in node.parts[:-1] if law.kind != "density" for n in names_in(law))}
         families = {n.base for n in bound if not all(isinstance(i, Index) for i in n.index) or not n.index}
         inside = set(names_in(node.parts[-1]))
         seen = any(n in bound or n.base in families for n in inside)
