@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from proofreader.names import drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.names import BOUNDS, drawn_in, law_key, names_in, renamed, variant_key
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Others
 
@@ -40,8 +40,11 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         known: The names that are defined already.
         first: Whether the pattern is the first side of its chain.
     """
-    if pattern.kind == "name":
-        return _defines_name(pattern, body, known)
+    inner = pattern
+    while inner.kind in ("max", "min"):
+        inner = inner.parts[0]
+    if pattern.kind == "name" or (inner.kind == "name" and inner.parts and inner.data[0].base not in BOUNDS):
+        return _defines_name(inner, body, known)
     if (
         pattern.kind == "log"
         and first
@@ -208,7 +211,7 @@ def is_condition_on_q(left: Node, right: Node) -> bool:
     return zero and inner.kind == "kl" and len(letters) == 2 and letters[0].base != letters[1].base
 
 
-def _as_average(node: Node) -> list[Node]:
+def as_average(node: Node) -> list[Node]:
     """An integral of a density times something as the average that it is."""
     body = node.parts[0]
     laws = [part for part in body.parts if part.kind == "density"] if body.kind == "times" else []
@@ -220,7 +223,7 @@ def form_asked(left: Node, right: Node) -> str:
     """The letter of a density, or of its logarithm or score, that an equation gives as a formula; else empty."""
     for one, other in ((left, right), (right, left)):
         averages = [n for n in one.walk() if n.kind in ("expect", "variance") and n.parts[0].kind == "density"]
-        averages += [average for n in one.walk() if n.kind == "integral" for average in _as_average(n)]
+        averages += [average for n in one.walk() if n.kind == "integral" for average in as_average(n)]
         while one.kind in ("gradient", "log", "negative"):
             one = one.parts[0]
         formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})

@@ -242,8 +242,8 @@ class Judge(Constants):
         if self.hides_noise(base):
             return Finding(
                 "unreadable",
-                reason="an average over noise of something in which it does not occur: write "
-                "the variable as a function of the noise, z = g(e)",
+                reason="an average of something in which what it is taken over does not occur: write "
+                "z = g(e) for a function of the noise e, and s_t for s under the average too",
                 notes=notes,
             )
         reason = self.beyond(plan, left, right)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from proofreader.classify import grows
+from proofreader.classify import as_average, grows
 from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -14,7 +14,7 @@ from proofreader.limits import averaged_over
 from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
-from proofreader.structures import shown
+from proofreader.structures import collections_among, shown
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, Trial
@@ -111,7 +111,7 @@ class Readings(Trial):
 
         def change(node: Node) -> Node:
             node = node.map(change)
-            unseen = self.unseen(node)
+            unseen = self.unseen(node) if node.kind == "expect" else set()
             for law in self.names.measures if unseen else ():
                 if len(law.data[1]) == 1 and law.data[1][0] in unseen:
                     noise = " and ".join(map(in_text, node.parts[:-1]))
@@ -152,6 +152,7 @@ class Readings(Trial):
 
     def unseen(self, node: Node) -> set[Name]:
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
+        node = next(iter(as_average(node)), node) if node.kind == "integral" else node
         if node.kind != "expect" or len(node.parts) < 2:
             return set()
         bound = {*averaged_over(node), *(n for law in node.parts[:-1] if law.kind != "density" for n in names_in(law))}
@@ -160,12 +161,20 @@ class Readings(Trial):
         seen = any(n in bound or n.base in families for n in inside)
         return {n for n in inside if self.names.is_variable(n.base)} if bound and not seen else set()
 
+    def members(self, node: Node) -> set[Name]:
+        """Members with a free index of what an average is taken over, as ``s_t`` under an average over ``s``."""
+        laws = [law.kind for law in node.parts[:-1]] if node.kind == "expect" else []
+        drawn = {n.base for n in averaged_over(node) if not n.index} if "density" in laws else set()
+        inside = {n for n in names_in(node.parts[-1]) if n.base in drawn} if drawn else set()
+        free = {n for n in inside if len(n.index) == 1 and str(n.index[0]) in self.names.free_letters}
+        return free if free == inside else set()
+
     def hides_noise(self, base: Attempt) -> bool:
         """Whether one side averages over noise something in which it does not occur, and the other side is free of
         what does occur."""
         for tree, other in ((base.left, base.right), (base.right, base.left)):
             free = set(variables_outside(other))
-            if any(self.unseen(node) - free for node in tree.walk()):
+            if any((self.unseen(node) | self.members(node)) - free for node in tree.walk()):
                 return True
         return False
 
@@ -201,7 +210,7 @@ class Readings(Trial):
             for n in names_in(tree)
             if not n.index and not n.mark and self.names.is_variable(n.base)
         }
-        collections = _collections(plain_names - indexed, indexed, plain_names)
+        collections = collections_among(plain_names - indexed, indexed, plain_names)
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
@@ -361,25 +370,6 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
         elif a != kept or b != kept:
             changes[name] = a if a != kept else b
     return replace(base, **changes)
-
-
-def _collections(plain_names: set[str], indexed: set[str], alone: set[str]) -> tuple[tuple[str, str], ...]:
-    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
-    over."""
-    pairs = []
-    left = set(indexed)
-    for name in sorted(plain_names):
-        small = name.rpartition(":")[2].lower()
-        if name.rpartition(":")[2] != small and small in left:
-            pairs.append((name, small))
-            left.discard(small)
-    left -= alone
-    others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
-    if len(others) == 1 and len(left) == 1:
-        pairs.append((others[0], left.pop()))
-    elif len(others) == 1 and len(left) > 1 and not pairs:
-        pairs += [(others[0], min(left))]
-    return tuple(pairs)
 
 
 def variables_outside(node: Node) -> Iterator[Name]:
