@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from proofreader.names import BOUNDS, drawn_in, law_key, names_in, renamed, variant_key
@@ -195,6 +196,37 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws
+
+
+def is_energy(body: Node) -> bool:
+    r"""Whether a density is given by a function, as in ``\exp(-E(x)) / Z``."""
+    above = body.parts[0]
+    named = any(n.kind == "name" and n.parts for n in above.walk())
+    return above.kind == "exp" and named and not has_any([body], {"density", "expect", "named"})
+
+
+def at_other_values(left: Node, right: Node) -> dict[Name, None]:
+    """Functions that are called in several ways, and what is taken at other values on the one side than on the other,
+    as in a recursion."""
+    calls = {(n.data[0], len(n.parts)) for tree in (left, right) for n in tree.walk() if n.kind == "name" and n.parts}
+    several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
+    ours, theirs = (
+        {(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in (left, right)
+    )
+    recurs = (left.kind == "name") != (right.kind == "name")
+    several += [a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)]
+    mine, yours = ({n.data[0] for n in tree.walk() if n.kind == "name" and not n.parts} for tree in (left, right))
+    if not has_any([left, right], {"density", "expect", "series", "product", "kl"}):
+        several += [a for a in mine - yours for b in yours - mine if _shifted(a, b)]
+    return dict.fromkeys(several)
+
+
+def _shifted(first: Name, second: Name) -> bool:
+    """Whether two names are members of one family at different distances from one index."""
+    places = [name.index[0] for name in (first, second) if len(name.index) == 1]
+    indices = [place for place in places if isinstance(place, Index) and place.letter]
+    same = (first.base, first.mark) == (second.base, second.mark) and len(indices) == 2
+    return same and indices[0].letter == indices[1].letter and indices[0] != indices[1]
 
 
 def alike(first: Sequence[Node], second: Sequence[Node]) -> bool:

@@ -12,6 +12,7 @@ from proofreader.classify import (
     defines,
     has_any,
     is_condition,
+    is_energy,
     kind_of_relation,
     letters_of,
     simplex_of,
@@ -287,7 +288,8 @@ class Declarations:
             first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
         if reason:
-            if relation == "=" and self.take(left, right, stated=False):
+            energy = left.kind == "density" and right.kind == "quotient" and is_energy(right)
+            if relation == "=" and (self.take(left, right, stated=False) or energy):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         if chooses_form(right) and not has_any([left], {"named"}) and has_any([left], {"density"}):

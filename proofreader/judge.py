@@ -7,14 +7,13 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import (
-    alike,
+    at_other_values,
     compared_values,
     constant_on_average,
     form_asked,
@@ -31,7 +30,7 @@ from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.factors import READINGS
 from proofreader.models import Setting
-from proofreader.names import names_in
+from proofreader.names import law_key, names_in
 from proofreader.parse import Reading
 from proofreader.readings import variables_outside
 from proofreader.steps import defined_key
@@ -302,10 +301,17 @@ class Judge(Constants):
             return "it depends on the form of a distribution by name, of which few averages are read"
         return ""
 
+    def with_bodies(self, tree: Node) -> list[Node]:
+        """A side, and what stands for the densities and names that it speaks of."""
+        used = {law_key(n.data[0]) for n in tree.walk() if n.kind == "density"}
+        bodies = [known.body for key, known in self.densities.items() if key.partition(";")[0] in used]
+        names = {n.base + n.mark for part in (tree, *bodies) for n in names_in(part)} & set(self.definitions)
+        return [tree, *bodies, *(self.definitions[name].body for name in names)]
+
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
         trees = (base.left, base.right)
-        sides = [{n.base + n.mark for n in names_in(tree)} for tree in trees]
+        sides = [{n.base + n.mark for part in self.with_bodies(tree) for n in names_in(part)} for tree in trees]
         families = [part for tree in trees for n in tree.walk() if n.kind == "named" for part in n.parts]
         parameters = {n.base + n.mark for part in families for n in names_in(part)}
         found = []
@@ -315,14 +321,7 @@ class Judge(Constants):
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
-        calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
-        several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
-        ours, theirs = ({(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in trees)
-        recurs = (base.left.kind == "name") != (base.right.kind == "name")
-        several += [
-            a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)
-        ]
-        found += [f"${name}$" for name in dict.fromkeys(several) if defined_key(name) in plan.undefined]
+        found += [f"${n}$" for n in at_other_values(base.left, base.right) if defined_key(n) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)

@@ -307,3 +307,17 @@ def test_a_formula_that_is_a_paragraph_by_itself_is_a_display(tmp_path: Path) ->
     page = tmp_path / "page.md"
     page.write_text("$p(x) = 1$\n\nwith $p(x) = 2$ in a sentence\n\n$p(x)\n= 3$.\n\n$p(x)$ begins one\n\n$5 and $6\n")
     assert [display.latex for display in displays_in(page)] == ["p(x) = 1", "p(x)\n= 3"]
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [("-", "holds"), ("", "unreadable")])
+def test_a_density_that_is_given_by_an_energy_is_known_in_later_displays(
+    tmp_path: Path, sign: str, verdict: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        r"$$ p_\theta(x) = \frac{\exp(-E_\theta(x))}{Z(\theta)}, \quad Z(\theta) = \int \exp(-E_\theta(x)) dx $$"
+        rf"$$ \nabla_\theta \log Z(\theta) = \E_{{x \sim p_\theta(x)}}[{sign}\nabla_\theta E_\theta(x)] $$"
+    )
+    checked = check_file(page)[-1]
+    assert checked.report is not None
+    assert checked.report.verdict == verdict
