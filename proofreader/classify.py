@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from proofreader.names import BOUNDS, drawn_in, law_key, names_in, renamed, variant_key
 from proofreader.symbols import GREEK
@@ -183,6 +183,12 @@ def is_convention(left: Node, right: Node) -> bool:
     )
 
 
+def in_exponents(tree: Node) -> bool:
+    """Whether every constant of a side stands in an exponent, where it is a factor."""
+    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
+    return all(node in inside for node in tree.walk() if node.kind == "constant")
+
+
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())
@@ -196,6 +202,18 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws
+
+
+def unsaid(left: Node, right: Node, undefined: Mapping[str, str], defined: Collection[str]) -> tuple[str, ...]:
+    """What a line is about and nobody defines: a letter whose gradient is taken, or bounds of several decorations."""
+    nodes = [n for tree in (left, right) for n in tree.walk()]
+    taken = [n.parts[0].data[0] for n in nodes if n.kind == "gradient" and n.parts[0].kind == "name"]
+    plain = [n for n in taken if not any(node.parts for node in nodes if node.kind == "name" and node.data[0] == n)]
+    found = [undefined[n.base + n.mark] for n in plain if n.base.startswith("cal:") and n.base + n.mark in undefined]
+    bounds = {n.data for n in nodes if n.kind == "name" and n.data[0].base == "@ELBO"}
+    if len(bounds) > 1 and not {name.base + name.mark for name, _ in bounds} & set(defined):
+        found.append("one of the ELBOs")
+    return tuple(dict.fromkeys(found))
 
 
 def is_energy(body: Node) -> bool:

@@ -18,11 +18,13 @@ from proofreader.classify import (
     constant_on_average,
     form_asked,
     has_any,
+    in_exponents,
     introduces,
     is_condition_on_q,
     is_convention,
     is_functional_equation,
     is_stationarity,
+    unsaid,
 )
 from proofreader.constants import Constants
 from proofreader.duals import plain
@@ -43,12 +45,6 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
-
-
-def _in_exponents(tree: Node) -> bool:
-    """Whether every constant of a side stands in an exponent, where it is a factor."""
-    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
-    return all(node in inside for node in tree.walk() if node.kind == "constant")
 
 
 # Equations that ask something of what they name, and say why they claim nothing.
@@ -102,12 +98,16 @@ class Judge(Constants):
                 raise
             return found
         notes = list(plan.notes)
-        if constant and (base.relation != "propto" or not _in_exponents(base.right)):
+        if constant and (base.relation != "propto" or not in_exponents(base.right)):
             return self.up_to_constant(readings, notes)
         if base.relation == "propto":
             return self.varied(readings, notes, "")
         if self.holds(base):
-            return self.true(base, readings, notes)
+            unknown = unsaid(base.left, base.right, plan.undefined, self.definitions)
+            meant = self.bound_meant(base) if unknown else None
+            if meant is not None:
+                return Finding("holds_if", "; ".join(meant.words), notes=notes, attempt=meant)
+            return self.named_nowhere(unknown, notes) if unknown else self.true(base, readings, notes)
         return self.saved(base, readings, notes) or self.refuted(base, plan, left, right, notes)
 
     def readings(self, lefts: Sequence[Reading], rights: Sequence[Reading], relation: str) -> list[Attempt]:

@@ -153,6 +153,9 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
             indices[a.letter] = Index(b.letter, b.offset - a.offset)
         elif a != b:
             raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
+    if len({*zip(own, used, strict=False)}) > len({*own[: len(used)]}):
+        # J(a, a) does not say what J(b, a) is.
+        raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
     for a, b in zip(own, used, strict=False):
         _bind(a, b, names, letters)
         _shift(a, b, indices)

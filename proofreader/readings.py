@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 
 from proofreader.classify import as_average, grows
@@ -97,6 +98,11 @@ class Readings(Trial):
                     attempt = replace(base, choices=choices, words=(f"{text} is {words}",))
                     if not self.unknown(attempt):
                         yield attempt
+
+    def bound_meant(self, base: Attempt) -> Attempt | None:
+        """An attempt in which a letter that nobody defines is a bound, if the line holds so."""
+        found = (attempt for attempt in self.alternatives(base) if attempt.choices.bounds)
+        return next((attempt for attempt in islice(found, 12) if self.holds(attempt)), None)
 
     def unknown(self, attempt: Attempt) -> bool:
         """Whether an attempt has no meaning, or speaks of names that have none."""
