@@ -306,7 +306,8 @@ class Judge(Constants):
         used = {law_key(n.data[0]) for n in tree.walk() if n.kind == "density"}
         bodies = [known.body for key, known in self.densities.items() if key.partition(";")[0] in used]
         names = {n.base + n.mark for part in (tree, *bodies) for n in names_in(part)} & set(self.definitions)
-        return [tree, *bodies, *(self.definitions[name].body for name in names)]
+        known = (self.definitions[name] for name in names)
+        return [tree, *bodies, *(definition.body for definition in known if not definition.pattern.data[0].index)]
 
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
