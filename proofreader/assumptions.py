@@ -50,7 +50,9 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
     yield from single
     yield from _independences(plan, tables, trees)
     yield from _still(plan, tables)
-    shared = [*_shared(plan, tables, priors=False), *_uniform(plan, tables)] if relation == "=" else []
+    shared = []
+    if relation == "=":
+        shared = [*_shared(plan, tables, priors=False), *_common(plan, tables), *_uniform(plan, tables)]
     yield from shared
     if relation == "=":
         yield from _posteriors(plan, places, tables, trees)
@@ -112,6 +114,22 @@ def _shared(plan: Plan, tables: Tables, *, priors: bool) -> Iterator[Assumption]
                     given = f" given {listed(right)}" if right else ""
                     words = f"{shown(left[0])}{given} has the density {other} under {key} too"
                     yield Assumption(words, {"shared": {key: (left, other, right)}, "far": True})
+
+
+def _common(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """Two variants of a law, or two policies, that have a marginal or a conditional in common."""
+    for key, other in combinations(tables, 2):
+        roles = plan.laws[key].roles
+        policies = key.startswith("\\") and other.startswith("\\")
+        alike = key.partition("~")[0] == other.partition("~")[0] or policies
+        if not alike or len(roles) != 2 or set(roles) != set(plan.laws[other].roles):
+            continue
+        first, second = (plan.names.letters.get(name, name) for name in (key, other))
+        for role, rest in (roles, roles[::-1]):
+            for right in ((), (rest,)):
+                given = f" given {shown(rest)}" if right else ""
+                words = f"{shown(role)}{given} has the same density under {first} and {second}"
+                yield Assumption(words, {"shared": {key: ((role,), other, right)}, "far": True})
 
 
 def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequence[Node]) -> Iterator[Assumption]:

@@ -14,6 +14,7 @@ from proofreader.indices import (
     MINUS,
     TIMES,
     cut_at,
+    holds_arguments,
     index_of,
     is_bare,
     is_greek,
@@ -207,7 +208,7 @@ class Bracketed(Events):
         )
         end, used = at, False
         while end < len(items) and (end == at or self.row(items, end) is None):
-            step = 2 if items[end].is_letter() and end + 1 < len(items) and items[end + 1].name == "()" else 1
+            step = 2 if items[end].is_letter() and holds_arguments(items[end + 1 : end + 2]) else 1
             mine = used_as_index(letter, items[end : end + step])
             inner = items[end].name in BRACKETS and bound
             if used and (not mine or inner) and items[end].name not in TIMES:
@@ -221,8 +222,11 @@ class Bracketed(Events):
     def range(self, row: Operator, symbol: Symbol, following: Sequence[Symbol]) -> Callable[[Node], Node]:
         """What a sum or product runs over."""
         sub = symbol.sub
+        if sub is None and row.kind == "series":
+            self.note("a sum has no index")
+            return lambda body: Node("integral", (body,), ((), True))
         if sub is None:
-            raise self.error("a sum that does not say over what", symbol)
+            raise self.error("a product that does not say over what", symbol)
         at = next((k for k, s in enumerate(sub) if s.name in RELATIONS), None)
         relation = RELATIONS[sub[at].name] if at is not None else ""
         if at is not None and relation in ("=", "<", ">", ">=", "<=", "!="):

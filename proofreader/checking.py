@@ -12,13 +12,14 @@ from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.explain import explained
 from proofreader.judge import Finding, Judge
 from proofreader.layout import Way
-from proofreader.limits import limit_of
-from proofreader.names import Names, law_key, names_in
+from proofreader.limits import averaged_over, limit_of
+from proofreader.names import Names, law_key, names_in, renamed
 from proofreader.parse import Reading
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
 from proofreader.steps import Definition
-from proofreader.syntax import Node
+from proofreader.structures import shown
+from proofreader.syntax import Index, Node
 
 __all__ = ["check_derivation"]
 
@@ -251,10 +252,24 @@ class Checker(Declarations):
         if limits == [None, None]:
             return Finding("no_claim", reason="an approximation that states no identity")
         trees = [limit or side.tree for limit, side in zip(limits, (left, right), strict=True)]
-        judge = self.judge(Names([*judge.names.trees, *(t for t in trees if t)]))
-        finding = judge.claim([Reading(trees[0])] if trees[0] else [], [Reading(trees[1])] if trees[1] else [], "=")
+        finding = self.in_the_limit(trees[0], trees[1], judge)
+        names = [n for node in left.tree.walk() if node.kind == "expect" for n in averaged_over(node)]
+        small = [n for over in names[:1] for n in names_in(left.tree) if n.base == over.base.lower()]
+        if finding.verdict == "false" and names and limits[0] is None and limits[1] is not None:
+            samples = {n for n in names_in(limits[1]) if n.index == (Index("", 1),)} - {*names_in(left.tree)}
+            other = self.in_the_limit(trees[0], renamed(limits[1], dict.fromkeys(samples, (*small, *names)[0])), judge)
+            if len(samples) == 1 and other.verdict in ("holds", "holds_if"):
+                words = f"{shown(samples.pop().base)}_1, … are draws of {names[0]}"
+                condition = "; ".join((words, other.condition)) if other.condition else words
+                finding = replace(other, verdict="holds_if", condition=condition)
         finding.notes.append("not an identity: judged in the limit of many draws")
         return finding
+
+    def in_the_limit(self, left: Node | None, right: Node | None, judge: Judge) -> Finding:
+        """What is found of two sides in which averages over draws are expectations."""
+        judge = self.judge(Names([*judge.names.trees, *(t for t in (left, right) if t)]))
+        readings = [[Reading(tree)] if tree else [] for tree in (left, right)]
+        return judge.claim(readings[0], readings[1], "=")
 
     def reported(
         self, finding: Finding, text: str, relation: str, notes: tuple[str, ...], judge: Judge, place: Place

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
-from proofreader.names import drawn_in, law_key, names_in, renamed, variant_key
-from proofreader.syntax import Name, Node, Others
+from proofreader.names import BOUNDS, drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.symbols import GREEK
+from proofreader.syntax import Index, Name, Node, Others
 
 __all__ = ["defines", "is_condition", "is_stationarity", "kind_of_relation", "letters_of", "simplex_of", "unsigned"]
 
@@ -39,8 +41,11 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         known: The names that are defined already.
         first: Whether the pattern is the first side of its chain.
     """
-    if pattern.kind == "name":
-        return _defines_name(pattern, body, known)
+    inner = pattern
+    while inner.kind in ("max", "min"):
+        inner = inner.parts[0]
+    if pattern.kind == "name" or (inner.kind == "name" and inner.parts and inner.data[0].base not in BOUNDS):
+        return _defines_name(inner, body, known)
     if (
         pattern.kind == "log"
         and first
@@ -52,10 +57,12 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         values = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
         if {n.base for n in names_in(pattern)} & {n.base for n in values}:
             return f"a choice of the form of {law_key(pattern.parts[0].data[0])}"
-    if pattern.kind == "density" and body.kind == "product" and body.parts[0].kind == "density":
+    if pattern.kind == "density" and body.kind in ("product", "times") and body.parts[0].kind == "density":
         letter, left, right, _ = body.parts[0].data
-        known = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}
-        if letter.base == pattern.data[0].base and right and not known & {n.base.lower() for n in right}:
+        mine = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}
+        bases = {n.base.lower() for n in right}
+        product = body.kind == "product" or bases <= GREEK
+        if letter.base == pattern.data[0].base and right and product and not mine & bases:
             return f"a choice of the form of {law_key(pattern.data[0])}"
     if pattern.kind == "density" and variant_key(law_key(pattern.data[0]), pattern.data[3]) in known:
         return ""
@@ -176,6 +183,12 @@ def is_convention(left: Node, right: Node) -> bool:
     )
 
 
+def in_exponents(tree: Node) -> bool:
+    """Whether every constant of a side stands in an exponent, where it is a factor."""
+    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
+    return all(node in inside for node in tree.walk() if node.kind == "constant")
+
+
 def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     """Whether a node of some kinds occurs."""
     return any(node.kind in kinds for tree in trees for node in tree.walk())
@@ -189,6 +202,49 @@ def is_functional_equation(left: Node, right: Node) -> bool:
     )
     laws = has_any([left, right], {"density", "expect", "integral", "gradient"})
     return bool(calls[0] & calls[1]) and inner and not laws
+
+
+def unsaid(left: Node, right: Node, undefined: Mapping[str, str], defined: Collection[str]) -> tuple[str, ...]:
+    """What a line is about and nobody defines: a letter whose gradient is taken, or bounds of several decorations."""
+    nodes = [n for tree in (left, right) for n in tree.walk()]
+    taken = [n.parts[0].data[0] for n in nodes if n.kind == "gradient" and n.parts[0].kind == "name"]
+    plain = [n for n in taken if not any(node.parts for node in nodes if node.kind == "name" and node.data[0] == n)]
+    found = [undefined[n.base + n.mark] for n in plain if n.base.startswith("cal:") and n.base + n.mark in undefined]
+    bounds = {n.data for n in nodes if n.kind == "name" and n.data[0].base == "@ELBO"}
+    if len(bounds) > 1 and not {name.base + name.mark for name, _ in bounds} & set(defined):
+        found.append("one of the ELBOs")
+    return tuple(dict.fromkeys(found))
+
+
+def is_energy(body: Node) -> bool:
+    r"""Whether a density is given by a function, as in ``\exp(-E(x)) / Z``."""
+    above = body.parts[0]
+    named = any(n.kind == "name" and n.parts for n in above.walk())
+    return above.kind == "exp" and named and not has_any([body], {"density", "expect", "named"})
+
+
+def at_other_values(left: Node, right: Node) -> dict[Name, None]:
+    """Functions that are called in several ways, and what is taken at other values on the one side than on the other,
+    as in a recursion."""
+    calls = {(n.data[0], len(n.parts)) for tree in (left, right) for n in tree.walk() if n.kind == "name" and n.parts}
+    several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
+    ours, theirs = (
+        {(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in (left, right)
+    )
+    recurs = (left.kind == "name") != (right.kind == "name")
+    several += [a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)]
+    mine, yours = ({n.data[0] for n in tree.walk() if n.kind == "name" and not n.parts} for tree in (left, right))
+    if not has_any([left, right], {"density", "expect", "series", "product", "kl"}):
+        several += [a for a in mine - yours for b in yours - mine if _shifted(a, b)]
+    return dict.fromkeys(several)
+
+
+def _shifted(first: Name, second: Name) -> bool:
+    """Whether two names are members of one family at different distances from one index."""
+    places = [name.index[0] for name in (first, second) if len(name.index) == 1]
+    indices = [place for place in places if isinstance(place, Index) and place.letter]
+    same = (first.base, first.mark) == (second.base, second.mark) and len(indices) == 2
+    return same and indices[0].letter == indices[1].letter and indices[0] != indices[1]
 
 
 def alike(first: Sequence[Node], second: Sequence[Node]) -> bool:
@@ -205,19 +261,52 @@ def is_condition_on_q(left: Node, right: Node) -> bool:
     return zero and inner.kind == "kl" and len(letters) == 2 and letters[0].base != letters[1].base
 
 
+def as_average(node: Node) -> list[Node]:
+    """An integral of a density times something as the average that it is."""
+    body = node.parts[0]
+    laws = [part for part in body.parts if part.kind == "density"] if body.kind == "times" else []
+    rest = tuple(part for part in body.parts if part not in laws)
+    return [Node("expect", (laws[0], Node("times", rest)), (((),),))] if len(laws) == 1 and rest else []
+
+
 def form_asked(left: Node, right: Node) -> str:
     """The letter of a density, or of its logarithm or score, that an equation gives as a formula; else empty."""
     for one, other in ((left, right), (right, left)):
         averages = [n for n in one.walk() if n.kind in ("expect", "variance") and n.parts[0].kind == "density"]
+        averages += [average for n in one.walk() if n.kind == "integral" for average in as_average(n)]
         while one.kind in ("gradient", "log", "negative"):
             one = one.parts[0]
         formula = not has_any([other], {"density", "expect", "integral", "kl"}) and has_any([other], {"name"})
-        if one.kind == "density" and one.data[1] and formula:
-            return str(one.data[0])
+        factors = one.parts if one.kind == "times" else (one,)
+        if all(factor.kind == "density" and factor.data[1] for factor in factors) and formula:
+            return str(factors[0].data[0])
         moments = [n for n in averages if {x.data[0] for x in n.parts[-1].walk() if x.kind == "name"} & {*drawn_in(n)}]
         calls = any(n.kind == "name" and n.parts for tree in (left, right) for n in tree.walk())
         if moments and formula and not calls and not has_any([other], {"expect", "variance", "entropy"}):
             return str(moments[0].parts[0].data[0])
+    return ""
+
+
+def grows(left: Node, right: Node, relation: str) -> bool:
+    """Whether an inequality puts the member of a family that has more draws above one that has fewer."""
+    names = [tree.data[0] for tree in (left, right) if tree.kind == "name" and len(tree.data[0].index) == 1]
+    if len(names) < 2 or not all(isinstance(name.index[0], Index) for name in names):
+        return False
+    (first,), (second,) = (name.index for name in names)
+    more = first.offset - second.offset if first.letter == second.letter else 0
+    return (relation == ">=" and more > 0) or (relation == "<=" and more < 0)
+
+
+def constant_on_average(left: Node, right: Node) -> str:
+    r"""What an inequality assumes where it averages a capital that nothing is said of, as in ``E_{z \sim q}[X]``."""
+    for node in (n for tree in (left, right) for n in tree.walk() if n.kind == "expect"):
+        drawn = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        body = node.parts[-1]
+        inside = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
+        capitals = all(len(n.base) == 1 and n.base.isupper() and not n.index for n in inside)
+        if drawn and inside - drawn == inside and capitals and inside and not has_any([body], {"density", "series"}):
+            free, over = (", ".join(sorted(map(str, names))) for names in (inside, drawn))
+            return f"{free} does not depend on {over}"
     return ""
 
 

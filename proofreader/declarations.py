@@ -12,20 +12,24 @@ from proofreader.classify import (
     defines,
     has_any,
     is_condition,
+    is_energy,
     kind_of_relation,
     letters_of,
     simplex_of,
     unsigned,
 )
 from proofreader.errors import DerivationSyntaxError
+from proofreader.indices import BRACKETS
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, renamed, variant_key
+from proofreader.notation import operator_named
 from proofreader.parse import Reading, readings_of
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
+from proofreader.symbols import DOTS
 from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
@@ -284,7 +288,8 @@ class Declarations:
             first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
         if reason:
-            if relation == "=" and self.take(left, right, stated=False):
+            energy = left.kind == "density" and right.kind == "quotient" and is_energy(right)
+            if relation == "=" and (self.take(left, right, stated=False) or energy):
                 self.hand_on(chain.sides[at], chain.sides[at + 1])
             return reason
         if chooses_form(right) and not has_any([left], {"named"}) and has_any([left], {"density"}):
@@ -330,11 +335,19 @@ class Declarations:
     def unread_choice(self, chain: Chain, at: int, relation: str) -> str:
         """A definition whose other side is not read is one all the same."""
         left = chain.sides[at].tree
-        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at]):
+        call = chain.sides[at + 1].tree
+        values = call is not None and call.kind == "name" and bool(call.parts)
+        if left is None and relation in ("=", "in") and self.lists_names(chain.sides[at], values=values):
             return "a definition of several names at once"
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
-        text = " ".join(s.name for s in chain.sides[1].side.symbols)
+        symbols = chain.sides[1].side.symbols
+        if left.kind == "name" and self.lists_names(chain.sides[1]):
+            return f"a declaration of what {left.data[0]} consists of"
+        row = operator_named(symbols[0].name) if symbols else None
+        if left.kind in ("name", "density") and row is not None and row.kind in ("argmax", "argmin"):
+            return f"a choice or definition of {left.data[0]}"
+        text = " ".join(s.name for s in symbols)
         if chain.sides[1].error is not None and "not a symbol" in chain.sides[1].error.message:
             return ""
         if left.kind == "density" and f" {left.data[0].base} " not in f" {text} ":
@@ -345,14 +358,19 @@ class Declarations:
             return f"a definition of {left.data[0]}"
         return ""
 
-    def lists_names(self, side: ReadSide) -> bool:
-        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``."""
+    def lists_names(self, side: ReadSide, *, values: bool = False) -> bool:
+        """Whether a side is a list of names, as in ``\\theta^*, \\phi^* = \\arg\\max …``, or of what a function
+        returns, as in ``(\\mu, \\log \\sigma) = f(x)``."""
         try:
             symbols = grouped(side.side, self.latex)
         except DerivationSyntaxError:
             return False
-        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in ("()", "{}") else symbols
-        return len(inside) > 2 and all(s.is_letter() if k % 2 == 0 else s.name == "," for k, s in enumerate(inside))
+        inside = symbols[0].arguments[0] if len(symbols) == 1 and symbols[0].name in BRACKETS else symbols
+        if values and inside is not symbols and any(s.name == "," for s in inside):
+            return True
+        return len(inside) > 2 and all(
+            (s.is_letter() or s.name in DOTS) if k % 2 == 0 else s.name == "," for k, s in enumerate(inside)
+        )
 
     def hand_on(self, pattern: ReadSide, body: ReadSide) -> None:
         """Keeps the text of a definition for the displays that follow."""

@@ -22,7 +22,10 @@ _DISPLAY = re.compile(
     r"|\\\\\[(?P<escaped>.+?)\\\\\]"
     r"|(?<!\\)\\\[(?P<bracket>.+?)(?<!\\)\\\]"
     rf"|(?P<whole>\\begin\{{(?P<name>(?:{_ENVIRONMENTS})\*?)\}}.+?\\end\{{(?P=name)\}})"
-    r"|\{%\s*(?:math|katex|latex)[^%]*%\}(?P<tag>.+?)\{%\s*end\w+\s*%\}",
+    r"|\{%\s*(?:math|katex|latex)[^%]*%\}(?P<tag>.+?)\{%\s*end\w+\s*%\}"
+    # A formula that is a paragraph by itself.
+    r"|(?:(?<=\n\n)|(?<![\s\S]))[ \t]*\$(?P<alone>[^\s$](?:[^$\n]|\n(?!\n))*?[^\s$\\])\$"
+    r"[ \t]*[.,;。，]?[ \t]*(?=\n\n|\n*\Z)",
     re.DOTALL,
 )
 _FENCE = re.compile(
@@ -181,7 +184,9 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = _blank(text, *verbatim.span())
     at = 0
     while (match := _DISPLAY.search(text, at)) is not None:
-        group = next(g for g in ("dollars", "escaped", "bracket", "whole", "tag") if match.group(g) is not None)
+        group = next(
+            g for g in ("dollars", "escaped", "bracket", "whole", "tag", "alone") if match.group(g) is not None
+        )
         body = match.group(group)
         if re.search(r"\n[ \t]*\n[ \t]*\w+ \w+ \w+", body) or len(body) > 12_000:
             at = match.start() + 2

@@ -121,6 +121,7 @@ def check_file(
                 words = f"it continues ${' '.join(tail.split())}$" + (f"; {first.condition}" if first.condition else "")
                 report = replace(other, lines=(replace(first, verdict="holds_if", condition=words), *other.lines[1:]))
                 break
+        report = _as_before(display, report, _earlier(at, stated), given, known, num_models, seed, explain)
         tails.insert(0, report.tail)
         checked.append(CheckedDisplay(display, report))
     return checked
@@ -146,6 +147,45 @@ def _checked(
             break
     assert best is not None
     return best
+
+
+def _earlier(at: int, stated: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> list[str]:
+    """The definitions, in displays before, of the names that a display defines once more; the nearest of each."""
+    again = {_head(text) for text in stated[at][1]}
+    found: dict[str, str] = {}
+    for texts in reversed(stated[:at]):
+        for text in (*texts[0], *texts[1]):
+            if _head(text) in again and text not in stated[at][1]:
+                found.setdefault(_head(text), text)
+    return list(found.values())
+
+
+def _as_before(
+    display: Display,
+    report: DerivationReport,
+    earlier: list[str],
+    given: tuple[list[str], list[str]],
+    macros: Mapping[str, Macro],
+    models: int,
+    seed: int,
+    explain: bool,
+) -> DerivationReport:
+    """The report in which a name that is defined once more is compared with what it stands for already: another form
+    of it holds; another meaning claims nothing, and the report says that it is another."""
+    if not earlier:
+        return report
+    other = _with(display, [*given[0], *given[1], *earlier], "", macros, models, seed, explain)
+    if [line.latex for line in other.lines] != [line.latex for line in report.lines]:
+        return report
+    lines = []
+    for mine, known in zip(report.lines, other.lines, strict=True):
+        once_more = mine.verdict == "no_claim" and mine.cause.startswith("a definition of")
+        if once_more and known.verdict in ("holds", "holds_if"):
+            mine = replace(known, notes=(*known.notes, "another form of what stands for it before"))
+        elif once_more and known.verdict == "false" and any(_pattern(mine.latex) == _pattern(text) for text in earlier):
+            mine = replace(mine, notes=(*mine.notes, "not equal to what stands for it before"))
+        lines.append(mine)
+    return replace(report, lines=tuple(lines))
 
 
 def _with(
@@ -203,6 +243,11 @@ def _known_names(
 
 def _head(definition: str) -> str:
     return re.sub(r"\s", "", re.split(r"[(\[]|(?<=\w)_", definition.split(":=")[0].strip())[0])
+
+
+def _pattern(text: str) -> str:
+    """The left side of a definition or of a line, without what only moves ink about."""
+    return re.sub(r"[\s&]", "", re.split(r":?=", text)[0])
 
 
 def _mentions(latex: str, head: str) -> bool:

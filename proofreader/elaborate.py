@@ -361,6 +361,7 @@ class Plan(Laws):
             )
         )
         if observed:
+            observed += tuple(a for a in self.expand(self.loose(joint[0].right, env), env) if a not in observed)
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
@@ -368,6 +369,8 @@ class Plan(Laws):
             options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
         options = list(dict.fromkeys(options)) or [((), ())]
         given, known = self.choose(options, "alone")
+        if given and not right and self.choose([False, True], "prior"):
+            given = ()
         if right:
             given = self.expand(right, env)
         return self.table(key, atoms, given, parameters or known, env)

@@ -198,6 +198,12 @@ def leaves(symbols: Iterable[Symbol]) -> Iterable[Symbol]:
             yield from leaves(argument)
 
 
+def holds_arguments(symbols: Sequence[Symbol]) -> bool:
+    """Whether a bracket holds what a density is about, and no expression with operators."""
+    inside = [s for symbol in symbols if symbol.name == "()" for s in leaves(symbol.arguments[0])]
+    return bool(inside) and all(operator_named(s.name) is None for s in inside)
+
+
 def span_of(part: Sequence[Symbol]) -> Name | None:
     name = name_of(part[0]) if len(part) == 1 else None
     return name if name is not None and any(not isinstance(i, Index) for i in name.index) else None

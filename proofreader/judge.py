@@ -7,22 +7,24 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
 from proofreader.classify import (
-    alike,
+    at_other_values,
     compared_values,
+    constant_on_average,
     form_asked,
     has_any,
+    in_exponents,
     introduces,
     is_condition_on_q,
     is_convention,
     is_functional_equation,
     is_stationarity,
+    unsaid,
 )
 from proofreader.constants import Constants
 from proofreader.duals import plain
@@ -30,7 +32,7 @@ from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.factors import READINGS
 from proofreader.models import Setting
-from proofreader.names import names_in
+from proofreader.names import law_key, names_in
 from proofreader.parse import Reading
 from proofreader.readings import variables_outside
 from proofreader.steps import defined_key
@@ -43,12 +45,6 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
-
-
-def _in_exponents(tree: Node) -> bool:
-    """Whether every constant of a side stands in an exponent, where it is a factor."""
-    inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]
-    return all(node in inside for node in tree.walk() if node.kind == "constant")
 
 
 # Equations that ask something of what they name, and say why they claim nothing.
@@ -102,12 +98,16 @@ class Judge(Constants):
                 raise
             return found
         notes = list(plan.notes)
-        if constant and (base.relation != "propto" or not _in_exponents(base.right)):
+        if constant and (base.relation != "propto" or not in_exponents(base.right)):
             return self.up_to_constant(readings, notes)
         if base.relation == "propto":
             return self.varied(readings, notes, "")
         if self.holds(base):
-            return self.true(base, readings, notes)
+            unknown = unsaid(base.left, base.right, plan.undefined, self.definitions)
+            meant = self.bound_meant(base) if unknown else None
+            if meant is not None:
+                return Finding("holds_if", "; ".join(meant.words), notes=notes, attempt=meant)
+            return self.named_nowhere(unknown, notes) if unknown else self.true(base, readings, notes)
         return self.saved(base, readings, notes) or self.refuted(base, plan, left, right, notes)
 
     def readings(self, lefts: Sequence[Reading], rights: Sequence[Reading], relation: str) -> list[Attempt]:
@@ -129,7 +129,8 @@ class Judge(Constants):
             if not self.holds(other, worlds=(0,)):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
-        return Finding("holds", notes=notes, attempt=base)
+        assumed = constant_on_average(base.left, base.right) if base.relation in TURNED else ""
+        return Finding("holds_if" if assumed else "holds", assumed, notes=notes, attempt=base)
 
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""
@@ -240,8 +241,8 @@ class Judge(Constants):
         if self.hides_noise(base):
             return Finding(
                 "unreadable",
-                reason="an average over noise of something in which it does not occur: write "
-                "the variable as a function of the noise, z = g(e)",
+                reason="an average of something in which what it is taken over does not occur: write "
+                "z = g(e) for a function of the noise e, and s_t for s under the average too",
                 notes=notes,
             )
         reason = self.beyond(plan, left, right)
@@ -300,10 +301,18 @@ class Judge(Constants):
             return "it depends on the form of a distribution by name, of which few averages are read"
         return ""
 
+    def with_bodies(self, tree: Node) -> list[Node]:
+        """A side, and what stands for the densities and names that it speaks of."""
+        used = {law_key(n.data[0]) for n in tree.walk() if n.kind == "density"}
+        bodies = [known.body for key, known in self.densities.items() if key.partition(";")[0] in used]
+        names = {n.base + n.mark for part in (tree, *bodies) for n in names_in(part)} & set(self.definitions)
+        known = (self.definitions[name] for name in names)
+        return [tree, *bodies, *(definition.body for definition in known if not definition.pattern.data[0].index)]
+
     def undefined(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, ...]:
         """Names without a meaning that one side alone has, or that must be defined."""
         trees = (base.left, base.right)
-        sides = [{n.base + n.mark for n in names_in(tree)} for tree in trees]
+        sides = [{n.base + n.mark for part in self.with_bodies(tree) for n in names_in(part)} for tree in trees]
         families = [part for tree in trees for n in tree.walk() if n.kind == "named" for part in n.parts]
         parameters = {n.base + n.mark for part in families for n in names_in(part)}
         found = []
@@ -313,14 +322,7 @@ class Judge(Constants):
             one_side = (key in sides[0]) != (key in sides[1]) or key not in sides[0] | sides[1]
             if one_side or key.startswith(("@", "cal:")):
                 found.append(text)
-        calls = {(n.data[0], len(n.parts)) for tree in trees for n in tree.walk() if n.kind == "name" and n.parts}
-        several = [name for name, count in Counter(name for name, _ in calls).items() if count > 1]
-        ours, theirs = ({(n.data[0], n.parts) for n in tree.walk() if n.kind == "name" and n.parts} for tree in trees)
-        recurs = (base.left.kind == "name") != (base.right.kind == "name")
-        several += [
-            a for a, own in ours for b, other in theirs if recurs and a == b and own != other and alike(own, other)
-        ]
-        found += [f"${name}$" for name in dict.fromkeys(several) if defined_key(name) in plan.undefined]
+        found += [f"${n}$" for n in at_other_values(base.left, base.right) if defined_key(n) in plan.undefined]
         used = [tables_of(plan, [place]) for place in (left, right)]
         for key in set(used[0]) ^ set(used[1]):
             letter = self.names.letters.get(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, operator_named, words
+from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, WHERE, operator_named, words
 from proofreader.source import Token
 from proofreader.spelling import spelled
 from proofreader.symbols import BREAKS, CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
@@ -149,7 +149,9 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
 _REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
 
 
-_BESIDE = frozenset(words("where using since because as by with for when if given here from recall note noting"))
+_BESIDE = frozenset(
+    WHERE + words("where using since because as by with for when if given here from recall note noting")
+)
 
 
 _WHEN = ("with equality", "equality", "iff", "if and only", "when")
@@ -193,8 +195,17 @@ def _is_remark(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
         words = rest[1:-1]
         spelled = len(words) > 2 and all(s.is_letter() and len(s.name) == 1 and not s.sub and not s.sup for s in words)
         prose = any(s.name in (r"\text", r"\because") or s.name in RELATIONS for s in words)
-        return bool(words) and (spelled or prose or all(map(_is_word, words)))
+        return bool(words) and (spelled or prose or _numbers(words) or all(map(_is_word, words)))
     return len(rest) == 1 and _is_word(rest[0])
+
+
+def _numbers(words: Sequence[Symbol]) -> bool:
+    """Whether the inside of a bracket is the number of an equation, such as 2.7a, or a star."""
+    names = [s.name for s in words if s.sub is None and s.sup is None]
+    stars = all(name in ("*", r"\ast", r"\star") for name in names)
+    return len(names) == len(words) and (
+        stars or (names[0].isdigit() and all(len(name) == 1 or name.isdigit() for name in names))
+    )
 
 
 def _is_word(symbol: Symbol) -> bool:

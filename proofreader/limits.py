@@ -9,7 +9,13 @@ from proofreader.names import names_in, renamed
 from proofreader.steps import Definition
 from proofreader.syntax import Index, Name, Node, density, number
 
-__all__ = ["limit_of"]
+__all__ = ["averaged_over", "limit_of"]
+
+
+def averaged_over(node: Node) -> tuple[Name, ...]:
+    """What an average is taken over, as far as it says so."""
+    laws = [law for law in node.parts[:-1] if law.kind == "density"]
+    return tuple(n for names in (*(law.data[1] for law in laws), *node.data[0]) for n in names if n.base)
 
 
 def limit_of(

@@ -120,16 +120,27 @@ def _integral(plan: Plan, node: Node, env: Environment) -> int:
         return plan.compile(Node("expect", (law, rest), (((),),)), env)
     names = tuple(_all_but_one(name, node.parts[0], env) for name in node.data[0])
     inside = replace(env, bound=(*env.bound, *names))
-    body = plan.compile(node.parts[0], inside)
+    body = plan.compile(_filled(node.parts[0], names), inside)
     atoms = plan.expand(names, env)
     if not atoms:
         observed = {n.base for s in plan.names.laws.get("p", []) if not s.right and len(s.left) == 1 for n in s.left}
         atoms = tuple(sorted(a for a in plan.free(body) if a in plan.names.variables and a not in observed))
+        weights = [
+            n for n in node.parts[0].walk() if n.kind == "density" and n.data[0].base in ("q", "Q") and n.data[1]
+        ]
+        atoms = plan.expand(weights[0].data[1], env) if len(atoms) != 1 and weights else atoms
         if len(atoms) != 1:
             raise DerivationSyntaxError("an integral that does not say over what")
     if not plan.free(body) & set(atoms) and plan.free(body) and not {n.base for n in names} & plan.names.lefts:
         raise DerivationSyntaxError(f"nothing under this integral depends on {', '.join(map(str, names))}")
     return plan.add("integral", (body,), atoms)
+
+
+def _filled(node: Node, names: tuple[Name, ...]) -> Node:
+    r"""A body in which ``p(\\cdot; \\theta)`` is the density of what is integrated over."""
+    if node.kind == "density" and len(node.data[1]) == 1 and not node.data[1][0].base and names:
+        return replace(node, data=(node.data[0], names, *node.data[2:]))
+    return node.map(lambda part: _filled(part, names))
 
 
 def _all_but_one(name: Name, body: Node, env: Environment) -> Name:

@@ -153,6 +153,12 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
             indices[a.letter] = Index(b.letter, b.offset - a.offset)
         elif a != b:
             raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
+    unfit = any(
+        b.kind == "density" and (a.kind == "name" or a.data[3:] != b.data[3:]) for a, b in zip(own, used, strict=False)
+    )
+    if unfit or len({*zip(own, used, strict=False)}) > len({*own[: len(used)]}):
+        # J(a, a) does not say what J(b, a) is, nor J(q) what J(p(x; a)) is.
+        raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
     for a, b in zip(own, used, strict=False):
         _bind(a, b, names, letters)
         _shift(a, b, indices)

@@ -195,8 +195,23 @@ ARGUMENTS = {
     **dict.fromkeys(words(r"\sqrt \substack \not \xrightarrow \xleftarrow"), 1),
 }
 EXTREMA = frozenset([r"\arg\max", r"\arg\min", r"\argmax", r"\argmin"])
+# Greek letters that are typed as such.
+TYPED_LETTERS = {
+    letter: "\\" + name
+    for letter, name in zip(
+        "αβγδεϵζηθϑικλμνξπρσςτυφϕχψωΓΔΘΛΞΠΣΦΨΩ",
+        words(
+            "alpha beta gamma delta epsilon epsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma sigma tau "
+            "upsilon phi phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+        ),
+        strict=True,
+    )
+}
+# Words that bring in what letters mean, in other languages.
+WHERE = words("其中 这里 這裡 ここで ただし 여기서 где wobei où donde onde dove")
 JOINING = frozenset(
-    words(
+    WHERE
+    + words(
         "and where with for if when using since as by because from so hence thus therefore then or such that given let but i.e. where:"
     )
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any, cast
 
-from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension, with_deviations
+from proofreader.classify import as_average, grows
+from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
+from proofreader.limits import averaged_over
 from proofreader.names import BOUNDS, law_key, names_in
+from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
-from proofreader.structures import shown
+from proofreader.structures import collections_among, shown
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt, Trial
@@ -30,18 +34,21 @@ class Readings(Trial):
             plan.compile(base.right)
         except DerivationSyntaxError:
             pass
-        found = [a for what in ("bare", "alone", "nabla") for a in self.options(base, what, getattr(plan, what))]
+        found = [
+            a for what in ("bare", "alone", "nabla", "prior") for a in self.options(base, what, getattr(plan, what))
+        ]
         found += self.bounds(base, plan)
         found += self.noise(base)
         found += self.as_functions(base)
-        found += self.in_bits(base)
         found += self.gaussian(base)
         found += self.same(base)
         found += self.families(base, (base.left, base.right), plan)
         found += self.fixed(base)
         found += self.beginnings(base)
         found += self.on_a_line(base)
-        found += _rewritten(base, with_deviations, "the second argument of a Gaussian is its standard deviation")
+        kinds = {n.kind for tree in (base.left, base.right) for n in tree.walk()}
+        for needed, change, words in REWRITINGS:
+            found += _rewritten(base, change, words) if needed & kinds else []
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -80,13 +87,22 @@ class Readings(Trial):
     def bounds(self, base: Attempt, plan: Plan) -> Iterator[Attempt]:
         """The evidence lower bound, or its negative, for a usual letter of it that nobody defines."""
         zero = any(tree.kind == "number" for tree in (base.left, base.right))
+        nodes = [n.data[0] for tree in (base.left, base.right) for n in tree.walk() if n.kind == "name"]
         for key, text in plan.undefined.items() if not zero else ():
+            family = {n for n in nodes if n.base + n.mark.partition("_{")[0] == key.partition("_{")[0]}
+            if len({(n.mark, n.index) for n in family}) > 1 and not grows(base.left, base.right, base.relation):
+                continue
             if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
                 for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
                     choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
                     attempt = replace(base, choices=choices, words=(f"{text} is {words}",))
                     if not self.unknown(attempt):
                         yield attempt
+
+    def bound_meant(self, base: Attempt) -> Attempt | None:
+        """An attempt in which a letter that nobody defines is a bound, if the line holds so."""
+        found = (attempt for attempt in self.alternatives(base) if attempt.choices.bounds)
+        return next((attempt for attempt in islice(found, 12) if self.holds(attempt)), None)
 
     def unknown(self, attempt: Attempt) -> bool:
         """Whether an attempt has no meaning, or speaks of names that have none."""
@@ -101,7 +117,7 @@ class Readings(Trial):
 
         def change(node: Node) -> Node:
             node = node.map(change)
-            unseen = self.unseen(node)
+            unseen = self.unseen(node) if node.kind == "expect" else set()
             for law in self.names.measures if unseen else ():
                 if len(law.data[1]) == 1 and law.data[1][0] in unseen:
                     noise = " and ".join(map(in_text, node.parts[:-1]))
@@ -133,19 +149,6 @@ class Readings(Trial):
 
         return _rewritten(base, change, "each density is a smooth function of numbers")
 
-    def in_bits(self, base: Attempt) -> list[Attempt]:
-        """Logarithms to a base where entropies and informations are in the same unit."""
-        measures = {"information", "entropy", "kl"}
-
-        def change(node: Node) -> Node:
-            node = node.map(change)
-            logs = node.kind == "quotient" and all(part.kind == "log" for part in node.parts)
-            return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
-
-        units = any(n.kind in measures for tree in (base.left, base.right) for n in tree.walk())
-        words = "entropies and informations have the unit of the logarithm"
-        return _rewritten(base, change, words) if units else []
-
     def gaussian(self, base: Attempt) -> Iterator[Attempt]:
         """A divergence whose other side is the closed form for a Gaussian from the standard one."""
         for side, tree, other in (("left", base.left, base.right), ("right", base.right, base.left)):
@@ -155,20 +158,29 @@ class Readings(Trial):
 
     def unseen(self, node: Node) -> set[Name]:
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
+        node = next(iter(as_average(node)), node) if node.kind == "integral" else node
         if node.kind != "expect" or len(node.parts) < 2:
             return set()
-        bound = {n for law in node.parts[:-1] for n in names_in(law)} | {n for names in node.data[0] for n in names}
+        bound = {*averaged_over(node), *(n for law in node.parts[:-1] if law.kind != "density" for n in names_in(law))}
         families = {n.base for n in bound if not all(isinstance(i, Index) for i in n.index) or not n.index}
         inside = set(names_in(node.parts[-1]))
         seen = any(n in bound or n.base in families for n in inside)
         return {n for n in inside if self.names.is_variable(n.base)} if bound and not seen else set()
+
+    def members(self, node: Node) -> set[Name]:
+        """Members with a free index of what an average is taken over, as ``s_t`` under an average over ``s``."""
+        laws = [law.kind for law in node.parts[:-1]] if node.kind == "expect" else []
+        drawn = {n.base for n in averaged_over(node) if not n.index} if "density" in laws else set()
+        inside = {n for n in names_in(node.parts[-1]) if n.base in drawn} if drawn else set()
+        free = {n for n in inside if len(n.index) == 1 and str(n.index[0]) in self.names.free_letters}
+        return free if free == inside else set()
 
     def hides_noise(self, base: Attempt) -> bool:
         """Whether one side averages over noise something in which it does not occur, and the other side is free of
         what does occur."""
         for tree, other in ((base.left, base.right), (base.right, base.left)):
             free = set(variables_outside(other))
-            if any(self.unseen(node) - free for node in tree.walk()):
+            if any((self.unseen(node) | self.members(node)) - free for node in tree.walk()):
                 return True
         return False
 
@@ -204,7 +216,7 @@ class Readings(Trial):
             for n in names_in(tree)
             if not n.index and not n.mark and self.names.is_variable(n.base)
         }
-        collections = _collections(plain_names - indexed, indexed, plain_names)
+        collections = collections_among(plain_names - indexed, indexed, plain_names)
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
@@ -364,25 +376,6 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
         elif a != kept or b != kept:
             changes[name] = a if a != kept else b
     return replace(base, **changes)
-
-
-def _collections(plain_names: set[str], indexed: set[str], alone: set[str]) -> tuple[tuple[str, str], ...]:
-    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
-    over."""
-    pairs = []
-    left = set(indexed)
-    for name in sorted(plain_names):
-        small = name.rpartition(":")[2].lower()
-        if name.rpartition(":")[2] != small and small in left:
-            pairs.append((name, small))
-            left.discard(small)
-    left -= alone
-    others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
-    if len(others) == 1 and len(left) == 1:
-        pairs.append((others[0], left.pop()))
-    elif len(others) == 1 and len(left) > 1 and not pairs:
-        pairs += [(others[0], min(left))]
-    return tuple(pairs)
 
 
 def variables_outside(node: Node) -> Iterator[Name]:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from unicodedata import normalize
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.notation import PREAMBLE, SHORTHANDS
+from proofreader.notation import PREAMBLE, SHORTHANDS, TYPED_LETTERS
 
 __all__ = ["MAX_LENGTH", "Macro", "Macros", "Token", "known_macros", "macros_of", "tokens_of", "without_comments"]
 
@@ -156,6 +157,7 @@ def _scan(text: str, place: Token | None = None) -> list[Token]:
         piece = " " if piece.isspace() else piece
         if piece.endswith("*") and len(piece) > 2:
             piece = piece[:-1]
+        piece = TYPED_LETTERS.get(piece, piece)
         tokens.append(Token(piece, *((place.start, place.end) if place else match.span())))
     return tokens
 
@@ -274,6 +276,9 @@ def tokens_of(latex: str, macros: Macros | None = None) -> list[Token]:
     """
     if len(latex) > MAX_LENGTH:
         raise DerivationSyntaxError(f"longer than {MAX_LENGTH} characters: give it in pieces", latex, MAX_LENGTH)
+    if any("\U0001d400" <= character <= "\U0001d7ff" for character in latex):
+        # Letters that are typed in italics or bold are letters.
+        latex = "".join(normalize("NFKC", c) if "\U0001d400" <= c <= "\U0001d7ff" else c for c in latex)
     own = macros_of(latex)
     known = {**known_macros(), **(macros or {}), **own}
     text = _definitions_blanked(latex) if own else latex

@@ -36,6 +36,7 @@ class Choices:
         absent: Members in front of the first of their family, as z_0 where the product begins with p(z_1 | z_0).
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
+        prior: Whether the second letter alone of a divergence is unconditional though it has variables to depend on.
         nabla: With respect to which variable a gradient that does not say so is taken, counted from 0.
     """
 
@@ -51,6 +52,7 @@ class Choices:
     absent: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
+    prior: int = 0
     nabla: int = 0
 
 
@@ -109,6 +111,7 @@ class Steps:
         self.notes: list[str] = []
         self.bare = 0
         self.alone = 0
+        self.prior = 0
         self.nabla = 0
         self.whole: set[str] = set()
         self.unit: set[str] = set()

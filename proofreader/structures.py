@@ -10,7 +10,17 @@ from typing import Any
 from proofreader.elaborate import Plan
 from proofreader.syntax import Name, Node
 
-__all__ = ["Assumption", "Factors", "Pairs", "Tables", "listed", "shown", "structures", "tables_of"]
+__all__ = [
+    "Assumption",
+    "Factors",
+    "Pairs",
+    "Tables",
+    "collections_among",
+    "listed",
+    "shown",
+    "structures",
+    "tables_of",
+]
 
 
 Factors = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
@@ -200,3 +210,22 @@ def _chains(key: str, roles: Sequence[str]) -> Iterator[tuple[Factors, str]]:
             yield (hung, f"{_words(key, links)}, and {listed(others)} depends on {shown(end)} alone")
         given = ((tuple(others), ()), ((chain[0],), tuple(others)), *(((b,), (a, *others)) for a, b in pairwise(chain)))
         yield given, f"{', '.join(map(shown, chain))} form a Markov chain given {listed(others)} under {key}"
+
+
+def collections_among(plain_names: set[str], indexed: set[str], alone: set[str]) -> tuple[tuple[str, str], ...]:
+    """Which names may stand for whole families: capitals for small letters, and a name left over for a family left
+    over."""
+    pairs = []
+    left = set(indexed)
+    for name in sorted(plain_names):
+        small = name.rpartition(":")[2].lower()
+        if name.rpartition(":")[2] != small and small in left:
+            pairs.append((name, small))
+            left.discard(small)
+    left -= alone
+    others = sorted(n for n in plain_names if n not in dict(pairs) and n.rpartition(":")[2][:1].isupper())
+    if len(others) == 1 and len(left) == 1:
+        pairs.append((others[0], left.pop()))
+    elif len(others) == 1 and len(left) > 1 and not pairs:
+        pairs += [(others[0], min(left))]
+    return tuple(pairs)

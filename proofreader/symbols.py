@@ -31,6 +31,7 @@ __all__ = ["Symbol", "flat", "split", "symbols_of"]
 
 MAX_DEPTH = 40
 
+ANGLES = {"<": r"\langle", ">": r"\rangle"}
 OPENING = {"(": ")", "[": "]", r"\{": r"\}", r"\lbrace": r"\rbrace", r"\lbrack": r"\rbrack", r"\langle": r"\rangle"}
 
 CLOSING = frozenset(OPENING.values())
@@ -219,7 +220,9 @@ class _Reader:
         text = token.text
         self.at += 1
         if text in DROPPED:
-            return ()
+            angle = ANGLES.get(self.peek(), "") if text[1:4] in ("lef", "rig", "big", "Big") else ""
+            self.at += bool(angle)
+            return (Symbol(angle, self.tokens[self.at - 1].start, self.tokens[self.at - 1].end),) if angle else ()
         if text == "{":
             inner = self.sequence(depth + 1, token.start)
             if flat(inner) in EXTREMA:

@@ -281,3 +281,43 @@ def test_the_package_needs_nothing_but_the_standard_library() -> None:
     code = "import sys, proofreader; print([m for m in ('torch', 'numpy', 'lark', 'sympy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("second", "verdict", "note"),
+    [
+        (r"\E_{q(z)}[\log p(x \mid z)] - \KL(q(z) \Vert p(z))", "holds", "another form of what stands for it before"),
+        (r"\E_{q(z)}[\log p(x \mid z)] + \KL(q(z) \Vert p(z))", "no_claim", "not equal to what stands for it before"),
+    ],
+)
+def test_a_name_that_is_defined_once_more_is_compared_with_what_it_stands_for(
+    tmp_path: Path, second: str, verdict: str, note: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        rf"$$ \mathcal{{L}}(q) = \E_{{q(z)}}[\log p(x, z) - \log q(z)] $$ and $$ \mathcal{{L}}(q) = {second} $$"
+    )
+    _, checked = check_file(page)
+    assert checked.report is not None
+    assert checked.report.verdict == verdict
+    assert note in checked.report.lines[0].notes
+
+
+def test_a_formula_that_is_a_paragraph_by_itself_is_a_display(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("$p(x) = 1$\n\nwith $p(x) = 2$ in a sentence\n\n$p(x)\n= 3$.\n\n$p(x)$ begins one\n\n$5 and $6\n")
+    assert [display.latex for display in displays_in(page)] == ["p(x) = 1", "p(x)\n= 3"]
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [("-", "holds"), ("", "unreadable")])
+def test_a_density_that_is_given_by_an_energy_is_known_in_later_displays(
+    tmp_path: Path, sign: str, verdict: str
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        r"$$ p_\theta(x) = \frac{\exp(-E_\theta(x))}{Z(\theta)}, \quad Z(\theta) = \int \exp(-E_\theta(x)) dx $$"
+        rf"$$ \nabla_\theta \log Z(\theta) = \E_{{x \sim p_\theta(x)}}[{sign}\nabla_\theta E_\theta(x)] $$"
+    )
+    checked = check_file(page)[-1]
+    assert checked.report is not None
+    assert checked.report.verdict == verdict
