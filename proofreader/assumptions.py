@@ -144,8 +144,11 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
             continue
         for other, others in tables.items():
             given = tuple(role for role in plan.laws[other].roles if role not in left)
-            conditional = any(set(own) & left and right for own, right in others)
-            posterior = any(set(own) == left and right for own, right in others)
+            fixed = set(plan.laws[other].parameters)
+            if len(others) > 1:
+                fixed |= set.intersection(*(set(right) for _, right in others))
+            conditional = any(set(own) & left and set(right) - fixed for own, right in others)
+            posterior = any(set(own) == left and set(right) - fixed for own, right in others)
             if (
                 other == key
                 or not left <= set(plan.laws[other].roles)
