@@ -95,7 +95,7 @@ def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
         behind = {role for _, right in pairs for role in right}
         alone = _without_parameters(plan, key)
         for role in law.roles if law.parameters and not law.fixed else ():
-            if (role in behind or role in alone) and len(law.roles) > 1:
+            if role in alone or (role in behind and len(law.roles) > 1):
                 words = f"{key}({shown(role)}) does not depend on {listed(law.parameters)}"
                 yield Assumption(words, {"still": {key: frozenset([role])}})
 

@@ -36,6 +36,11 @@ class Constants(Readings):
             return "holds_if", f"what is averaged under does not depend on {moving}", ""
         return "unreadable", "", f"nothing says how {in_text(untied[0])} depends on what its gradient is taken in"
 
+    def scaled(self, base: Attempt) -> str:
+        """Why a constant that is a whole side needs a value; empty where it is added."""
+        alone = "constant" in (base.left.kind, base.right.kind)
+        return "the value of the constant is not said: define it with :=" if alone else ""
+
     def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
         """What the constant of a line may be free of, the likeliest first."""
         try:

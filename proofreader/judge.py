@@ -365,7 +365,7 @@ class Judge(Constants):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
-        reason = self.beyond(plan, left, right)
+        reason = self.beyond(plan, left, right) or self.scaled(base)
         if reason:
             return Finding("unreadable", reason=reason, notes=notes)
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)

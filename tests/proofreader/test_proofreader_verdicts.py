@@ -341,6 +341,18 @@ def test_two_gradients_that_are_zero_only_as_we_read_them_prove_nothing() -> Non
     assert "does not depend on" in checked.condition
 
 
+def test_the_noise_of_a_model_with_parameters_may_have_none() -> None:
+    line = r"\nabla_\theta \E_{p_\theta(z)}[f(z)] = \nabla_\theta \E_{p(\epsilon)}[f(g_\theta(\epsilon, x))]"
+    line += r" = \E_{p(\epsilon)}[\nabla_\theta f(g_\theta(\epsilon, x))]"
+    assert "false" not in [checked.verdict for checked in check_derivation(line).lines]
+
+
 def test_a_density_that_is_the_best_of_some_is_chosen() -> None:
     (checked,) = check_derivation(r"q(z) = \arg\min_{q(z) \in \mathcal{Q}} \KL(q(z) \| p(z|x))").lines
     assert checked.verdict == "no_claim"
+
+
+@pytest.mark.parametrize("line", [r"\frac{p(x, z | \theta)}{q(z)} = c", r"\frac{p(x, z)}{q(z)} = c"])
+def test_a_factor_that_nobody_gives_a_value_is_no_mistake(line: str) -> None:
+    (checked,) = check_derivation(line).lines
+    assert checked.verdict in ("unreadable", "holds_if")
