@@ -93,10 +93,18 @@ def _still(plan: Plan, tables: Tables) -> Iterator[Assumption]:
             words = f"{key} does not depend on {listed(law.parameters)}"
             yield Assumption(words, {"still": {key: frozenset(law.roles)}})
         behind = {role for _, right in pairs for role in right}
+        alone = _without_parameters(plan, key)
         for role in law.roles if law.parameters and not law.fixed else ():
-            if role in behind and len(law.roles) > 1:
+            if role in alone or (role in behind and len(law.roles) > 1):
                 words = f"{key}({shown(role)}) does not depend on {listed(law.parameters)}"
                 yield Assumption(words, {"still": {key: frozenset([role])}})
+
+
+def _without_parameters(plan: Plan, key: str) -> set[str]:
+    """Variables whose density is written without the parameters that those of others by the same letter have."""
+    found = plan.names.laws.get(key, ())
+    signed = {n.base for s in found if s.parameters for n in s.left}
+    return {n.base for s in found if not s.parameters and not s.right for n in s.left} - signed
 
 
 def _shared(plan: Plan, tables: Tables, *, priors: bool) -> Iterator[Assumption]:
@@ -144,8 +152,11 @@ def _posteriors(plan: Plan, places: Sequence[int], tables: Tables, trees: Sequen
             continue
         for other, others in tables.items():
             given = tuple(role for role in plan.laws[other].roles if role not in left)
-            conditional = any(set(own) & left and right for own, right in others)
-            posterior = any(set(own) == left and right for own, right in others)
+            fixed = set(plan.laws[other].parameters)
+            if len(others) > 1:
+                fixed |= set.intersection(*(set(right) for _, right in others))
+            conditional = any(set(own) & left and set(right) - fixed for own, right in others)
+            posterior = any(set(own) == left and set(right) - fixed for own, right in others)
             if (
                 other == key
                 or not left <= set(plan.laws[other].roles)

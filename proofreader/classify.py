@@ -57,6 +57,8 @@ def defines(pattern: Node, body: Node, known: Collection[str], *, first: bool) -
         values = {n.data[0] for n in body.walk() if n.kind == "name" and not n.parts}
         if {n.base for n in names_in(pattern)} & {n.base for n in values}:
             return f"a choice of the form of {law_key(pattern.parts[0].data[0])}"
+    if pattern.kind == "density" and body.kind in ("argmax", "argmin"):
+        return f"a choice of {law_key(pattern.data[0])}"
     if pattern.kind == "density" and body.kind in ("product", "times") and body.parts[0].kind == "density":
         letter, left, right, _ = body.parts[0].data
         mine = {n.base.lower() for n in (*pattern.data[1], *pattern.data[2], *left)}

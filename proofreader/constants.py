@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proofreader.classify import has_any
+from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.readings import Readings, variables_outside
+from proofreader.steps import defined_key
 from proofreader.structures import Pairs, shown, tables_of
-from proofreader.syntax import Index, Name, Span
+from proofreader.syntax import Index, Name, Node, Span, in_text
 from proofreader.trial import Attempt
 
 __all__ = ["Constants"]
@@ -17,6 +19,27 @@ __all__ = ["Constants"]
 
 class Constants(Readings):
     """The ways in which a line may hold up to a constant."""
+
+    def vanishes(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, str, str] | tuple[()]:
+        """The verdict, condition and reason for two sides that are zero because nobody ties a function to what its
+        gradient is taken in; nothing for two sides that say something."""
+        taken = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "gradient"]
+        calls = [n for body in taken for n in body.walk() if n.kind == "name" and n.parts]
+        untied = [n for n in calls if defined_key(n.data[0]) in plan.undefined]
+        if not untied or not any(note.endswith("its gradient is zero") for note in plan.notes):
+            return ()
+        world = self.world(base, plan, self.settings[0][0])
+        if any(abs(plain(cell)) > 1e-12 for place in (left, right) for cell in world.evaluate(place).cells):
+            return ()
+        if _without_gradients(base.left) == _without_gradients(base.right):
+            moving = ", ".join(map(str, taken[0].data[0]))
+            return "holds_if", f"what is averaged under does not depend on {moving}", ""
+        return "unreadable", "", f"nothing says how {in_text(untied[0])} depends on what its gradient is taken in"
+
+    def scaled(self, base: Attempt) -> str:
+        """Why a constant that is a whole side needs a value; empty where it is added."""
+        alone = "constant" in (base.left.kind, base.right.kind)
+        return "the value of the constant is not said: define it with :=" if alone else ""
 
     def variations(self, base: Attempt) -> list[tuple[Attempt, str]]:
         """What the constant of a line may be free of, the likeliest first."""
@@ -92,3 +115,10 @@ class Constants(Readings):
             if inner.kind == "density" and inner.data[1]:
                 return tuple(sorted(plan.expand(inner.data[1], plan.top)))
         return ()
+
+
+def _without_gradients(tree: Node) -> Node:
+    """A side with each gradient replaced by what it is taken of."""
+    if tree.kind == "gradient":
+        return _without_gradients(tree.parts[0])
+    return replace(tree, parts=tuple(map(_without_gradients, tree.parts)))

@@ -42,10 +42,8 @@ from proofreader.trial import Attempt, assuming, is_constant, related
 
 __all__ = ["Finding", "Judge"]
 
-
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
-
 
 # Equations that ask something of what they name, and say why they claim nothing.
 CONDITIONS = (
@@ -103,6 +101,8 @@ class Judge(Constants):
         if base.relation == "propto":
             return self.varied(readings, notes, "")
         if self.holds(base):
+            if empty := self.vanishes(base, plan, left, right):
+                return Finding(*empty, notes=notes, attempt=base)
             unknown = unsaid(base.left, base.right, plan.undefined, self.definitions)
             meant = self.bound_meant(base) if unknown else None
             if meant is not None:
@@ -365,7 +365,7 @@ class Judge(Constants):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
-        reason = self.beyond(plan, left, right)
+        reason = self.beyond(plan, left, right) or self.scaled(base)
         if reason:
             return Finding("unreadable", reason=reason, notes=notes)
         return Finding("false", notes=notes, attempt=options[0][0] if options else base)

@@ -316,8 +316,7 @@ class Tables:
 
     def table(self, data: tuple[Any, ...], seeds: tuple[tuple[str, int], ...]) -> Tensor:
         """The density of some atoms given others."""
-        name, left, right, parameters = data
-        name, left, right = self.substituted(name, left, right)
+        name, left, right, parameters = self.substituted(data)
         noise = self.assumptions.get("posterior_of_noise", {}).get(name)
         if noise is not None and {self.role(a) for a in left} == {noise[1]}:
             own = self.marginal(noise[0], (noise[2],), (), ())
@@ -341,16 +340,16 @@ class Tables:
         renamed = Tensor(tuple(axes_of.get(axis, axis) for axis in found.axes), found.cells)
         return self.per_size(renamed, left)
 
-    def substituted(
-        self, name: str, left: tuple[str, ...], right: tuple[str, ...]
-    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """The density that stands for another one under the assumption that q is a posterior."""
+    def substituted(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The density that stands for another one under the assumption that q is a posterior; its parameters are its
+        own, not those of q."""
+        name, left, right, _ = data
         target = self.assumptions.get("posterior", {}).get(name)
         if target is None:
-            return name, left, right
+            return data
         other, given = target
         known = {self.role(atom) for atom in (*left, *right)}
-        return other, left, (*right, *(role for role in given if role not in known))
+        return other, left, (*right, *(role for role in given if role not in known)), tuple(self.laws[other].parameters)
 
     def overridden(self, table: Tensor, left: tuple[str, ...], right: tuple[str, ...]) -> Tensor:
         """Marginals and conditionals of a table that replaces a density for a while."""

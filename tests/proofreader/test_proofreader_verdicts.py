@@ -312,3 +312,47 @@ def test_a_report_defines_the_operators_that_a_notebook_does_not_know():
     assert r"\def\E{\mathbb{E}}" in shown
     assert r"\def\Entropy{\mathrm{H}}" in shown
     assert r"\def\log" not in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r"\log p(x) = \E_{q(z|x)}[\log \frac{p(x,z)}{q(z|x)}]",
+        r"\log p_\theta(x) = \E_{q_\phi(z|x)}[\log \frac{p_\theta(x,z)}{q_\phi(z|x)}]",
+        r"\log p_\theta(x) = \E_{q_\phi(z|x)}[\log p_\theta(x|z)] - \KL(q_\phi(z|x) \| p(z))",
+        r"\log p_\theta(x^{(i)}) = \E_{q_\phi(z|x^{(i)})}[\log p_\theta(x^{(i)},z) - \log q_\phi(z|x^{(i)})]",
+        r"\sum_i \log p_\theta(x_i) = \sum_i \E_{q_\phi(z_i|x_i)}[\log \frac{p_\theta(x_i,z_i)}{q_\phi(z_i|x_i)}]",
+        r"\log p(x;\theta) = \E_{q(z|x;\phi)}[\log p(x,z;\theta) - \log q(z|x;\phi)]",
+        r"\log p(x|\theta) = \E_{q(z)}[\log p(x,z|\theta) - \log q(z)]",
+    ],
+)
+def test_a_tight_bound_asks_for_the_posterior_whatever_parameters_are_written(line: str) -> None:
+    (checked,) = check_derivation(line).lines
+    assert checked.verdict == "holds_if"
+    assert "= p(z | x" in checked.condition
+
+
+def test_two_gradients_that_are_zero_only_as_we_read_them_prove_nothing() -> None:
+    (checked,) = check_derivation(r"\E_{p(\epsilon)}[\nabla_\phi f(z)] = 0").lines
+    assert checked.verdict == "unreadable"
+    assert "nothing says how" in str(checked)
+    (checked,) = check_derivation(r"\nabla_\phi \E_{p(\epsilon)}[f(z)] = \E_{p(\epsilon)}[\nabla_\phi f(z)]").lines
+    assert checked.verdict == "holds_if"
+    assert "does not depend on" in checked.condition
+
+
+def test_the_noise_of_a_model_with_parameters_may_have_none() -> None:
+    line = r"\nabla_\theta \E_{p_\theta(z)}[f(z)] = \nabla_\theta \E_{p(\epsilon)}[f(g_\theta(\epsilon, x))]"
+    line += r" = \E_{p(\epsilon)}[\nabla_\theta f(g_\theta(\epsilon, x))]"
+    assert "false" not in [checked.verdict for checked in check_derivation(line).lines]
+
+
+def test_a_density_that_is_the_best_of_some_is_chosen() -> None:
+    (checked,) = check_derivation(r"q(z) = \arg\min_{q(z) \in \mathcal{Q}} \KL(q(z) \| p(z|x))").lines
+    assert checked.verdict == "no_claim"
+
+
+@pytest.mark.parametrize("line", [r"\frac{p(x, z | \theta)}{q(z)} = c", r"\frac{p(x, z)}{q(z)} = c"])
+def test_a_factor_that_nobody_gives_a_value_is_no_mistake(line: str) -> None:
+    (checked,) = check_derivation(line).lines
+    assert checked.verdict in ("unreadable", "holds_if")
