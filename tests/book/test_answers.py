@@ -199,6 +199,7 @@ def test_an_exercise_shows_its_stars_and_minutes_below_its_title(small: SmallBoo
     assert shown == ["★★★ · 40 min", *3 * ["★ · 2 min"]]
 
 
+@pytest.mark.thorough
 def test_a_changed_exercise_changes_its_page(tmp_path: Path) -> None:
     made = book(tmp_path / "book", NUMBER, CHOICE, TORCH)
     made.build()

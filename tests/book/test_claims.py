@@ -187,6 +187,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
     return book
 
 
+@pytest.mark.thorough
 def test_a_page_and_its_notebook_name_the_tests_under_the_claim(book: SmallBook) -> None:
     box = BeautifulSoup(book.page("01_first"), "html.parser").select_one("#thm-first .vouched details")
     assert box is not None

@@ -305,6 +305,7 @@ def test_an_exercise_has_a_cell_to_answer_in_and_a_solution_that_stays_shut(note
     assert notebook.cells[first + 6].source.startswith("## 1.2. After all"), "a heading that ends the shut section"
 
 
+@pytest.mark.thorough
 def test_a_solution_that_would_hide_what_follows_it_fails_the_build(tmp_path: Path) -> None:
     book = SmallBook.make(tmp_path / "book", {"01_first": CHAPTER.replace("## After all\n", ""), "02_second": SECOND})
     (book.root / "book" / "picture.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
@@ -340,6 +341,7 @@ def test_an_installation_cell_appears_where_there_is_a_place_to_install_from(tmp
     assert install.source.endswith("%pip install --quiet lvmlib @ https://example.org/lvmlib.zip")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

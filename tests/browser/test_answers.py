@@ -137,6 +137,7 @@ def test_an_endless_loop_ends_after_five_seconds_and_the_page_lives_on(visit: Vi
     assert reader.check(exercise, right_answer(exercise))[0] == "right"
 
 
+@pytest.mark.thorough
 def test_a_reader_stops_a_check_by_the_same_button(visit: Visit) -> None:
     reader = Reader(visit)
     exercise = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "code" and one.in_page)
@@ -216,6 +217,7 @@ def test_axe_finds_nothing_serious_in_what_the_page_says(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.thorough
 def test_draft_result_and_progress_stay_and_can_be_saved_loaded_and_forgotten(
     browser: Browser, build: Path, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def look(browser: Browser, path: Path) -> list[Sight]:
 def sights(browser: Browser, build: Path) -> list[Sight]:
     """The pages on the screens."""
     paths = [*pages(build), build / "html" / "search.html", build / "html" / "genindex.html"]
-    return [sight for path in paths[:: 1 if THOROUGH else 5] for sight in look(browser, path)]
+    return [sight for path in paths[:: 1 if THOROUGH else 6] for sight in look(browser, path)]
 
 
 def test_no_page_asks_the_network_for_anything(sights: list[Sight]) -> None:

@@ -208,6 +208,7 @@ def test_three_forms_are_one_number_or_all_minus_infinity(case):
     assert bound == pytest.approx(case.member.truth.elbo, abs=1e-5, rel=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.vouches("prop-elbo-forms")
 @pytest.mark.parametrize("name", ["umbrella", "wide-normal", "light-tails", "ridge", "mean-field-10", "prior-50"])
 def test_the_estimators_of_the_library_for_the_forms_average_to_one_number(name):

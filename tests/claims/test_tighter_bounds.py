@@ -402,6 +402,7 @@ def test_a_narrow_q_is_where_dreg_loses():
             assert (double.std() < 0.9 * plain.std()) != loses
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("of", "expected"), [("theta", 0.5), ("plain", -0.5), ("double", 0.5)])
 def test_the_signal_to_noise_ratios_have_the_slopes_of_rainforth(of, expected):
     sizes = (16, 64, 256)

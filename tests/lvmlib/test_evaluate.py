@@ -67,7 +67,8 @@ def test_it_is_importance_sampling_with_the_q_of_the_checkpoint(checkpoint, tmp_
     assert all(len(found["observations_in_order"][name]) == 50 for name in COLUMNS)
 
 
-@pytest.mark.parametrize("split", [pytest.param("data", marks=pytest.mark.thorough), "samples"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("split", ["data", "samples"])
 def test_one_process_and_many_give_one_answer(checkpoint, tmp_path, split):
     words = ("--samples", "6000", "--limit", "60", "--group-size", "20")
     one = run(checkpoint, tmp_path / "one.json", *words)

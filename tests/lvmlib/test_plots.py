@@ -173,6 +173,7 @@ def test_another_process_gives_the_same_bytes():
     assert len(outputs) == 1
 
 
+@pytest.mark.thorough
 def test_no_two_pictures_share_an_identifier(gallery):
     for first, second in itertools.combinations(gallery.values(), 2):
         assert not ids(first) & ids(second)

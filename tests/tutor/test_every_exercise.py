@@ -52,6 +52,7 @@ def test_nothing_and_what_the_reader_begins_with_are_not_attempts(exercise: Exer
     assert {check_answer(exercise, answer).verdict for answer in begun} == {"not attempted"}
 
 
+@pytest.mark.thorough
 @every_exercise
 def test_the_right_answer_written_otherwise_passes(exercise: Exercise) -> None:
     for answer in (*exercise.also_right, *other_spellings(exercise)):
