@@ -56,7 +56,9 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
         join_streams(notebook)
         return result
 
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # kernels side by side would fight over the processors
+    # Kernels side by side would fight over the processors, and threads that wait for one another would keep them busy.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (path, notebook), result in zip(missing, pool.map(execute, missing), strict=True):
             if result.err is None:
