@@ -19,7 +19,10 @@ from course.claim_map import chapters
 from course.claims import claims
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 # Mathematics is read more slowly than a novel, and code more slowly than that.
 WORDS_A_MINUTE = 100
@@ -91,15 +94,10 @@ class CourseSize(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        counted = []
-        for chapter in chapters(folder):
-            self.env.note_dependency(str(chapter))
-            counted.append(size(chapter))
-        hours = round(sum(one.minutes for one in counted) / 60)
+        counted = list(_sizes(self.env).values())
         exercises, stated = sum(one.exercises for one in counted), sum(one.claims for one in counted)
         text = (
-            f" {len(counted)} chapters, about {hours} hours to read. {exercises} exercises with hints and solutions, "
+            f" {len(counted)} chapters, {_hours(counted)} to read. {exercises} exercises with hints and solutions, "
             f"about 20 minutes each. {stated} theorems and propositions, with tests that try to break them."
         )
         return [nodes.paragraph("", "", nodes.strong("", self.arguments[0]), nodes.Text(text))]
@@ -109,13 +107,21 @@ class Hours(SphinxRole):
     """``{hours}`1 2 5` ``: how long it takes to read these chapters, in hours."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        folder = Path(self.env.doc2path(self.env.docname)).parent
-        every = {int(chapter.name[:2]): chapter for chapter in chapters(folder)}
-        wanted = [every[int(number)] for number in self.text.split()]
-        for chapter in wanted:
-            self.env.note_dependency(str(chapter))
-        hours = round(sum(size(chapter).minutes for chapter in wanted) / 60)
-        return [nodes.Text(f"about {hours} hours")], []
+        every = _sizes(self.env)
+        return [nodes.Text(_hours([every[int(number)] for number in self.text.split()]))], []
+
+
+def _sizes(env: BuildEnvironment) -> dict[int, Size]:
+    """How much there is in each chapter, by its number; the page is made again when one of them changes."""
+    found = {}
+    for chapter in chapters(Path(env.doc2path(env.docname)).parent):
+        env.note_dependency(str(chapter))
+        found[int(chapter.name[:2])] = size(chapter)
+    return found
+
+
+def _hours(counted: Iterable[Size]) -> str:
+    return f"about {round(sum(one.minutes for one in counted) / 60)} hours"
 
 
 def setup(app: Sphinx) -> None:
