@@ -7,7 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MixtureSameFamily, VonMises, constraints, transform_to
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Multinomial,
+    VonMises,
+    constraints,
+    transform_to,
+)
 
 __all__ = ["into_constraint", "into_first_turn", "is_angle", "is_real", "support_of"]
 
@@ -17,12 +25,31 @@ _MIXTURE: Any = getattr(constraints, "MixtureSameFamilyConstraint", ())  # torch
 _ANGLE = constraints.interval(-math.pi, math.pi)
 
 
+class _Counts(constraints.Constraint):
+    """Whole numbers from zero on that sum to ``total`` at most: torch documents that ``Multinomial.log_prob`` takes
+    rows with totals of their own, as documents have; but it has a number for fractions too, and they are no counts."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+
+    def check(self, value: Tensor) -> Tensor:
+        return ((value >= 0) & (value == value.round())).all(-1) & (value.double().sum(-1) <= self.total)
+
+    def __repr__(self) -> str:
+        return f"Counts(total={self.total})"
+
+
 def support_of(distribution: Distribution) -> constraints.Constraint:
     """The support of a distribution; all reals where it names none, as a normalising flow does not."""
     if type(distribution) is Independent and distribution.reinterpreted_batch_ndims:
         return constraints.independent(support_of(distribution.base_dist), distribution.reinterpreted_batch_ndims)
     if isinstance(distribution, VonMises):
         return _ANGLE
+    if isinstance(distribution, Multinomial):
+        return _Counts(distribution.total_count)
     if isinstance(distribution, MixtureSameFamily):
         of_parts = support_of(distribution.component_distribution)
         if is_real(of_parts) or of_parts is _ANGLE:

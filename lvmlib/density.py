@@ -202,12 +202,17 @@ def _log_complement(probs: Tensor) -> Tensor:
 
 def _as_torch_has_it(distribution: Distribution, value: Tensor) -> Tensor:
     shape = broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape)
-    if 0 in shape:  # torch cannot look at nothing
-        return (0.0 * value.sum()).expand(shape[: len(shape) - len(distribution.event_shape)])
+    if 0 in shape:
+        return _of_nothing(value.expand(shape), len(distribution.event_shape))
     if is_real(support_of(distribution)):
         return distribution.log_prob(value)
     harmless, inside = into_support(distribution, value.expand(shape))
     return torch.where(inside, distribution.log_prob(harmless), -torch.inf)
+
+
+def _of_nothing(value: Tensor, event_dims: int) -> Tensor:
+    """The density of a value without numbers, at which not every law of torch can look."""
+    return (0.0 * value.sum()).expand(value.shape[: value.ndim - event_dims])
 
 
 def _normal(distribution: Any, value: Tensor) -> Tensor:
@@ -254,6 +259,8 @@ def _in_double(formula: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tenso
 
     def log_p(distribution: Distribution, value: Tensor) -> Tensor:
         value = value.expand(broadcast_shapes(value.shape, distribution.batch_shape + distribution.event_shape))
+        if not value.numel():
+            return _of_nothing(value, len(distribution.event_shape))
         harmless, inside = into_support(distribution, value)
         dtype = next(part.dtype for part in tensors_in(distribution) if part.is_floating_point())
         doubled = in_float64(distribution)

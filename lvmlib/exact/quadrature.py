@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -261,9 +262,11 @@ class QuadratureModel(ExactModel):
         dim = self._layout().z_event.numel()
         starts, stops = _ends_of(support_of(prior), dim)
         box = []
+        moments = _moments_of(prior)
         if self._lower is None or self._upper is None:
-            self._check_moments(starts, stops)
-        for start, stop, mean, scale in zip(starts, stops, *_location_and_scale(prior, dim), strict=True):
+            self._check_moments(moments, starts, stops)
+        locations, scales = _location_and_scale(prior, moments, dim)
+        for start, stop, mean, scale in zip(starts, stops, locations, scales, strict=True):
             low = max(start, mean - 10 * scale) if lower is None else float(lower)
             high = min(stop, mean + 10 * scale) if upper is None else float(upper)
             if not low < high and lower is None and upper is None:
@@ -283,14 +286,10 @@ class QuadratureModel(ExactModel):
         ]
         return box, edges
 
-    def _check_moments(self, starts: list[float], stops: list[float]) -> None:
+    def _check_moments(self, moments: dict[str, Tensor], starts: list[float], stops: list[float]) -> None:
         """Raise an error if a prior over all reals has no moments that say where a box should be."""
-        for name in ("mean", "variance"):
-            try:
-                moment = getattr(self.prior, name).detach().reshape(-1).tolist()
-            except NotImplementedError:
-                continue
-            for value, start, stop in zip(moment, starts, stops, strict=True):
+        for name, moment in moments.items():
+            for value, start, stop in zip(moment.tolist(), starts, stops, strict=True):
                 if not math.isfinite(value) and math.isinf(start) and math.isinf(stop):
                     wanted = " and ".join(end for end in ("lower", "upper") if getattr(self, f"_{end}") is None)
                     raise ValueError(
@@ -344,13 +343,20 @@ def _unless_fixed(edge: Edge) -> Edge:
     return Edge.SUPPORT_ENDS if edge is Edge.FIXED else edge
 
 
-def _location_and_scale(prior: Distribution, dim: int) -> tuple[list[float], list[float]]:
+def _moments_of(prior: Distribution) -> dict[str, Float[Tensor, D]]:
+    """Mean and variance in each dimension, where the prior knows them; what it knows may be infinite, or NaN."""
+    moments = {}
+    for name in ("mean", "variance"):
+        with suppress(NotImplementedError):
+            moments[name] = getattr(prior, name).detach().double().reshape(-1)
+    return moments
+
+
+def _location_and_scale(prior: Distribution, moments: dict[str, Tensor], dim: int) -> tuple[list[float], list[float]]:
     """Mean and standard deviation in each dimension; where one is not known or not finite, those of a normal with the
     quartiles of some draws: the box grows to where the mass is."""
-    try:
-        known = torch.stack([part.detach().double().reshape(-1) for part in (prior.mean, prior.stddev)])
-    except NotImplementedError:
-        known = torch.full((2, dim), math.nan, dtype=torch.float64)
+    unknown = torch.full((dim,), math.nan, dtype=torch.float64)
+    known = torch.stack([moments.get("mean", unknown), moments.get("variance", unknown).sqrt()])
     with torch.no_grad():
         draws = draw_seeded(prior, 1001, ("quartiles",)).double().reshape(1001, -1)
     levels = draws.new_tensor([0.25, 0.5, 0.75])

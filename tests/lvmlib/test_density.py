@@ -21,6 +21,7 @@ from torch.distributions import (
     HalfNormal,
     Independent,
     Laplace,
+    LKJCholesky,
     LogNormal,
     MixtureSameFamily,
     Multinomial,
@@ -131,6 +132,29 @@ def test_a_tiny_probability_is_not_raised_to_the_machine_precision():
 )
 def test_ends_and_outside_of_the_support(distribution, value, expected):
     assert log_density(distribution, torch.tensor(value)).item() == pytest.approx(expected)
+
+
+def test_fractions_are_no_counts_and_rows_may_have_totals_of_their_own():
+    counts = torch.tensor([[2.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.5, 0.5, 2.0], [6.0, -1.0, 0.0]])
+    draws_of_five = Multinomial(5, torch.tensor([0.2, 0.3, 0.5]))
+    logarithms = [math.log(30 * 0.2**2 * 0.3 * 0.5**2), math.log(2 * 0.2 * 0.5), -math.inf, -math.inf]
+    torch.testing.assert_close(log_density(draws_of_five, counts), torch.tensor(logarithms))
+
+
+def test_fractions_are_refused_as_data_where_counts_are_expected():
+    def likelihood(z):
+        return Multinomial(5, logits=torch.stack([z, 0 * z, -z], -1).reshape(*z.shape, 3))
+
+    x = torch.tensor([[2.0, 1.0, 2.0], [2.5, 0.5, 2.0]])
+    with pytest.raises(ValueError, match=r"at index \(1,\): expected values in the support Counts\(total=5\)"):
+        prior_monte_carlo(LatentVariableModel(Normal(0.0, 1.0), likelihood), x, 10, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "event"), [(LKJCholesky(3, 1.0), (3, 3)), (Multinomial(5, torch.ones(3)), (3,))], ids=str
+)
+def test_no_values_have_no_densities(distribution, event):
+    assert log_density(distribution, torch.zeros(0, *event)).shape == (0,)
 
 
 def test_a_part_of_a_mixture_with_share_zero_does_not_count():
