@@ -157,3 +157,9 @@ def test_a_cell_that_fails_fails_the_build(book: SmallBook) -> None:
     done = book.run()
     assert done.status != 0
     assert "AttributeError" in done.said
+
+
+def test_what_a_library_says_once_a_day_fails_no_build(book: SmallBook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(book.root / "the first import on a new machine"))
+    book.write("01_first", HEADER + CHAPTER.replace("import sys\n", "import arviz\nimport sys\n"))
+    book.build()

@@ -59,6 +59,8 @@ def execute_changed(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> 
     # Kernels side by side would fight over the processors, and threads that wait for one another would keep them busy.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Once a day, ArviZ tells of its next version on being imported.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning:arviz")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (path, notebook), result in zip(missing, pool.map(execute, missing), strict=True):
             if result.err is None:
