@@ -936,14 +936,15 @@ def test_the_score_rises_up_to_three_quarters_and_the_coverage_up_to_the_end():
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("known", "errors"), [(5, 8), (20, 3)])
-def test_the_exact_posterior_is_ahead_of_both_with_five_and_with_twenty_known_readings(known, errors):
+@pytest.mark.parametrize(("known", "errors", "fred_ahead"), [(5, 8, 1.08), (20, 3, 0.15)])
+def test_the_exact_posterior_is_ahead_of_both_with_five_and_with_twenty_known_readings(known, errors, fred_ahead):
     """Chapter 7, the last exercise: paired differences of scores."""
     both = forecasts(known)
     scores = {name: rows[:, 1] for name, rows in both.items()}
     assert errors < in_errors(scores["exact"] - scores[1.0]) < errors + 1
     assert in_errors(scores["exact"] - scores[0.0]) > 4
     assert in_errors(scores[1.0] - scores[0.0]) > 2
+    assert (scores[1.0] - scores[0.0]).mean().item() == pytest.approx(fred_ahead, abs=0.005)
     assert in_errors(both[0.0][:, 0] - 0.9) < -5
     for name in (1.0, "exact"):
         assert abs(in_errors(both[name][:, 0] - 0.9)) < 2

@@ -549,6 +549,15 @@ def test_weights_that_follow_an_exponential_law_are_rounded_down_on_average():
         assert mean == pytest.approx(1 - h**2 / 24, rel=h**4 / 100)
 
 
+def test_equal_weights_are_rounded_in_one_direction_until_the_gap_changes():
+    total, count = torch.zeros((), dtype=torch.float32), 10_000
+    for _ in range(count):
+        total = total + 0.1
+    assert total.item() == pytest.approx(999.903, abs=5e-4)
+    random_walk = math.sqrt(count) * 2.0**-24
+    assert abs(total.item() / 1000 - 1) == pytest.approx(16 * random_walk, rel=0.05)
+
+
 # Several processes
 
 
@@ -673,6 +682,14 @@ def test_the_standard_errors_of_five_seeds_differ_by_a_factor_of_three():
     errors = [run["std_error"] for run in runs if run["draws"] == 10**6]
     assert len(errors) == 5
     assert 2.5 < max(errors) / min(errors) < 3.5
+
+
+def test_what_is_no_product_takes_longer_with_faster_products():
+    found = json.loads((RESULTS / "gpu.json").read_text())["sections"]["iwae"]["found"]
+    ours = {name: found[name]["lvmlib VAE"] for name in ("float32", "tf32", "bfloat16")}
+    rest = {name: row["seconds"] * (1 - row["share"]) for name, row in ours.items()}
+    assert (round(rest["float32"], 1), round(rest["bfloat16"], 1)) == (0.8, 1.1)
+    assert min(ours, key=lambda name: ours[name]["seconds"]) == "tf32"
 
 
 @pytest.mark.parametrize(("bits", "weight", "count"), [(8, 1.0, 1000), (11, 0.5, 9000), (5, 1.875, 300)])
