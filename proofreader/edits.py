@@ -5,19 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proofreader.names import names_in
-from proofreader.syntax import Name, Node, in_text, number
+from proofreader.syntax import Index, Name, Node, in_text, number
 
-__all__ = ["Edit", "edits"]
+__all__ = ["Edit", "edits", "the_names_apart"]
 
 
 class Edit(NamedTuple):
-    """What was changed, in words, and the side after the change."""
+    """What was changed, in words; the side after the change; and whether something was only moved in it."""
 
     words: str
     tree: Node
+    moved: bool = False
 
 
 Local = Callable[[Node], Iterator[Edit]]
@@ -36,8 +37,8 @@ def _everywhere(tree: Node, local: Local) -> Iterator[Edit]:
     """A local change at every node, one at a time; the laws of expectations are left to changes of densities."""
     yield from local(tree)
     for at, part in enumerate(tree.parts):
-        for words, changed in _everywhere(part, local):
-            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])))
+        for words, changed, moved in _everywhere(part, local):
+            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])), moved)
 
 
 def _of_values(tree: Node, local: Local) -> Iterator[Edit]:
@@ -47,8 +48,8 @@ def _of_values(tree: Node, local: Local) -> Iterator[Edit]:
     if tree.kind in ("kl", "chi2", "renyi", "tv", "js", "entropy"):
         return
     for at in range(first, len(tree.parts)):
-        for words, changed in _of_values(tree.parts[at], local):
-            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])))
+        for words, changed, moved in _of_values(tree.parts[at], local):
+            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])), moved)
 
 
 def _logs(node: Node) -> Iterator[Edit]:
@@ -72,6 +73,22 @@ def _logs(node: Node) -> Iterator[Edit]:
             yield Edit("with a logarithm inside the expectation", replace(node, parts=(*node.parts[:-1], _log(body))))
     if node.kind in ("expect", "integral", "density", "quotient", "times", "series"):
         yield Edit(f"with a logarithm in front of {in_text(node)}", _log(node))
+
+
+def _order(node: Node) -> Iterator[Edit]:
+    """A derivative, a function or a power on the wrong side of an expectation."""
+    words = {"gradient": "gradient", "name": "function", "power": "power"}
+    inner = node.parts[0] if node.kind in words and node.parts else node.parts[-1] if node.kind == "expect" else None
+    if inner is None:
+        return
+    if node.kind != "expect" and inner.kind == "expect":
+        inside = replace(node, parts=(inner.parts[-1], *node.parts[1:]))
+        moved = replace(inner, parts=(*inner.parts[:-1], inside))
+        yield Edit(f"with the {words[node.kind]} inside the expectation", moved, moved=True)
+    if node.kind == "expect" and inner.kind in words and inner.parts:
+        averaged = replace(node, parts=(*node.parts[:-1], inner.parts[0]))
+        moved = replace(inner, parts=(averaged, *inner.parts[1:]))
+        yield Edit(f"with the {words[inner.kind]} outside the expectation", moved, moved=True)
 
 
 def _arguments(node: Node) -> Iterator[Edit]:
@@ -193,6 +210,49 @@ def _conditioned(tree: Node, behind: Sequence[Name]) -> Iterator[Edit]:
                 yield Edit(shown[0], changed)
 
 
+def _integrated(variables: Sequence[Name]) -> Local:
+    """Another variable of integration."""
+
+    def local(node: Node) -> Iterator[Edit]:
+        if node.kind != "integral" or len(node.data[0]) != 1:
+            return
+        (name,) = node.data[0]
+        for other in variables:
+            if other != name:
+                words = f"with the {'sum' if node.data[1] else 'integral'} over ${other}$ for that over ${name}$"
+                yield Edit(words, replace(node, data=((other,), *node.data[1:])))
+
+    return local
+
+
+def _shifted(node: Node) -> Iterator[Edit]:
+    """An index that is one too small or too large, in one density."""
+    if node.kind != "density":
+        return
+    for side in (1, 2):
+        for at, name in enumerate(node.data[side]):
+            if len(name.index) == 1 and isinstance(name.index[0], Index):
+                for step in (1, -1):
+                    index = replace(name.index[0], offset=name.index[0].offset + step)
+                    names = (*node.data[side][:at], replace(name, index=(index,)), *node.data[side][at + 1 :])
+                    changed = replace(node, data=(*node.data[:side], names, *node.data[side + 1 :]))
+                    yield Edit(f"with {in_text(changed)} for {in_text(node)}", changed)
+
+
+def the_names_apart(left: Any, right: Any) -> set[tuple[Name, Name]] | None:
+    """The names in which two sides differ that are otherwise the same; nothing where they differ in more."""
+    if left == right:
+        return set()
+    if isinstance(left, Name) and isinstance(right, Name):
+        return {(left, right)}
+    if isinstance(left, Node) and isinstance(right, Node) and left.kind == right.kind:
+        return the_names_apart((left.parts, left.data), (right.parts, right.data))
+    if not isinstance(left, tuple) or not isinstance(right, tuple) or len(left) != len(right):
+        return None
+    apart = [the_names_apart(a, b) for a, b in zip(left, right, strict=True)]
+    return None if None in apart else set().union(*(pairs for pairs in apart if pairs))
+
+
 def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[str]) -> Iterator[Edit]:
     """All single edits of a side, those of the likeliest slips first.
 
@@ -210,12 +270,14 @@ def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[st
     variables = list(dict.fromkeys(n for d in known for n in names_in(d)))
     if tree.kind not in ("sum", "negative", "number"):
         yield Edit("with a logarithm in front", _log(tree))
-    for local in (_logs, _arguments, _signs):
+    for local in (_logs, _order, _arguments, _signs):
         yield from _of_values(tree, local)
     yield from _conditioned(tree, variables[:4])
     itself = other.parts[0] if other.kind == "log" else other
     options = [d for d in known if d != itself]
     yield from _of_values(tree, _dropped)
+    yield from _everywhere(tree, _integrated(variables))
+    yield from _everywhere(tree, _shifted)
     yield from _everywhere(tree, _exchanged(options))
     yield from _of_values(tree, _added([*options, *ratios]))
     yield from _of_values(tree, _terms([*options, *ratios]))

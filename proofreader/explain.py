@@ -10,7 +10,7 @@ from typing import Any
 
 from proofreader.classify import has_any
 from proofreader.duals import plain
-from proofreader.edits import edits
+from proofreader.edits import edits, the_names_apart
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import World
 from proofreader.judge import TURNED, Finding, Judge
@@ -168,6 +168,10 @@ def _nested(world: World, tensor: Tensor, axes: tuple[str, ...], model: int) -> 
 
 def cause_of(judge: Judge, attempt: Attempt) -> str:
     """The single edit that makes a line hold, in words; empty if none is found."""
+    apart = the_names_apart(attempt.left, attempt.right)
+    if apart is not None and len(apart) == 1:
+        ((mine, theirs),) = apart
+        return f"the sides differ only in ${mine}$ on the left and ${theirs}$ on the right"
     turned = TURNED.get(attempt.relation)
     if turned and judge.holds(replace(attempt, relation=turned)):
         return f"holds with the relation reversed: {SHOWN[turned]}"
@@ -184,9 +188,9 @@ def _repairs(judge: Judge, attempt: Attempt) -> Iterator[str]:
     sizes = sorted(judge.names.size_letters)
     sides = ((attempt.right, attempt.left, False), (attempt.left, attempt.right, True))
     for tree, other, is_left in sides:
-        for words, changed in islice(edits(tree, other, densities, sizes), MAX_EDITS):
+        for words, changed, moved in islice(edits(tree, other, densities, sizes), MAX_EDITS):
             repaired = replace(attempt, left=changed) if is_left else replace(attempt, right=changed)
-            if _says_something(repaired) and judge.holds(repaired):
+            if (moved or _says_something(repaired)) and judge.holds(repaired):
                 side = " on the left" if is_left else ""
                 yield f"holds {words}{side}: {in_text(changed)}"
         if (
