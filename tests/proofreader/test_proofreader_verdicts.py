@@ -51,6 +51,18 @@ def test_the_smallest_model_is_looked_for() -> None:
         (r"p(x) = \E_{p(z)}[p(x,z)]", r"with $p(x \mid z)$ for $p(x, z)$"),
         (r"p(z|x) = p(x,z)", r"with $p(z, x)$ for $p(z \mid x)$ on the left"),
         (r"p(x) = \sum_{k=1}^K \E_{z_k\sim q(z)}[w(z_k)]", r"factor $\frac{1}{K}$"),
+        (
+            r"\KL(q(z|x)\Vert p(z|x)) = \int q(z|x) \log\frac{q(z|x)}{p(z|x)}\,dx",
+            "with the integral over $z$ for that over $x$",
+        ),
+        (r"\E_{q_1(z)}[f(z)] = \E_{q_2(z)}[f(z)]", "differ only in $q_{1}$ on the left and $q_{2}$ on the right"),
+        (r"p(x_1, x_2) = p(x_1)\,p(x_2 \mid x_2)", r"with $p(x_{2} \mid x_{1})$ for $p(x_{2} \mid x_{2})$"),
+        (
+            r"\nabla_\phi \E_{q_\phi(z)}[f(z)] = \E_{q_\phi(z)}[\nabla_\phi f(z)]",
+            "the gradient outside the expectation",
+        ),
+        (r"\E_{q(z)}[f(p(x,z))] = f(\E_{q(z)}[p(x,z)])", "with the function inside the expectation"),
+        (r"\E_{q(z)}[f(z)^2] = (\E_{q(z)}[f(z)])^2", "with the power inside the expectation"),
     ],
 )
 def test_a_cause_is_found_by_one_edit(latex: str, cause: str) -> None:
