@@ -1,6 +1,7 @@
 """Replays of the notebooks: nbval executes them and compares what they print, with numbers compared as numbers.
 
-And the order of the tests: the book is built first, for all tests that look at it.
+A reader's run replays the chapters, and the whole jobs of Part VI only when everything is asked for. And the order of
+the tests: the book is built first, for all tests that look at it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from typing import Any
 import pytest
 from course.numbers import matched
 
+WHOLE_JOBS = "own_"
 
+
+@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hasattr(item, "compare_outputs"):
             item.compare_outputs = _NumbersMatched(item.compare_outputs)
+            if item.path.name.startswith(WHOLE_JOBS):
+                item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name != "test_build.py")
 
 

@@ -38,6 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def thorough() -> bool:
+    """Whether everything is asked for, for tests that can look at a part."""
+    return THOROUGH
+
+
+@pytest.fixture(scope="session")
 def device(pytestconfig: pytest.Config) -> torch.device:
     """The device under test; every tensor that names none is made on it."""
     return torch.device(pytestconfig.getoption("--device"))

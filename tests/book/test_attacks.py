@@ -17,6 +17,7 @@ from lvmlib.zoo import member, members
 CLAIM = Claim("theorem", "First", "thm-first", "page.md:3", (Hypothesis("covers", "covering"),))
 
 
+@pytest.mark.thorough
 def test_every_claim_is_attacked() -> None:
     done = attacked(ROOT / "tests" / "claims")
     assert list(check(ROOT, done)) == []

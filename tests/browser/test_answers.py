@@ -85,7 +85,7 @@ def visit(browser: Browser, build: Path) -> Iterator[Visit]:
 
 
 # Each starts Python anew, which takes most of the time.
-LEFT_OUT = [chapter for chapter in chapters() if chapter not in ("1", "C")]
+LEFT_OUT = [chapter for chapter in chapters() if chapter != "1"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,7 @@ def test_an_exercise_of_each_kind_answers(
     assert all(later < 10 for _, later in times.values())
 
 
+@pytest.mark.thorough
 def test_python_starts_within_ten_seconds(browser: Browser, build: Path) -> None:
     """The least of two starts, so that what else the machine does matters less."""
     number = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "number")
@@ -165,6 +166,7 @@ def test_the_error_of_a_program_shows_the_readers_own_line_and_what_it_printed(v
     assert "<b>so far</b>" in said, "what a program prints is text, and no HTML"
 
 
+@pytest.mark.thorough
 def test_a_false_line_is_marked_with_its_counterexample(visit: Visit) -> None:
     reader = Reader(visit)
     exercise = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "derive")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,11 +18,9 @@ PRUNE = (HERE / "prune.js").read_text(encoding="utf-8")
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 RUN_AXE = (HERE / "axe.js").read_text(encoding="utf-8")
 ALL_SCREENS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
-# A reader's run looks at every third page, on two screens, which have both widths and both schemes, and axe at the one
-# with more faults.
-THOROUGH = bool(os.environ.get("THOROUGH"))
-SCREENS = ALL_SCREENS if THOROUGH else [(1280, "light"), (390, "dark")]
-AXE_SCREENS = ALL_SCREENS if THOROUGH else [(390, "dark")]
+# A reader's run looks at a few pages, on two screens, which have both widths and both schemes, and axe at the one with
+# more faults.
+TWO_SCREENS = [(1280, "light"), (390, "dark")]
 
 
 @dataclass(frozen=True)
@@ -39,30 +36,32 @@ class Sight:
     axe: list[list[str]]
 
 
-def look(browser: Browser, path: Path) -> list[Sight]:
+def look(browser: Browser, path: Path, *, thorough: bool) -> list[Sight]:
     """A page on every screen, opened once: all facts first, and then what axe finds in what matters to it."""
+    screens, axe_screens = (ALL_SCREENS, ALL_SCREENS) if thorough else (TWO_SCREENS, TWO_SCREENS[1:])
     with Visit(browser, path) as visit:
         page = visit.page
         facts, found = {}, {}
-        for width, scheme in SCREENS:
+        for width, scheme in screens:
             visit.turn_to(width, scheme)
             facts[width, scheme] = page.evaluate(FACTS, width)
         page.evaluate(PRUNE)
         page.evaluate(AXE)
-        for width, scheme in AXE_SCREENS:
+        for width, scheme in axe_screens:
             visit.turn_to(width, scheme)
             found[width, scheme] = page.evaluate(RUN_AXE)
         return [
             Sight(path.stem, *screen, visit.outside, visit.complaints, facts[screen], found.get(screen, []))
-            for screen in SCREENS
+            for screen in screens
         ]
 
 
 @pytest.fixture(scope="session")
-def sights(browser: Browser, build: Path) -> list[Sight]:
+def sights(browser: Browser, build: Path, thorough: bool) -> list[Sight]:
     """The pages on the screens."""
     paths = [*pages(build), build / "html" / "search.html", build / "html" / "genindex.html"]
-    return [sight for path in paths[:: 1 if THOROUGH else 6] for sight in look(browser, path)]
+    chosen = paths if thorough else paths[::12]
+    return [sight for path in chosen for sight in look(browser, path, thorough=thorough)]
 
 
 def test_no_page_asks_the_network_for_anything(sights: list[Sight]) -> None:

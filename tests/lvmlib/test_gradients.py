@@ -205,7 +205,7 @@ def test_a_running_mean_looks_only_at_earlier_calls():
 # Means against the exact gradient, in theta and phi.
 
 
-@pytest.mark.parametrize("estimator", ["reparameterized", "stl", "score"])
+@pytest.mark.parametrize("estimator", ["reparameterized", pytest.param("stl", marks=pytest.mark.thorough), "score"])
 def test_estimators_of_the_elbo_gradient_are_unbiased_on_a_linear_gaussian_model(estimator):
     problem = Gaussian()
     exact = gradients(problem, problem.exact_elbo())
@@ -213,7 +213,14 @@ def test_estimators_of_the_elbo_gradient_are_unbiased_on_a_linear_gaussian_model
     agree(estimates(problem, 600, estimator=estimator, baseline=baseline), exact)
 
 
-@pytest.mark.parametrize("baseline", [None, "leave_one_out", "running"])
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        pytest.param(None, marks=pytest.mark.thorough),
+        "leave_one_out",
+        pytest.param("running", marks=pytest.mark.thorough),
+    ],
+)
 def test_score_is_unbiased_on_a_finite_model_whatever_the_baseline(baseline):
     problem = Finite()
     exact = gradients(problem, problem.exact_elbo())
@@ -273,6 +280,7 @@ def test_sticking_the_landing_has_variance_zero_at_the_posterior_and_the_others_
     assert max(g.abs().max() for g in torch.autograd.grad(loss, [loc, factor])) < 1e-10
 
 
+@pytest.mark.thorough
 def test_dreg_has_less_variance_in_phi_than_the_plain_gradient_and_the_same_gradient_in_theta():
     problem = Gaussian()
     for seed in range(3):

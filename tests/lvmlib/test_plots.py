@@ -310,6 +310,7 @@ def test_a_saved_picture_follows_the_readers_mode(tmp_path):
         plots.show(plots.subplots()[0], alt="a").save(tmp_path / "a.png")
 
 
+@pytest.mark.thorough
 def test_settings_and_backend_of_matplotlib_stay_as_they_were():
     with matplotlib.rc_context({"font.size": 17.0, "axes.spines.top": True}):
         before, backend = dict(matplotlib.rcParams), matplotlib.get_backend()
