@@ -160,7 +160,7 @@ def stagnating_sum(
         params,
         values,
         "Two curves of a running sum against the number of weights, on logarithmic axes. The dashed one, exact, is a "
-        "straight line. The other follows it, and from some point on it is flat: each weight is then less than half of "
+        "straight line. The other follows it, and from some point on it is flat: each weight is then at most half of "
         "the distance to the next number of the format, and adding it changes nothing. With several running sums that "
         "point lies as many times farther to the right.",
         gutter=GUTTER,

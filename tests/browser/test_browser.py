@@ -139,7 +139,7 @@ BAD_PAGE = """<html data-theme="light"><article class="bd-article">
 def test_each_of_these_faults_would_be_seen(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(BAD_PAGE, encoding="utf-8")
-    light, *others = look(browser, path)
+    light, *others = look(browser, path, thorough=True)
     assert light.outside == ["https://example.org/x.js"]
     assert light.complaints != []
     assert light.facts["page_width"] > 1280

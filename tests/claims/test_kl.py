@@ -745,9 +745,10 @@ def misfit(dim: int) -> tuple[float, float]:
     """How much further 400 digits are from the prior than the model's own images, with the error of the difference."""
     train = data.digits("train", dtype=torch.float64).images
     model = LinearGaussian.fit(train, dim)
+    # A seed for each set: with a common one, the sets would share the error of the draws.
     digits, *own = (
-        aggregate_posterior_split(model.posterior, model.prior, images, num_samples=5, seed=0).marginal_kl
-        for images in (train[:400], *(model.sample(400, seed=seed)[0] for seed in range(1, 5)))
+        aggregate_posterior_split(model.posterior, model.prior, images, num_samples=5, seed=10 + k).marginal_kl
+        for k, images in enumerate((train[:400], *(model.sample(400, seed=seed)[0] for seed in range(1, 5))))
     )
     values = torch.stack([one.value for one in own])
     return (digits.value - values.mean()).item(), math.hypot(digits.std_error.item(), values.std().item() / 2)
@@ -755,7 +756,7 @@ def misfit(dim: int) -> tuple[float, float]:
 
 def test_the_prior_misfits_the_digits_most_at_four_and_eight_dimensions_and_hardly_at_sixteen():
     differences = {dim: misfit(dim) for dim in (2, 4, 8, 16)}
-    for dim, expected in ((2, 0.15), (4, 0.57), (8, 0.47)):
+    for dim, expected in ((2, 0.17), (4, 0.61), (8, 0.47)):
         value, error = differences[dim]
         assert abs(value - expected) < 5 * error
         assert value > 5 * error

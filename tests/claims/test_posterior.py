@@ -318,3 +318,19 @@ explained(
     without="positive-definite-noise",
     because=r"the formulas contain $\Psi^{-1}$, and without noise in some direction $x$ has no density given $z$",
 )
+
+
+@pytest.mark.parametrize("kappa", [0.05, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("x", [0.0, 1.0, 2.5, 5.0])
+def test_where_the_harmonic_mean_has_a_variance_the_prior_has_a_smaller_one(kappa, x):
+    """Chapter 2, exercise 9: the relative variance of a draw, for z of law N(0, 1) and x given z of law N(a z, s²)."""
+    s, a = 1.0, math.sqrt(kappa)
+    z = torch.linspace(-150, 150, 600_001, dtype=torch.float64)
+    log_prior, log_likelihood = Normal(0.0, 1.0).log_prob(z), Normal(a * z, s).log_prob(torch.tensor(x).double())
+    log_evidence = Normal(0.0, math.sqrt(a**2 + s**2)).log_prob(torch.tensor(x).double())
+    log_step = (z[1] - z[0]).log()
+    of_prior = (log_prior + 2 * log_likelihood + log_step).logsumexp(0) - 2 * log_evidence
+    of_harmonic_mean = (log_prior - log_likelihood + log_step).logsumexp(0) + log_evidence
+    assert of_prior < of_harmonic_mean
+    formula = x**2 / s**2 * kappa / (1 - kappa**2) - 0.5 * math.log1p(-(kappa**2))
+    assert of_harmonic_mean.item() == pytest.approx(formula, abs=1e-6)

@@ -387,6 +387,9 @@ def test_more_components_no_longer_help_the_mixture():
     assert reached[1200] - reached[300] == pytest.approx(6, abs=0.5)
     assert 0 < reached[2400] - reached[1200] < 0.1
     assert SANDWICH["mixture"]["best"]["components"] == 2400
+    found = {(one["components"], one["pseudo-count"]): one["validation"] for one in SANDWICH["mixture"]["tried"]}
+    assert found[2400, 0.01] - found[1200, 0.01] == pytest.approx(1.0, abs=0.05)
+    assert found[2400, 0.01] - found[2400, 0.1] == pytest.approx(0.3, abs=0.05)
 
 
 def test_the_vae_is_ahead_of_the_mixture():
