@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-
-from lvmlib._random import forked_rng
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.gaussian import ScalarGaussian
 from lvmlib.explorers.vega import (
@@ -22,6 +19,7 @@ from lvmlib.explorers.vega import (
     normal_densities,
     require,
     rows_of_data,
+    sets_of_draws,
     slider,
     text_mark,
     x_axis,
@@ -82,8 +80,6 @@ def gradient_noise(
     alt = require("altair")
     model = ScalarGaussian.of(slope, noise, x)
     m, s, level = model.mean, model.width, model.log_evidence
-    with forked_rng(seed):
-        thousandths = (1000 * torch.randn(_NUM_SETS, _NUM_DRAWS, dtype=torch.float64, device="cpu")).round().int()
     # log w(mu + t e) - b = c0 + c1 e + c2 e², and the score is e / t.
     params = [
         slider("q_mean", "mean of q", q_mean, 0, 3, 0.05),
@@ -110,17 +106,8 @@ def gradient_noise(
         ShownValue("sd along the path", "data", "sd_path", if_shown("format(sd_path, '.2f')"), ""),
         ShownValue("draws by score per draw by path", "data", "needed", if_shown("format(needed, '.1f')"), ""),
     ]
-    table = [
-        f"{number + 1},{place + 1},{e}"
-        for number, row in enumerate(thousandths.tolist())
-        for place, e in enumerate(row)
-    ]
-    source = alt.InlineData(
-        values="set,k,e\n" + "\n".join(table),
-        format=alt.CsvDataFormat(type="csv", parse={"set": "number", "k": "number", "e": "number"}),
-    )
     draws = (
-        alt.Chart(source)
+        alt.Chart(sets_of_draws(_NUM_SETS, _NUM_DRAWS, seed))
         .transform_filter("datum.set == draws")
         .transform_calculate(unit="datum.e / 1000")
         .transform_calculate(

@@ -9,6 +9,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
+
+from lvmlib._random import forked_rng
 from lvmlib.plots.palette import FONTS, PALETTE, text_colour
 
 Number: TypeAlias = float | int
@@ -211,3 +214,19 @@ def require(module: str) -> ModuleType:
     if module == "vl_convert":
         _teach_the_face(loaded)
     return loaded
+
+
+def sets_of_draws(num_sets: int, num_draws: int, seed: int) -> Any:
+    """Sets of standard normal draws to choose from: data with the fields ``set``, ``k`` and, in thousandths, ``e``."""
+    alt = require("altair")
+    with forked_rng(seed):
+        thousandths = (1000 * torch.randn(num_sets, num_draws, dtype=torch.float64, device="cpu")).round().int()
+    table = [
+        f"{number + 1},{place + 1},{e}"
+        for number, row in enumerate(thousandths.tolist())
+        for place, e in enumerate(row)
+    ]
+    return alt.InlineData(
+        values="set,k,e\n" + "\n".join(table),
+        format=alt.CsvDataFormat(type="csv", parse={"set": "number", "k": "number", "e": "number"}),
+    )

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-
-from lvmlib._random import forked_rng
 from lvmlib.explorers.explorer import Explorer, make_explorer
 from lvmlib.explorers.gaussian import ScalarGaussian
 from lvmlib.explorers.vega import (
@@ -22,6 +19,7 @@ from lvmlib.explorers.vega import (
     normal_densities,
     require,
     rows_of_data,
+    sets_of_draws,
     slider,
     text_mark,
     x_axis,
@@ -80,8 +78,6 @@ def weight_sticks(
     alt = require("altair")
     model = ScalarGaussian.of(slope, noise, x)
     m, s = model.mean, model.width
-    with forked_rng(seed):
-        thousandths = (1000 * torch.randn(_NUM_SETS, _NUM_DRAWS, dtype=torch.float64, device="cpu")).round().int()
     params = [
         slider("q_mean", "mean of q", q_mean, -2, 3, 0.05),
         slider("q_width", "width of q", q_width, 0.1, 2, 0.05),
@@ -89,17 +85,8 @@ def weight_sticks(
         slider("guess", "your prediction of the effective sample size", guess, 1, _NUM_DRAWS, 1),
         *hidden_at_first("weights"),
     ]
-    table = [
-        f"{number + 1},{place + 1},{e}"
-        for number, row in enumerate(thousandths.tolist())
-        for place, e in enumerate(row)
-    ]
-    source = alt.InlineData(
-        values="set,k,e\n" + "\n".join(table),
-        format=alt.CsvDataFormat(type="csv", parse={"set": "number", "k": "number", "e": "number"}),
-    )
     weights = (
-        alt.Chart(source)
+        alt.Chart(sets_of_draws(_NUM_SETS, _NUM_DRAWS, seed))
         .transform_filter("datum.set == draws")
         .transform_calculate(
             z="q_mean + q_width * datum.e / 1000",
