@@ -11,6 +11,7 @@ from proofreader.checking import check_derivation, definitions_in
 from proofreader.displays import Display, displays_in, read_text
 from proofreader.errors import DerivationSyntaxError
 from proofreader.report import DerivationLine, DerivationReport
+from proofreader.slips import confirmed_alone
 from proofreader.source import Macro, macros_of, without_comments
 
 __all__ = ["CheckedDisplay", "check_file"]
@@ -81,6 +82,7 @@ def check_file(
     seed: int = 0,
     macros: Mapping[str, Macro] | None = None,
     explain: bool = True,
+    confirmed: bool = True,
 ) -> list[CheckedDisplay]:
     """Checks every display of a file, and of the local files that it inputs, but for those marked as unread.
 
@@ -93,6 +95,9 @@ def check_file(
         seed: As for :func:`check_derivation`.
         macros: Further macros.
         explain: As for :func:`check_derivation`.
+        confirmed: Whether a line is called false only where a single correction is found that makes it hold, or where
+            the file says that it is false on purpose. A text that was not written for the checker leaves much unsaid:
+            what fails there and has no such correction is ``"unreadable"``, with the model on which it failed.
 
     Raises:
         OSError: If the file cannot be read.
@@ -100,6 +105,7 @@ def check_file(
     """
     found, inputs = _macros(Path(path), set())
     known = {**(macros or {}), **found}
+    explain = explain or confirmed
     displays = [
         display for file in (Path(path), *inputs) for display in displays_in(path if file == Path(path) else file)
     ]
@@ -123,7 +129,8 @@ def check_file(
                 break
         report = _as_before(display, report, _earlier(at, stated), given, known, num_models, seed, explain)
         tails.insert(0, report.tail)
-        checked.append(CheckedDisplay(display, report))
+        on_purpose = bool(display.expected_false)
+        checked.append(CheckedDisplay(display, confirmed_alone(report) if confirmed and not on_purpose else report))
     return checked
 
 

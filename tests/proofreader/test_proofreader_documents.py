@@ -12,6 +12,7 @@ import pytest
 
 from proofreader import check_file, displays_in
 from proofreader.__main__ import main
+from proofreader.slips import UNCONFIRMED
 
 PAGE = r"""# A page
 
@@ -89,7 +90,7 @@ def test_a_page_is_as_its_marks_say(page: Path) -> None:
 def test_a_definition_is_handed_on_and_a_density_is_not(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ w(z) := p(x,z)/q(z) $$\n\n$$ q(z) := p(z|x) $$\n\n$$ w(z) = p(x) $$\n", encoding="utf-8")
-    assert [block.verdict for block in check_file(path)] == ["no_claim", "no_claim", "false"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["no_claim", "no_claim", "false"]
 
 
 def test_a_definition_may_hold_throughout(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_definition_may_hold_throughout(tmp_path: Path) -> None:
     path.write_text(
         f"$$ q(z) p(x) = p(x,z) $$\n\n{mark}\n$$ q(z) = p(z|x) $$\n\n$$ q(z) p(x) = p(x,z) $$\n", encoding="utf-8"
     )
-    assert [block.verdict for block in check_file(path)] == ["false", "holds", "holds"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["false", "holds", "holds"]
 
 
 @pytest.mark.parametrize("mark", ["unread", "unread,", "ignore, why", "define", "flase, a slip"])
@@ -119,7 +120,7 @@ def test_notebooks_name_the_cell(tmp_path: Path) -> None:
     path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
     blocks = displays_in(path)
     assert [(block.cell, block.line) for block in blocks] == [(2, 2), (3, 2)]
-    assert [block.verdict for block in check_file(path)] == ["holds", "false"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["holds", "false"]
 
 
 def test_latex_files_bring_their_macros(tmp_path: Path) -> None:
@@ -158,6 +159,24 @@ def test_what_is_false_on_purpose_must_be_false(tmp_path: Path) -> None:
     assert not check_file(path)[0].as_expected
 
 
+def test_a_file_is_called_wrong_where_one_correction_makes_it_right(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "$$ \\log p(x) = \\E_{q(z)}[\\log p(x,z)] + \\E_{q(z)}[\\log q(z)] + \\KL(q(z) \\Vert p(z|x)) $$\n\n"
+        "$$ \\KL(q(z) \\Vert p(z|x)) = p(z)^2 \\E_{q(z)}[\\log p(x|z) + q(z)] $$\n",
+        encoding="utf-8",
+    )
+    slip, unknown = (block.report.lines[0] for block in check_file(path) if block.report is not None)
+    assert (slip.verdict, slip.slip) == ("false", "sign")
+    assert unknown.verdict == "unreadable"
+    assert unknown.cause == UNCONFIRMED
+    assert unknown.counterexample is not None
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["false", "false"]
+    assert main([str(path), "--unconfirmed"]) == 1
+    path.write_text(f"% derivation: false, on purpose\n{path.read_text(encoding='utf-8').splitlines()[2]}\n")
+    assert check_file(path)[0].as_expected
+
+
 def test_a_declaration_claims_nothing(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ z \\sim \\Normal(0, I_D), \\qquad x \\mid z \\sim \\Normal(Wz, I_M). $$\n", encoding="utf-8")
@@ -175,7 +194,7 @@ def test_the_command_runs_as_a_module(page: Path) -> None:
 def checked_text(tmp_path: Path, name: str, text: str) -> list[str]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return [one.verdict for one in check_file(path)]
+    return [one.verdict for one in check_file(path, confirmed=False)]
 
 
 TRUE, FALSE = r"p(x) = \int p(x, z)\, dz", r"p(x) = \int p(x \mid z)\, dz"
