@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of
+from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of, span_between
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
@@ -148,7 +148,7 @@ class Arguments:
         ends = (*first.index[-1:], *last.index[-1:])
         if first.base != last.base or len(ends) != 2 or not all(isinstance(end, Index) for end in ends):
             raise self.error("these dots are not between two members of one family", part[0])
-        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
+        return Name(first.base, (*first.index[:-1], span_between(*ends)), first.mark)  # type: ignore[arg-type]
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
         """One variable of a list."""
