@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
@@ -17,6 +17,7 @@ class Arguments:
     """Reads one side; ``choices`` names the ambiguities to take the other way, ``seen`` collects those met."""
 
     def __init__(self, latex: str, laws: set[str], variables: set[str], choices: frozenset[str] = frozenset()) -> None:
+        self.functions: Collection[str] = ()
         self.latex = latex
         self.laws = laws
         self.variables = variables
@@ -26,6 +27,7 @@ class Arguments:
         self.assumes: list[str] = []
         self.nesting = 0
         self.of_laws = 0
+        self.fractions = 0
 
     def error(self, message: str, symbol: Symbol | None = None) -> DerivationSyntaxError:
         """An error at a symbol."""

@@ -17,7 +17,7 @@ from proofreader.names import Names, law_key, names_in, renamed
 from proofreader.parse import Reading
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
-from proofreader.steps import Definition
+from proofreader.steps import Definition, defined_key
 from proofreader.structures import shown
 from proofreader.syntax import Index, Node
 
@@ -133,7 +133,10 @@ class Checker(Declarations):
     def names(self) -> Names:
         """The names of the display, and of the definitions that it uses."""
         trees = [side.tree for chain in self.chains for side in chain.sides if side.tree is not None]
-        known = [*self.definitions.items(), *((key.partition(";")[0], d) for key, d in self.densities.items())]
+        known = [
+            *((defined_key(d.pattern.data[0]), d) for d in self.definitions.values()),
+            *((key.partition(";")[0], d) for key, d in self.densities.items()),
+        ]
         used: list[Definition] = []
         at = 0
         while at < len(trees):

@@ -190,6 +190,8 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = without_comments(text)
     elif suffix == ".rst":
         spans = _directives(text)
+        for start, end, _ in spans:
+            text = _blank(text, start, end)
     else:
         code, spans = _fenced(text)
         text = re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", lambda m: " " * len(m.group()), code)

@@ -238,18 +238,25 @@ def _known_names(
     be definitions, and those made in passing."""
     own = {_head(text) for text in (*stated[at][0], *display.definitions)}
     in_passing = own | {_head(text) for text in stated[at][1]}
-    chosen: dict[str, tuple[str, int]] = {}
+    chosen: dict[tuple[str, str], tuple[str, int]] = {}
     for place in (*range(at - 1, -1, -1), *range(at + 1, len(stated))):
         for kind, texts in enumerate(stated[place]):
             for text in texts:
                 head = _head(text)
-                if head not in (in_passing if kind else own) and head not in chosen and _mentions(display.latex, head):
-                    chosen[head] = (text, kind)
+                key = head, _index(text)
+                if head not in (in_passing if kind else own) and key not in chosen and _mentions(display.latex, head):
+                    chosen[key] = (text, kind)
     return [t for t, kind in chosen.values() if kind == 0], [t for t, kind in chosen.values() if kind == 1]
 
 
 def _head(definition: str) -> str:
     return re.sub(r"\s", "", re.split(r"[(\[]|(?<=\w)_", definition.split(":=")[0].strip())[0])
+
+
+def _index(definition: str) -> str:
+    """The index of the name that a definition is of: a number or a capital, or nothing where it is any other."""
+    found = re.match(r"[^(\[=]*?(?<=\w)_\{?([A-Z]|\d+)\}?", definition.split(":=")[0].strip())
+    return found.group(1) if found else ""
 
 
 def _pattern(text: str) -> str:

@@ -14,7 +14,7 @@ differ, the reading has a name, and the other reading is built when it is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from proofreader.bracketed import ROWS
@@ -268,7 +268,9 @@ def _absolutes(symbols: Sequence[Symbol], bars: frozenset[str] = BARS, name: str
     return output
 
 
-def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> list[Reading]:
+def readings_of(
+    side: Side, latex: str, laws: set[str], variables: set[str], functions: Collection[str] = ()
+) -> list[Reading]:
     """All readings of a side, the usual one first.
 
     Raises:
@@ -278,6 +280,7 @@ def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> 
     if not symbols:
         raise DerivationSyntaxError("one side of a relation is missing", latex, side.start)
     usual = Parser(latex, laws, variables)
+    usual.functions = functions
     tree = usual.sum(symbols)
     assumes = tuple(dict.fromkeys(usual.assumes))
     found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
@@ -285,6 +288,7 @@ def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> 
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
         parser = Parser(latex, laws, variables, choices)
+        parser.functions = functions
         other = parser.sum(symbols)
         if all(other != known.tree for known in found):
             found.append(Reading(other, choices, tuple(parser.notes), assumes))
