@@ -11,7 +11,7 @@ from proofreader.checking import check_derivation, definitions_in
 from proofreader.displays import Display, displays_in, read_text
 from proofreader.errors import DerivationSyntaxError
 from proofreader.report import DerivationLine, DerivationReport
-from proofreader.slips import confirmed_alone
+from proofreader.slips import after_dots, confirmed_alone
 from proofreader.source import Macro, macros_of, without_comments
 
 __all__ = ["CheckedDisplay", "check_file"]
@@ -111,7 +111,7 @@ def check_file(
     ]
     stated = [definitions_in(display.latex, known) if not display.unread else ((), ()) for display in displays]
     checked = []
-    tails = [""]
+    tails, dotted = [""], list[str]()
     for at, display in enumerate(displays):
         if display.unread:
             checked.append(CheckedDisplay(display, None))
@@ -129,8 +129,9 @@ def check_file(
                 break
         report = _as_before(display, report, _earlier(at, stated), given, known, num_models, seed, explain)
         tails.insert(0, report.tail)
-        on_purpose = bool(display.expected_false)
-        checked.append(CheckedDisplay(display, confirmed_alone(report) if confirmed and not on_purpose else report))
+        if confirmed and not display.expected_false:
+            report = confirmed_alone(after_dots(report, dotted))
+        checked.append(CheckedDisplay(display, report))
     return checked
 
 

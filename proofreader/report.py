@@ -154,7 +154,7 @@ class DerivationLine:
         if self.counterexample is not None:
             found.append(self.counterexample.in_words())
         if self.cause:
-            found.append(self.cause)
+            found.insert(0 if self.verdict == "unreadable" else len(found), self.cause)
         if self.condition:
             found.append(
                 f"holds if {self.condition}" if self.verdict in ("holds_if", "false") else f"needs {self.condition}"

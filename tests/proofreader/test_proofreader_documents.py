@@ -340,3 +340,44 @@ def test_a_density_that_is_given_by_an_energy_is_known_in_later_displays(
     checked = check_file(page)[-1]
     assert checked.report is not None
     assert checked.report.verdict == verdict
+
+
+def test_the_marks_of_a_block_quote_are_no_relations(tmp_path: Path) -> None:
+    text = (
+        "> $$\\log p(x)\n> = \\log \\int p(x,z)\\,dz\n> \\ge \\E_{q(z)}[\\log p(x,z) - \\log q(z)]$$\n\n"
+        "> > $$\n> > p(x)\n> > = \\int p(x|z)\\,dz\n> > $$\n\n> ```math\n> p(x)\n> = \\int p(x,z)\\,dz\n> ```\n"
+    )
+    assert checked_text(tmp_path, "page.md", text) == ["holds", "false", "holds"]
+    report = check_file(tmp_path / "page.md")[1].report
+    assert report is not None
+    assert report.lines[0].slip == "density"
+
+
+def test_an_empty_line_parts_the_equations_of_a_directive(tmp_path: Path) -> None:
+    text = (
+        ".. math::\n   :label: two\n\n   p(x) = \\int p(x,z)\\,dz\n\n   \\KL(q(z) \\Vert p(z)) \\ge 0\n\nText\n\n"
+        ".. math::\n\n   \\begin{aligned} p(x) &= \\int p(x,z)\\,dz \\\\\n\n   &= \\int p(x|z) p(z)\\,dz \\end{aligned}\n\n"
+        ".. math::\n\n   p(x) = \\int p(x,z)\\,dz\n\n   p(x) = \\int p(x|z)\\,dz\n"
+    )
+    assert checked_text(tmp_path, "page.rst", text) == ["holds", "holds", "holds", "holds", "false"]
+    assert [one.display.line for one in check_file(tmp_path / "page.rst")] == [4, 6, 12, 18, 20]
+
+
+def test_nothing_is_false_that_speaks_of_a_density_given_with_dots_that_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "$$ q_\\phi(z|x) = q_{\\phi_1}(z_1|x) \\cdots q_{\\phi_{T-1}}(Z_{T-1}|z_{T-2}) q_{\\phi_T}(z_T|z_{T-1}) $$\n\n"
+        "$$ \\E_{q_\\phi(z|x)}[\\log p(x|z_1)] = \\E_{q_{\\phi_1}(z_1|x)}[\\log p(x|z_1)] + p(x|z_1) $$\n",
+        encoding="utf-8",
+    )
+    first, second = (one.report.lines[0] for one in check_file(path) if one.report is not None)
+    assert first.verdict == second.verdict == "unreadable"
+    assert second.cause.startswith(r"q_\phi(z|x) is given by a row before")
+
+
+def test_members_of_a_family_may_be_defined_in_displays_of_their_own(tmp_path: Path) -> None:
+    text = (
+        "$$ L_1 = \\E_{q(z)}[\\log p(x|z)] $$\n\n$$ L_2 = \\KL(q(z) \\Vert p(z)) $$\n\n$$ \\log p(x) \\ge L_1 - L_2 $$\n\n"
+        "$$ \\log p(x) \\ge L_1 + L_2 $$\n"
+    )
+    assert checked_text(tmp_path, "page.md", text) == ["no_claim", "no_claim", "holds", "unreadable"]
