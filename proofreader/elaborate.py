@@ -246,10 +246,10 @@ class Plan(Laws):
         several = [n for n in found if n not in tops] or found
         if several and body.kind not in ("kl", "negative"):
             return tuple(several)
-        firsts = [node.parts[0] for node in body.walk() if node.kind == "kl"]
-        bound = {n for first in firsts if first.kind == "density" for n in first.data[1]}
+        bound = {n for k in body.walk() if k.kind == "kl" and k.parts[0].kind == "density" for n in k.parts[0].data[1]}
         every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
         # Greek letters beside Latin ones are numbers, unless some density is about them.
+        every = [n for n in every if n not in tops] or every
         latin = [n for n in every if n.base not in GREEK or n.base in self.names.lefts]
         return tuple([n for n in latin or every if n not in bound] or several or every)
 
@@ -364,13 +364,14 @@ class Plan(Laws):
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
+        options = options or [((), ())]
         for s in self.signatures(law_key(letter)):
             left, behind = (self.expand(self.loose(names, env), env) for names in (s.left, s.right))
             if not set(left) & set(atoms) and roles <= {self.role(a) for a in behind}:
                 options.append((left, s.parameters))  # p(x | z) is beside a p(z) that the letter p alone need not be
         if node.data[1] and not right:
             options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
-        options = list(dict.fromkeys(options)) or [((), ())]
+        options = list(dict.fromkeys(options))
         given, usual = self.choose(options, "alone")
         if given and not right and self.choose([False, True], "prior"):
             given = ()

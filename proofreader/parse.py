@@ -150,7 +150,11 @@ class Parser(Operators):
             general = renamed(moving, {}, {end: Index(running) for end in ends})
             at = _member(general, running, fixed) if len(ends) == 1 else None
             offsets = [n.index[-1].offset for n in moving.data[1] if n.index and isinstance(n.index[-1], Index)]
-            if at is None or (len(alike) < 2 and not at[1]) or (at[0] > 2 and min(offsets, default=0) < 0):
+            if (
+                at is None
+                or ((len(alike) < 2 or moving is not last) and not at[1])
+                or (at[0] > 2 and min(offsets, default=0) < 0)
+            ):
                 continue  # of the last kind, two members do not end where the smallest family does
             (end,) = ends
             span = (Index("", at[0] + 1), Index(end)) if moving is last else (Index("", at[0]), Index(end, -1))
