@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from proofreader.names import names_in
 from proofreader.syntax import Index, Name, Node, in_text, number
 
-__all__ = ["Edit", "edits", "the_names_apart"]
+__all__ = ["ENDS", "Edit", "edits", "the_names_apart"]
 
 
 class Edit(NamedTuple):
@@ -23,6 +23,7 @@ class Edit(NamedTuple):
     slip: str = ""
 
 
+ENDS = "ends"
 Local = Callable[[Node], Iterator[Edit]]
 _LAWS = frozenset(["expect", "variance", "covariance"])
 
@@ -103,6 +104,9 @@ def _arguments(node: Node) -> Iterator[Edit]:
     if node.kind == "quotient":
         turned = replace(node, parts=node.parts[::-1])
         yield Edit(f"with the fraction {in_text(node)} turned over", turned, slip="fraction")
+    if node.kind == "times" and [part.kind for part in node.parts] == ["density", "density"]:
+        quotient = replace(node, kind="quotient")
+        yield Edit(f"with {in_text(quotient)} for {in_text(node)}", quotient, slip="fraction")
 
 
 def _signs(node: Node) -> Iterator[Edit]:
@@ -245,6 +249,18 @@ def _shifted(node: Node) -> Iterator[Edit]:
                     yield Edit(f"with {in_text(changed)} for {in_text(node)}", changed)
 
 
+def _ends(node: Node) -> Iterator[Edit]:
+    """A product of densities over an index that begins or ends one too early or too late."""
+    if node.kind != "product" or node.parts[0].kind != "density" or node.data[1] is None:
+        return
+    letter, *ends, without = node.data
+    for at, end in enumerate(ends):
+        for step in (1, -1) if end is not None else ():
+            moved = replace(end, offset=end.offset + step)
+            changed = replace(node, data=(letter, *ends[:at], moved, *ends[at + 1 :], without))
+            yield Edit(f"with {in_text(changed)} for {in_text(node)}", changed, slip=ENDS)
+
+
 def the_names_apart(left: Any, right: Any) -> set[tuple[Name, Name]] | None:
     """The names in which two sides differ that are otherwise the same; nothing where they differ in more."""
     if left == right:
@@ -285,6 +301,7 @@ def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[st
     yield from _everywhere(tree, _integrated(variables))
     yield from _named("density", _everywhere(tree, _shifted))
     yield from _everywhere(tree, _exchanged(options))
+    yield from _of_values(tree, _ends)
     yield from _named("left out", _of_values(tree, _added([*options, *ratios])))
     yield from _named("left out", _of_values(tree, _terms([*options, *ratios])))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from proofreader.classify import has_any
 from proofreader.duals import plain
-from proofreader.edits import edits, the_names_apart
+from proofreader.edits import ENDS, edits, the_names_apart
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import World
 from proofreader.judge import TURNED, Finding, Judge
@@ -191,7 +191,7 @@ def _repairs(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, str]]:
     for tree, other, is_left in sides:
         for words, changed, moved, slip in islice(edits(tree, other, densities, sizes), MAX_EDITS):
             repaired = replace(attempt, left=changed) if is_left else replace(attempt, right=changed)
-            if (moved or _says_something(repaired)) and judge.holds(repaired):
+            if (moved or _says_something(repaired)) and _holds(judge, repaired, slip):
                 side = " on the left" if is_left else ""
                 empty = changed.kind in ("number", "constant")
                 yield f"holds {words}{side}: {in_text(changed)}", "" if empty else slip
@@ -201,6 +201,11 @@ def _repairs(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, str]]:
             and any(judge.holds(replace(attempt, relation=r)) for r in ("<=", ">="))
         ):
             return
+
+
+def _holds(judge: Judge, repaired: Attempt, slip: str) -> bool:
+    """Whether a repaired line holds; products along a chain may need that it is one."""
+    return judge.holds(repaired) or (slip == ENDS and judge.assumed(repaired) is not None)
 
 
 def _says_something(attempt: Attempt) -> bool:

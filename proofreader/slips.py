@@ -13,7 +13,7 @@ __all__ = ["CONFIRMING", "UNCONFIRMED", "after_dots", "confirmed_alone"]
 # The kinds of slips that authors make; other repairs (another letter or label, another variable of integration, an
 # inequality for an equality) also make a line hold that was misread.
 CONFIRMING = frozenset(
-    ["relation", "sign", "logarithm", "order", "arguments", "fraction", "density", "too much", "left out"]
+    ["relation", "sign", "logarithm", "order", "arguments", "fraction", "density", "ends", "too much", "left out"]
 )
 UNCONFIRMED = (
     "it fails as it was read, but no single correction makes it hold: either a symbol means something that was not "
