@@ -128,7 +128,7 @@ class Declarations:
         self.laws |= inferred_laws(sides, self.laws)
         self.functions |= {letter for symbols in sides for letter in called_letters(symbols, self.laws)}
         for symbols in sides:
-            self.variables |= variable_letters(symbols, self.laws) - self.functions
+            self.variables |= variable_letters(symbols, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> Chain:
         """A statement with the readings of its sides."""

@@ -248,8 +248,8 @@ class Factors(Arguments):
         content = bracket.arguments[0]
         if (of_one_family(content) and symbol.key not in ("p", "q")) or self.at_function(symbol, bracket):
             return False
-        if len(content) == 1 and content[0].key in self.functions:
-            return False  # P(f) is the average of f under P
+        if len(content) == 1 and content[0].key in self.functions and not ("a" <= symbol.key <= "z"):
+            return False  # P(f) is the average of f under P, and p(f) the density of a random function
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
         known = (

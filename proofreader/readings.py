@@ -202,8 +202,8 @@ class Readings(Trial):
             if key != plain and all(fronts) and not fronts[0] & fronts[1]:
                 pairs.append((key, plain))
                 words += (f"{key} and {plain} are parts of one joint density",)
-        small, about = self.names.variables, {n for key, _ in pairs for n in self.names.about(key)}
-        capitals = tuple((n, n.lower()) for n in sorted(about) if n.lower() in small - {n})
+        known = self.names.variables
+        capitals = tuple((n, n.lower()) for n in sorted(known) if n.lower() in known - {n})
         named = [_chosen(base, words, same=tuple(pairs))] if pairs else []
         return [*named, *(_chosen(a, (*words, *_values(capitals)), collections=capitals) for a in named if capitals)]
 
