@@ -19,6 +19,10 @@ consists of variables of its own where a density takes several of its members at
 discrete variables alone (an entropy is not negative) holds only if they are. A sum over the values of a variable says
 that it is discrete.
 
+**Files** are read with more doubt than a derivation that is typed for the checker: in them a line is false only where a
+single correction makes it hold (:mod:`proofreader.slips`), unless ``confirmed=False`` or ``--unconfirmed`` asks for all
+that fails.
+
 **Marks in a file**, on a line of their own in front of a display, as a comment of TeX or of Markdown:
 
 - ``% derivation: unread, REASON``: do not read it;

@@ -132,6 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print all findings as JSON")
     parser.add_argument("--sarif", action="store_true", help="print the findings as SARIF, for editors and code hosts")
     parser.add_argument("--strict", action="store_true", help="also fail for a line that cannot be read")
+    parser.add_argument(
+        "--unconfirmed",
+        action="store_true",
+        help="also call a line false that no single correction makes hold (for texts written for the checker)",
+    )
     parser.add_argument("--models", type=int, default=40, help="random models a line (default: 40)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -139,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = 0
     for file in options.files:
         try:
-            found.append((file, check_file(file, num_models=options.models, seed=options.seed)))
+            chosen = {"num_models": options.models, "seed": options.seed, "confirmed": not options.unconfirmed}
+            found.append((file, check_file(file, **chosen)))
         except (OSError, ValueError) as error:
             print(f"{file}: {error}", file=sys.stderr)
             status = 2

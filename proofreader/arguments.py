@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of
+from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of, span_between
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
@@ -17,6 +17,7 @@ class Arguments:
     """Reads one side; ``choices`` names the ambiguities to take the other way, ``seen`` collects those met."""
 
     def __init__(self, latex: str, laws: set[str], variables: set[str], choices: frozenset[str] = frozenset()) -> None:
+        self.functions: Collection[str] = ()
         self.latex = latex
         self.laws = laws
         self.variables = variables
@@ -26,6 +27,7 @@ class Arguments:
         self.assumes: list[str] = []
         self.nesting = 0
         self.of_laws = 0
+        self.fractions = 0
 
     def error(self, message: str, symbol: Symbol | None = None) -> DerivationSyntaxError:
         """An error at a symbol."""
@@ -148,7 +150,7 @@ class Arguments:
         ends = (*first.index[-1:], *last.index[-1:])
         if first.base != last.base or len(ends) != 2 or not all(isinstance(end, Index) for end in ends):
             raise self.error("these dots are not between two members of one family", part[0])
-        return Name(first.base, (*first.index[:-1], Span(ends[0], ends[1])), first.mark)  # type: ignore[arg-type]
+        return Name(first.base, (*first.index[:-1], span_between(*ends)), first.mark)  # type: ignore[arg-type]
 
     def variable(self, part: Sequence[Symbol], around: Sequence[Symbol]) -> Name:
         """One variable of a list."""

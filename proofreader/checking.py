@@ -17,7 +17,7 @@ from proofreader.names import Names, law_key, names_in, renamed
 from proofreader.parse import Reading
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
-from proofreader.steps import Definition
+from proofreader.steps import Definition, defined_key
 from proofreader.structures import shown
 from proofreader.syntax import Index, Node
 
@@ -51,8 +51,20 @@ def _listed(definitions: Definitions) -> list[str]:
 
 def sets_derivative_to_zero(first: Node | None, last: Node | None) -> bool:
     """Whether a chain begins with a derivative and ends with zero."""
-    zero = last is not None and last.kind == "number" and last.data[0] == 0
-    return zero and first is not None and first.kind == "gradient"
+    return is_zero(last) and first is not None and first.kind == "gradient"
+
+
+def is_zero(tree: Node | None) -> bool:
+    """Whether a side is the number zero."""
+    return tree is not None and tree.kind == "number" and tree.data[0] == 0
+
+
+def begins_with_derivative(side: ReadSide) -> bool:
+    """Whether a side begins with a derivative, be it read or, as that with respect to a density, not."""
+    first = side.side.symbols[0] if side.side.symbols else None
+    marks = [part[0].name for part in first.arguments[:2] if part] if first is not None else []
+    derived = len(marks) == 2 and marks[0] == marks[1] and marks[0] in ("d", "@d", r"\partial", r"\delta")
+    return derived or (first is not None and first.name in (r"\nabla", r"\partial", r"\delta"))
 
 
 def _doubtful(report: DerivationReport) -> int:
@@ -121,7 +133,10 @@ class Checker(Declarations):
     def names(self) -> Names:
         """The names of the display, and of the definitions that it uses."""
         trees = [side.tree for chain in self.chains for side in chain.sides if side.tree is not None]
-        known = [*self.definitions.items(), *((key.partition(";")[0], d) for key, d in self.densities.items())]
+        known = [
+            *((defined_key(d.pattern.data[0]), d) for d in self.definitions.values()),
+            *((key.partition(";")[0], d) for key, d in self.densities.items()),
+        ]
         used: list[Definition] = []
         at = 0
         while at < len(trees):
@@ -222,7 +237,10 @@ class Checker(Declarations):
         """Whether a chain that begins with a derivative ends with zero, or follows from one that does."""
         if chain.relations[at] != "=":
             return False
-        if sets_derivative_to_zero(chain.sides[0].tree, chain.sides[at + 1].tree):
+        last = chain.sides[at + 1].tree
+        if sets_derivative_to_zero(chain.sides[0].tree, last) or (
+            begins_with_derivative(chain.sides[0]) and is_zero(last)
+        ):
             return at > 0
         before = self.chains[: self.chains.index(chain)]
         return any(sets_derivative_to_zero(c.sides[0].tree, c.sides[-1].tree) for c in before)

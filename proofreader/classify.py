@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from proofreader.names import BOUNDS, drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.names import BOUNDS, Names, drawn_in, law_key, names_in, renamed, variant_key
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Others
 
@@ -320,3 +320,22 @@ def compared_values(left: Node, right: Node, relation: str) -> str:
     if relation not in (">=", "<=", ">", "<") or not one_each or renamed(left, {only[0]: others[0]}) != right:
         return ""
     return only[0].base
+
+
+def unindexed(left: Node, right: Node, known: Names) -> str:
+    """Why a sum such as ``\\sum_i q \\log q / p`` says nothing for sure: what depends on its index is left out."""
+    laws = {"p", "q", *(letter.base for letter in known.letters.values())}
+    for node in (n for tree in (left, right) for n in tree.walk() if n.kind in ("series", "integral")):
+        summed = node.kind == "integral" and node.data[1] and len(node.data[0]) == 1
+        letter, first, last, _ = (node.data[0][0].base, None, None, None) if summed else (*node.data, 0, 0)[:4]
+        used = {part.letter for n in names_in(node.parts[0]) for part in n.index if isinstance(part, Index)}
+        used |= {n.base for n in names_in(node.parts[0])}
+        numbers = any(n.kind == "name" and n.data[0].base not in laws for n in node.parts[0].walk())
+        if (
+            first is None
+            and last is None
+            and letter not in used
+            and (numbers if summed else letter not in known.variables)
+        ):
+            return f"nothing in the sum over {letter} has the index {letter}: write it where it belongs"
+    return ""

@@ -19,10 +19,11 @@ from proofreader.classify import (
     unsigned,
 )
 from proofreader.errors import DerivationSyntaxError
+from proofreader.families import key_of, known_beside
 from proofreader.indices import BRACKETS
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
-from proofreader.letters import inferred_laws, law_letters, variable_letters
+from proofreader.letters import called_letters, inferred_laws, law_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, renamed, variant_key
 from proofreader.notation import operator_named
@@ -97,6 +98,7 @@ class Declarations:
         self.deadline = Deadline(SECONDS)
         self.way = Way()
         self.laws: set[str] = set()
+        self.functions: set[str] = set()
         self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
         self.densities: dict[str, Definition] = {}
@@ -124,15 +126,13 @@ class Declarations:
         for symbols in sides:
             self.laws |= law_letters(symbols)
         self.laws |= inferred_laws(sides, self.laws)
+        self.functions |= {letter for symbols in sides for letter in called_letters(symbols, self.laws)}
         for symbols in sides:
             self.variables |= variable_letters(symbols, self.laws)
 
     def chain(self, statement: Statement, latex: str) -> Chain:
         """A statement with the readings of its sides."""
-        sides = []
-        for side in statement.sides:
-            sides.append(self.read(side, latex))
-        return Chain(sides, list(statement.relations))
+        return Chain([self.read(side, latex) for side in statement.sides], list(statement.relations))
 
     def vectors(self) -> None:
         r"""Reads ``\\sum_i p_i \\log (p_i / q_i)`` as a sum over the values of what ``KL(p \\Vert q)`` compares."""
@@ -177,7 +177,7 @@ class Declarations:
         found = ReadSide(side)
         for _ in range(4):
             try:
-                found.readings = readings_of(side, latex, self.laws, self.variables)
+                found.readings = readings_of(side, latex, self.laws, self.variables, self.functions)
                 return found
             except DerivationSyntaxError as error:
                 found.error = found.error or error
@@ -231,7 +231,8 @@ class Declarations:
                 return False
             if body.kind == "number" and not pattern.parts and not name.index:
                 self.ranges[name.base] = (body.data[0], body.data[0])
-            self.definitions.setdefault(name.base + name.mark, Definition(pattern, body))
+            key = key_of(name, self.definitions)
+            self.definitions.setdefault(key, Definition(pattern, body, stated))
             return True
         is_density = pattern.kind == "density"
         if is_density and body.kind == "density" and not set(pattern.data[1]) & set(body.data[1]):
@@ -284,7 +285,7 @@ class Declarations:
         reason = defines(
             left,
             self.inlined(right),
-            {*self.definitions, *self.densities},
+            {*(known_beside(left, self.definitions) if at == 0 else self.definitions), *self.densities},
             first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
         if reason:

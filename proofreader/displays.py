@@ -36,6 +36,7 @@ _VERBATIM = re.compile(
     r"\\begin\{(verbatim|lstlisting|minted|comment|Verbatim|alltt)\*?\}.*?\\end\{\1\*?\}|\\(?:verb|lstinline)\*?([|!+/]).*?\2",
     re.DOTALL,
 )
+_QUOTE = re.compile(r"[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?(?:>[ \t]?)+")
 _DIRECTIVE = re.compile(r"^([ \t]*)\.\.[ \t]+math::[ \t]*(.*)$", re.MULTILINE)
 _CODE = frozenset(["math", "code-cell", "code-block", "code", "literalinclude", "raw", "mermaid", "eval-rst"])
 
@@ -164,8 +165,22 @@ def _directives(text: str) -> list[tuple[int, int, str]]:
                 label = option.group(2) if option.group(1) == "label" else label
                 start = match.end() + line.end()
             end = match.end() + line.end()
-        spans.append((start, end, label))
+        spans += [(a, b, label if a == start else "") for a, b in _equations(text, start, end)]
     return spans
+
+
+def _equations(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The equations of a directive: Sphinx sets what an empty line parts as equations of their own."""
+    found = [(start, start)]
+    for blank in re.finditer(r"\n[ \t]*\n|\Z", text[start:end]):
+        first, last = found[-1][0], start + blank.start()
+        body = text[first:last]
+        whole = body.count(r"\begin") == body.count(r"\end") and body.count("{") == body.count("}")
+        found[-1] = (first, last)
+        if whole and body.strip():
+            found.append((start + blank.end(), end))
+    kept = [(a, b) for a, b in found if text[a:b].strip()]
+    return kept or [(start, end)]
 
 
 def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
@@ -175,6 +190,8 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = without_comments(text)
     elif suffix == ".rst":
         spans = _directives(text)
+        for start, end, _ in spans:
+            text = _blank(text, start, end)
     else:
         code, spans = _fenced(text)
         text = re.sub(r"(?<!`)(`+)(?!`)[^\n]*?(?<!`)\1(?!`)", lambda m: " " * len(m.group()), code)
@@ -212,6 +229,17 @@ def _unescaped(latex: str) -> str:
     return latex.replace("\\\\\\\\", "\0\0  ").replace("\\\\", " \\").replace("\0\0", "\\\\")
 
 
+def _unquoted(text: str, start: int, end: int) -> str:
+    """What stands between two places, without the marks of a block quote in front of each line; every other character
+    keeps its place."""
+    quote = _QUOTE.match(text, text.rfind("\n", 0, start) + 1)
+    latex = text[start:end]
+    if quote is None:
+        return latex
+    marks = rf"(?<=\n)[ \t]*(?:>[ \t]?){{1,{quote.group().count('>')}}}"
+    return re.sub(marks, lambda match: " " * len(match.group()), latex)
+
+
 def _of_text(text: str, path: str, suffix: str, marks: _Marks, cell: int = 0) -> Iterator[Display]:
     pending = sorted(
         [(m.start(), None, m) for m in _MARK.finditer(text)]
@@ -224,7 +252,7 @@ def _of_text(text: str, path: str, suffix: str, marks: _Marks, cell: int = 0) ->
             continue
         assert span is not None
         start, end, label = span
-        latex = text[start:end]
+        latex = text[start:end] if suffix in (".tex", ".ltx", ".rst") else _unquoted(text, start, end)
         start += len(latex) - len(latex.lstrip())
         line_start = text.rfind("\n", 0, start) + 1
         yield marks.display(

@@ -11,6 +11,7 @@ from proofreader.checking import check_derivation, definitions_in
 from proofreader.displays import Display, displays_in, read_text
 from proofreader.errors import DerivationSyntaxError
 from proofreader.report import DerivationLine, DerivationReport
+from proofreader.slips import after_dots, confirmed_alone
 from proofreader.source import Macro, macros_of, without_comments
 
 __all__ = ["CheckedDisplay", "check_file"]
@@ -81,6 +82,7 @@ def check_file(
     seed: int = 0,
     macros: Mapping[str, Macro] | None = None,
     explain: bool = True,
+    confirmed: bool = True,
 ) -> list[CheckedDisplay]:
     """Checks every display of a file, and of the local files that it inputs, but for those marked as unread.
 
@@ -93,6 +95,9 @@ def check_file(
         seed: As for :func:`check_derivation`.
         macros: Further macros.
         explain: As for :func:`check_derivation`.
+        confirmed: Whether a line is called false only where a single correction is found that makes it hold, or where
+            the file says that it is false on purpose. A text that was not written for the checker leaves much unsaid:
+            what fails there and has no such correction is ``"unreadable"``, with the model on which it failed.
 
     Raises:
         OSError: If the file cannot be read.
@@ -100,12 +105,13 @@ def check_file(
     """
     found, inputs = _macros(Path(path), set())
     known = {**(macros or {}), **found}
+    explain = explain or confirmed
     displays = [
         display for file in (Path(path), *inputs) for display in displays_in(path if file == Path(path) else file)
     ]
     stated = [definitions_in(display.latex, known) if not display.unread else ((), ()) for display in displays]
     checked = []
-    tails = [""]
+    tails, dotted = [""], list[str]()
     for at, display in enumerate(displays):
         if display.unread:
             checked.append(CheckedDisplay(display, None))
@@ -123,6 +129,8 @@ def check_file(
                 break
         report = _as_before(display, report, _earlier(at, stated), given, known, num_models, seed, explain)
         tails.insert(0, report.tail)
+        if confirmed and not display.expected_false:
+            report = confirmed_alone(after_dots(report, dotted))
         checked.append(CheckedDisplay(display, report))
     return checked
 
@@ -231,18 +239,25 @@ def _known_names(
     be definitions, and those made in passing."""
     own = {_head(text) for text in (*stated[at][0], *display.definitions)}
     in_passing = own | {_head(text) for text in stated[at][1]}
-    chosen: dict[str, tuple[str, int]] = {}
+    chosen: dict[tuple[str, str], tuple[str, int]] = {}
     for place in (*range(at - 1, -1, -1), *range(at + 1, len(stated))):
         for kind, texts in enumerate(stated[place]):
             for text in texts:
                 head = _head(text)
-                if head not in (in_passing if kind else own) and head not in chosen and _mentions(display.latex, head):
-                    chosen[head] = (text, kind)
+                key = head, _index(text)
+                if head not in (in_passing if kind else own) and key not in chosen and _mentions(display.latex, head):
+                    chosen[key] = (text, kind)
     return [t for t, kind in chosen.values() if kind == 0], [t for t, kind in chosen.values() if kind == 1]
 
 
 def _head(definition: str) -> str:
     return re.sub(r"\s", "", re.split(r"[(\[]|(?<=\w)_", definition.split(":=")[0].strip())[0])
+
+
+def _index(definition: str) -> str:
+    """The index of the name that a definition is of: a number or a capital, or nothing where it is any other."""
+    found = re.match(r"[^(\[=]*?(?<=\w)_\{?([A-Z]|\d+)\}?", definition.split(":=")[0].strip())
+    return found.group(1) if found else ""
 
 
 def _pattern(text: str) -> str:

@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 from proofreader.names import names_in
 from proofreader.syntax import Index, Name, Node, in_text, number
 
-__all__ = ["Edit", "edits", "the_names_apart"]
+__all__ = ["ENDS", "Edit", "edits", "the_names_apart"]
 
 
 class Edit(NamedTuple):
-    """What was changed, in words; the side after the change; and whether something was only moved in it."""
+    """What was changed, in words; the side after the change; whether something was only moved in it; and the kind of
+    slip that it undoes."""
 
     words: str
     tree: Node
     moved: bool = False
+    slip: str = ""
 
 
+ENDS = "ends"
 Local = Callable[[Node], Iterator[Edit]]
 _LAWS = frozenset(["expect", "variance", "covariance"])
 
@@ -37,8 +40,9 @@ def _everywhere(tree: Node, local: Local) -> Iterator[Edit]:
     """A local change at every node, one at a time; the laws of expectations are left to changes of densities."""
     yield from local(tree)
     for at, part in enumerate(tree.parts):
-        for words, changed, moved in _everywhere(part, local):
-            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])), moved)
+        for edit in _everywhere(part, local):
+            parts = (*tree.parts[:at], edit.tree, *tree.parts[at + 1 :])
+            yield edit._replace(tree=replace(tree, parts=parts))
 
 
 def _of_values(tree: Node, local: Local) -> Iterator[Edit]:
@@ -48,8 +52,9 @@ def _of_values(tree: Node, local: Local) -> Iterator[Edit]:
     if tree.kind in ("kl", "chi2", "renyi", "tv", "js", "entropy"):
         return
     for at in range(first, len(tree.parts)):
-        for words, changed, moved in _of_values(tree.parts[at], local):
-            yield Edit(words, replace(tree, parts=(*tree.parts[:at], changed, *tree.parts[at + 1 :])), moved)
+        for edit in _of_values(tree.parts[at], local):
+            parts = (*tree.parts[:at], edit.tree, *tree.parts[at + 1 :])
+            yield edit._replace(tree=replace(tree, parts=parts))
 
 
 def _logs(node: Node) -> Iterator[Edit]:
@@ -95,9 +100,13 @@ def _arguments(node: Node) -> Iterator[Edit]:
     """Arguments in the wrong order, and fractions upside down."""
     if node.kind in ("kl", "chi2", "renyi"):
         swapped = replace(node, parts=(node.parts[1], node.parts[0], *node.parts[2:]))
-        yield Edit(f"with the arguments of {in_text(node)} swapped", swapped)
+        yield Edit(f"with the arguments of {in_text(node)} swapped", swapped, slip="arguments")
     if node.kind == "quotient":
-        yield Edit(f"with the fraction {in_text(node)} turned over", replace(node, parts=node.parts[::-1]))
+        turned = replace(node, parts=node.parts[::-1])
+        yield Edit(f"with the fraction {in_text(node)} turned over", turned, slip="fraction")
+    if node.kind == "times" and [part.kind for part in node.parts] == ["density", "density"]:
+        quotient = replace(node, kind="quotient")
+        yield Edit(f"with {in_text(quotient)} for {in_text(node)}", quotient, slip="fraction")
 
 
 def _signs(node: Node) -> Iterator[Edit]:
@@ -153,7 +162,8 @@ def _exchanged(densities: Sequence[Node]) -> Local:
                 replace(node, data=(letter, left[1:], left[:1], parameters)),
             ]
         for option in dict.fromkeys(options):
-            yield Edit(f"with {in_text(option)} for {in_text(node)}", option)
+            alike = option.data[0] == letter and option.data[1:3] != node.data[1:3]
+            yield Edit(f"with {in_text(option)} for {in_text(node)}", option, slip="density" if alike else "")
 
     return local
 
@@ -239,6 +249,18 @@ def _shifted(node: Node) -> Iterator[Edit]:
                     yield Edit(f"with {in_text(changed)} for {in_text(node)}", changed)
 
 
+def _ends(node: Node) -> Iterator[Edit]:
+    """A product of densities over an index that begins or ends one too early or too late."""
+    if node.kind != "product" or node.parts[0].kind != "density" or node.data[1] is None:
+        return
+    letter, *ends, without = node.data
+    for at, end in enumerate(ends):
+        for step in (1, -1) if end is not None else ():
+            moved = replace(end, offset=end.offset + step)
+            changed = replace(node, data=(letter, *ends[:at], moved, *ends[at + 1 :], without))
+            yield Edit(f"with {in_text(changed)} for {in_text(node)}", changed, slip=ENDS)
+
+
 def the_names_apart(left: Any, right: Any) -> set[tuple[Name, Name]] | None:
     """The names in which two sides differ that are otherwise the same; nothing where they differ in more."""
     if left == right:
@@ -269,15 +291,21 @@ def edits(tree: Node, other: Node, densities: Sequence[Node], sizes: Sequence[st
     ]
     variables = list(dict.fromkeys(n for d in known for n in names_in(d)))
     if tree.kind not in ("sum", "negative", "number"):
-        yield Edit("with a logarithm in front", _log(tree))
-    for local in (_logs, _order, _arguments, _signs):
-        yield from _of_values(tree, local)
-    yield from _conditioned(tree, variables[:4])
+        yield Edit("with a logarithm in front", _log(tree), slip="logarithm")
+    for local, slip in ((_logs, "logarithm"), (_order, "order"), (_arguments, ""), (_signs, "sign")):
+        yield from _named(slip, _of_values(tree, local))
+    yield from _named("density", _conditioned(tree, variables[:4]))
     itself = other.parts[0] if other.kind == "log" else other
     options = [d for d in known if d != itself]
-    yield from _of_values(tree, _dropped)
+    yield from _named("too much", _of_values(tree, _dropped))
     yield from _everywhere(tree, _integrated(variables))
-    yield from _everywhere(tree, _shifted)
+    yield from _named("density", _everywhere(tree, _shifted))
     yield from _everywhere(tree, _exchanged(options))
-    yield from _of_values(tree, _added([*options, *ratios]))
-    yield from _of_values(tree, _terms([*options, *ratios]))
+    yield from _of_values(tree, _ends)
+    yield from _named("left out", _of_values(tree, _added([*options, *ratios])))
+    yield from _named("left out", _of_values(tree, _terms([*options, *ratios])))
+
+
+def _named(slip: str, found: Iterator[Edit]) -> Iterator[Edit]:
+    """Edits that undo one kind of slip."""
+    return (edit._replace(slip=edit.slip or slip) for edit in found)

@@ -12,6 +12,7 @@ from typing import Any
 
 from proofreader import distributions, meanings, namings
 from proofreader.errors import DerivationSyntaxError
+from proofreader.families import members_in
 from proofreader.laws import Laws
 from proofreader.moments import drawn_from_grid
 from proofreader.names import Signature, law_key, names_in
@@ -108,7 +109,7 @@ class Plan(Laws):
             left = tuple(n for n in left if n not in behind) or left
             return density(letter, left, behind, parameters or chosen.parameters)
         averaged = self.averaged(law_key(letter))
-        known = self.drawn_from(law_key(letter)) or self.latent(body) or averaged or (Name("x"),)
+        known = self.drawn_from(law_key(letter)) or self.latent(body) or averaged or self.summed(letter)
         unnamed = [(Name("z"),)] if not signatures and not self.names.is_variable("z") else []
         latent = self.choose([known, *([averaged] if averaged not in ((), known) else []), *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
@@ -220,6 +221,11 @@ class Plan(Laws):
         bodies = [body for law, _, body in self.averages(key) if not law.data[1]]
         return tuple(dict.fromkeys(n for body in bodies for n in self.latent(body)))
 
+    def summed(self, letter: Name) -> tuple[Name, ...]:
+        """What the display integrates a letter alone over; x where it does not."""
+        nodes = (n for tree in self.names.trees for n in tree.walk() if n.kind == "integral" and n.data[0])
+        return next((n.data[0] for n in nodes if any(d.data[:2] == (letter, ()) for d in n.walk())), (Name("x"),))
+
     def drawn_from(self, key: str) -> tuple[Name, ...]:
         """What the display says to be drawn from a letter alone, as in ``z \\sim q(\\cdot \\mid x)``."""
         return next((self.single(names) for _, names, _ in self.averages(key) if names), ())
@@ -240,17 +246,17 @@ class Plan(Laws):
         several = [n for n in found if n not in tops] or found
         if several and body.kind not in ("kl", "negative"):
             return tuple(several)
-        firsts = [node.parts[0] for node in body.walk() if node.kind == "kl"]
-        bound = {n for first in firsts if first.kind == "density" for n in first.data[1]}
+        bound = {n for k in body.walk() if k.kind == "kl" and k.parts[0].kind == "density" for n in k.parts[0].data[1]}
         every = [n for n in dict.fromkeys(names_in(body)) if self.names.is_variable(n.base) and n.base]
         # Greek letters beside Latin ones are numbers, unless some density is about them.
+        every = [n for n in every if n not in tops] or every
         latin = [n for n in every if n.base not in GREEK or n.base in self.names.lefts]
         return tuple([n for n in latin or every if n not in bound] or several or every)
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
         options: list[Node] = []
-        body = self.unfolded(body)
+        whole, body = body, self.unfolded(body)
         for law in self.named_measures():
             bases = {n.base for n in law.data[1]} - {""}
             fits = {n.base for n in names} <= bases if names else bool(bases & {n.base for n in names_in(body)})
@@ -274,6 +280,8 @@ class Plan(Laws):
         chosen = self.choose(options, "bare")
         self.note(f"the expectation names no density: it is read under {in_text(chosen)}")
         draws = names or (self.draws(chosen.data[1], body, env) if chosen.data[1] else ())
+        if not names and len(chosen.data[1]) == 1 and self.unfolded(whole) != whole:
+            draws = members_in(self, chosen.data[1][0].base, whole, env) or draws
         if draws and not names:
             chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
         pairs = self.drawn(chosen, draws, body, env)
@@ -306,16 +314,6 @@ class Plan(Laws):
                 return (replace(name, index=(Span(first or Index("", 1), last or size),)),)
         return ()
 
-    def moved_by_nabla(self, env: Environment) -> tuple[str, ...]:
-        """The variable of gradients that do not name theirs: the first that one of them has in front of a bar."""
-        nodes = [n for tree in self.names.trees for n in tree.walk() if n.kind == "gradient" and not n.data[0]]
-        fronts = list(dict.fromkeys(a for n in nodes for d in n.walk() if d.kind == "density" for a in d.data[1]))
-        if not fronts:
-            return ()
-        chosen = self.choose(fronts, "nabla")
-        self.note(f"the gradient is read with respect to {chosen}")
-        return self.expand((chosen,), env)
-
     def model_letter(self) -> Name:
         """The letter of the model."""
         key = self.names.model()
@@ -342,8 +340,9 @@ class Plan(Laws):
         if node.kind != "density" or (node.data[1] and node.data[1][0].base):
             return self.compile(node, inner)
         letter, _, right, parameters = node.data
-        if defined_key(letter) in self.definitions and not node.data[1]:
-            return self.compile(self.definitions[defined_key(letter)].body, inner)
+        known = self.definitions.get(defined_key(letter))
+        if known is not None and not node.data[1] and not known.pattern.parts:
+            return self.compile(known.body, inner)
         key = self.bare_key(self.key(letter), env)
         roles = {self.role(a) for a in atoms}
         options: list[tuple[tuple[str, ...], tuple[Name, ...]]] = []
@@ -365,15 +364,20 @@ class Plan(Laws):
             options.append((observed, joint[0].parameters))
         if not options and atoms == ("z",):
             options += [(self.expand((*s.left, *s.right), env), s.parameters) for s in self.signatures(law_key(letter))]
+        options = options or [((), ())]
+        for s in self.signatures(law_key(letter)):
+            left, behind = (self.expand(self.loose(names, env), env) for names in (s.left, s.right))
+            if not set(left) & set(atoms) and roles <= {self.role(a) for a in behind}:
+                options.append((left, s.parameters))  # p(x | z) is beside a p(z) that the letter p alone need not be
         if node.data[1] and not right:
             options = [((), next((s.parameters for s in self.signatures(law_key(letter))), ()))]
-        options = list(dict.fromkeys(options)) or [((), ())]
-        given, known = self.choose(options, "alone")
+        options = list(dict.fromkeys(options))
+        given, usual = self.choose(options, "alone")
         if given and not right and self.choose([False, True], "prior"):
             given = ()
         if right:
             given = self.expand(right, env)
-        return self.table(key, atoms, given, parameters or known, env)
+        return self.table(key, atoms, given, parameters or usual, env)
 
     def first(self, node: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """The atoms of the first density of a divergence, and its value."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from proofreader.classify import has_any
 from proofreader.duals import plain
-from proofreader.edits import edits, the_names_apart
+from proofreader.edits import ENDS, edits, the_names_apart
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import World
 from proofreader.judge import TURNED, Finding, Judge
@@ -35,7 +35,7 @@ def explained(line: DerivationLine, finding: Finding, judge: Judge) -> Derivatio
         return line
     if line.verdict == "false":
         example = _tried(lambda: counterexample(judge, attempt, continuous=finding.failed_only_continuous), None)
-        cause = _tried(lambda: cause_of(judge, attempt), "")
+        cause, slip = _tried(lambda: cause_of(judge, attempt), ("", ""))
         notes = line.notes
         if example is not None and (example.left != example.left or example.right != example.right):
             notes = (
@@ -43,7 +43,8 @@ def explained(line: DerivationLine, finding: Finding, judge: Judge) -> Derivatio
                 f"the {'left' if example.left != example.left else 'right'} side is not a real number there",
             )
         left, right = (example.left, example.right) if example is not None else (None, None)
-        return replace(line, counterexample=example, cause=cause, left=left, right=right, notes=notes)
+        found = replace(line, counterexample=example, cause=cause, left=left, right=right, notes=notes)
+        return replace(found, slip=slip)
     if line.verdict == "holds":
         return replace(line, notes=(*line.notes, *_tried(lambda: list(remarks_on(judge, attempt)), [])))
     return line
@@ -166,39 +167,45 @@ def _nested(world: World, tensor: Tensor, axes: tuple[str, ...], model: int) -> 
 # Causes
 
 
-def cause_of(judge: Judge, attempt: Attempt) -> str:
-    """The single edit that makes a line hold, in words; empty if none is found."""
+def cause_of(judge: Judge, attempt: Attempt) -> tuple[str, str]:
+    """The single edit that makes a line hold, in words, and the kind of slip that it undoes; empty if none is found."""
     apart = the_names_apart(attempt.left, attempt.right)
     if apart is not None and len(apart) == 1:
         ((mine, theirs),) = apart
-        return f"the sides differ only in ${mine}$ on the left and ${theirs}$ on the right"
+        return f"the sides differ only in ${mine}$ on the left and ${theirs}$ on the right", "names"
     turned = TURNED.get(attempt.relation)
     if turned and judge.holds(replace(attempt, relation=turned)):
-        return f"holds with the relation reversed: {SHOWN[turned]}"
-    found = next(_repairs(judge, attempt), "")
-    if not found and attempt.relation == "=":
+        return f"holds with the relation reversed: {SHOWN[turned]}", "relation"
+    found = next(_repairs(judge, attempt), ("", ""))
+    if not found[0] and attempt.relation == "=":
         for relation in ("<=", ">="):
             if judge.holds(replace(attempt, relation=relation)):
-                return f"holds as an inequality: {SHOWN[relation]}"
+                return f"holds as an inequality: {SHOWN[relation]}", ""
     return found
 
 
-def _repairs(judge: Judge, attempt: Attempt) -> Iterator[str]:
+def _repairs(judge: Judge, attempt: Attempt) -> Iterator[tuple[str, str]]:
     densities = [n for tree in judge.names.trees for n in tree.walk() if n.kind == "density"]
     sizes = sorted(judge.names.size_letters)
     sides = ((attempt.right, attempt.left, False), (attempt.left, attempt.right, True))
     for tree, other, is_left in sides:
-        for words, changed, moved in islice(edits(tree, other, densities, sizes), MAX_EDITS):
+        for words, changed, moved, slip in islice(edits(tree, other, densities, sizes), MAX_EDITS):
             repaired = replace(attempt, left=changed) if is_left else replace(attempt, right=changed)
-            if (moved or _says_something(repaired)) and judge.holds(repaired):
+            if (moved or _says_something(repaired)) and _holds(judge, repaired, slip):
                 side = " on the left" if is_left else ""
-                yield f"holds {words}{side}: {in_text(changed)}"
+                empty = changed.kind in ("number", "constant")
+                yield f"holds {words}{side}: {in_text(changed)}", "" if empty else slip
         if (
             is_left is False
             and attempt.relation == "="
             and any(judge.holds(replace(attempt, relation=r)) for r in ("<=", ">="))
         ):
             return
+
+
+def _holds(judge: Judge, repaired: Attempt, slip: str) -> bool:
+    """Whether a repaired line holds; products along a chain may need that it is one."""
+    return judge.holds(repaired) or (slip == ENDS and judge.assumed(repaired) is not None)
 
 
 def _says_something(attempt: Attempt) -> bool:

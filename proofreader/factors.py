@@ -119,8 +119,8 @@ class Factors(Arguments):
         raise self.error(unknown_symbol(symbol.name), symbol)
 
     def alone(self, items: Sequence[Symbol]) -> bool:
-        """Whether a letter such as c is a term by itself and so may be an unnamed constant."""
-        return len(items) == 1
+        """Whether a letter such as c is a term by itself, of no fraction, and so may be an unnamed constant."""
+        return len(items) == 1 and not self.fractions
 
     def is_law_call(self, items: Sequence[Symbol], at: int) -> bool:
         """Whether a bracket follows."""
@@ -157,7 +157,10 @@ class Factors(Arguments):
         ):
             start = 1
             return differentiated(self.sum(above[start:]), self.differentials(below))
-        return Node("quotient", (self.sum(above), self.sum(below)))
+        self.fractions += 1
+        value = Node("quotient", (self.sum(above), self.sum(below)))
+        self.fractions -= 1
+        return value
 
     def root(self, symbol: Symbol) -> Node:
         """A root."""
@@ -245,6 +248,8 @@ class Factors(Arguments):
         content = bracket.arguments[0]
         if (of_one_family(content) and symbol.key not in ("p", "q")) or self.at_function(symbol, bracket):
             return False
+        if len(content) == 1 and content[0].key in self.functions and not ("a" <= symbol.key <= "z"):
+            return False  # P(f) is the average of f under P, and p(f) the density of a random function
         if any(s.name in BARS for s in content):
             return symbol.key not in USUAL_FUNCTIONS or symbol.key in self.laws or symbol.key in USUAL_LAWS
         known = (

@@ -43,7 +43,7 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
         first, last = index_of(symbols[:at]), index_of(symbols[at + 1 :])
         if at == 0:
             first = Index("", 1)
-        return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else None
+        return span_between(first, last) if isinstance(first, Index) and isinstance(last, Index) else None
     if names[0] in OTHERS and len(names) > 1:
         inner = index_of(symbols[1:])
         return Others(OTHERS[names[0]], inner) if isinstance(inner, Index) else None
@@ -55,6 +55,12 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
         if names[1] in "+-" and len(names) <= 4 and names[2:] and all(name.isdigit() for name in names[2:]):
             return Index(names[0], int("".join(names[1:])))
     return None
+
+
+def span_between(first: Index, last: Index) -> Span:
+    """All indices from one to another, which a list may name downwards: ``x_T, …, x_0``."""
+    downwards = first.offset > last.offset if first.letter == last.letter else not last.letter
+    return Span(last, first) if downwards else Span(first, last)
 
 
 def is_index_letter(symbol: Symbol) -> bool:

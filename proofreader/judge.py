@@ -24,6 +24,7 @@ from proofreader.classify import (
     is_convention,
     is_functional_equation,
     is_stationarity,
+    unindexed,
     unsaid,
 )
 from proofreader.constants import Constants
@@ -44,6 +45,11 @@ __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+
+HIDDEN_NOISE = (
+    "an average of something in which what it is taken over does not occur: write z = g(e) for a function of the "
+    "noise e, and s_t for s under the average too"
+)
 
 # Equations that ask something of what they name, and say why they claim nothing.
 CONDITIONS = (
@@ -238,14 +244,8 @@ class Judge(Constants):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
-        if self.hides_noise(base):
-            return Finding(
-                "unreadable",
-                reason="an average of something in which what it is taken over does not occur: write "
-                "z = g(e) for a function of the noise e, and s_t for s under the average too",
-                notes=notes,
-            )
-        reason = self.beyond(plan, left, right)
+        unsure = HIDDEN_NOISE if self.hides_noise(base) else unindexed(base.left, base.right, self.names)
+        reason = unsure or self.beyond(plan, left, right)
         if reason:
             return Finding("unreadable", reason=reason, notes=notes)
         return Finding("false", notes=notes, attempt=base, failed_only_continuous=self.holds(base, worlds=(0, 3)))

@@ -121,6 +121,19 @@ def _measure_letters(symbols: Sequence[Symbol]) -> set[str]:
     return found
 
 
+def called_letters(symbols: Iterable[Symbol], laws: set[str]) -> set[str]:
+    """The letters of functions that the display calls, as ``f`` in ``f(X)``."""
+    found: set[str] = set()
+    previous: Symbol | None = None
+    for symbol in symbols:
+        if symbol.name == "()" and previous is not None and previous.key in USUAL_FUNCTIONS - laws:
+            found.add(previous.key)
+        for part in (*symbol.arguments, symbol.sub or ()) if symbol.name != r"\text" else ():
+            found |= called_letters(part, laws)
+        previous = symbol
+    return found
+
+
 def law_letters_in(symbols: Iterable[Symbol], laws: set[str]) -> bool:
     """Whether some letter of a density occurs."""
     return any(

@@ -278,7 +278,7 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
     names = plan.expand(node.data[0], env)
     if not names:
         found = {p for law in plan.laws.values() for p in law.parameters}
-        names = tuple(sorted(found)) if len(found) == 1 else plan.moved_by_nabla(env)
+        names = tuple(sorted(found)) if len(found) == 1 else _moved_by_nabla(plan, env)
         if not names:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
@@ -286,6 +286,17 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
         moving = ", ".join(map(str, node.data[0] or names))
         plan.note(f"{in_text(node.parts[0])} does not depend on {moving}: its gradient is zero")
     return plan.add("gradient", (body,), names)
+
+
+def _moved_by_nabla(plan: Plan, env: Environment) -> tuple[str, ...]:
+    """The variable of gradients that do not name theirs: the first that one of them has in front of a bar."""
+    nodes = [n for tree in plan.names.trees for n in tree.walk() if n.kind == "gradient" and not n.data[0]]
+    fronts = list(dict.fromkeys(a for n in nodes for d in n.walk() if d.kind == "density" for a in d.data[1]))
+    if not fronts:
+        return ()
+    chosen = plan.choose(fronts, "nabla")
+    plan.note(f"the gradient is read with respect to {chosen}")
+    return plan.expand((chosen,), env)
 
 
 @meaning("max", "min", "argmax", "argmin")

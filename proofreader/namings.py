@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from proofreader.distributions import DIMENSIONS, dimension_of
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import law_key, renamed
+from proofreader.families import meant
+from proofreader.names import index_value, law_key, renamed
 from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, density, in_text
@@ -37,7 +38,7 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     size = _size(plan, str(name)) if not node.parts else None
     if size is not None:
         return plan.number(size)
-    definition = plan.definitions.get(defined_key(name))
+    definition = meant(name, plan.definitions, lambda part: _value(plan, part, env))
     if definition is not None:
         return _inlined(plan, node, definition, env)
     sign = dict(plan.choices.bounds).get(defined_key(name), 1 if name.base == "@ELBO" else 0)
@@ -67,6 +68,18 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1:
         return _scalar(plan, name, label, node)
     return _function(plan, node, label, env)
+
+
+def _value(plan: Plan, part: Index, env: Environment) -> int | None:
+    """The number of an index, if it has one."""
+    size = plan.sizes.get(part.letter) if part.letter not in env.indices else None
+    return (
+        size + part.offset
+        if size is not None
+        else index_value(part, env.indices)
+        if part.letter in ("", *env.indices)
+        else None
+    )
 
 
 def _size(plan: Plan, name: str) -> int | None:

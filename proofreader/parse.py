@@ -14,7 +14,7 @@ differ, the reading has a name, and the other reading is built when it is asked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from proofreader.bracketed import ROWS
@@ -142,14 +142,24 @@ class Parser(Operators):
 
     def through(self, factors: Sequence[Node], last: Node, place: Symbol) -> Node:
         r"""The factors between dots and behind them: ``p(x_1) p(x_2|x_1) \\cdots p(x_n|x_{1:n-1})``."""
-        letters = [n.index[-1] for n in names_in(last) if n.index and isinstance(n.index[-1], Index)]
-        ends = [index for index in letters if index.letter and not index.offset]
         alike = [f for f in factors if f.kind == "density" == last.kind and f.data[0] == last.data[0]]
-        if not ends or len(alike) < 2:
-            raise self.error("these dots are not between factors of one kind with an index", place)
-        running = next(letter for letter in "kijlmrs" if Index(letter) not in letters)
-        general = renamed(last, {}, {ends[0].letter: Index(running)})
-        return Node("product", (general,), (running, Index("", len(alike) + 1), ends[0], None))
+        for moving, fixed in ((last, alike[-1]), (alike[-1], last)) if alike else ():
+            letters = [n.index[-1] for n in names_in(moving) if n.index and isinstance(n.index[-1], Index)]
+            ends = dict.fromkeys(index.letter for index in letters if index.letter)
+            running = next(letter for letter in "kijlmrs" if letter not in ends)
+            general = renamed(moving, {}, {end: Index(running) for end in ends})
+            at = _member(general, running, fixed) if len(ends) == 1 else None
+            offsets = [n.index[-1].offset for n in moving.data[1] if n.index and isinstance(n.index[-1], Index)]
+            if (
+                at is None
+                or ((len(alike) < 2 or moving is not last) and not at[1])
+                or (at[0] > 2 and min(offsets, default=0) < 0)
+            ):
+                continue  # of the last kind, two members do not end where the smallest family does
+            (end,) = ends
+            span = (Index("", at[0] + 1), Index(end)) if moving is last else (Index("", at[0]), Index(end, -1))
+            return Node("product", (general,), (running, *span, None))
+        raise self.error("these dots are not between factors of one kind with an index", place)
 
     def operand(
         self, items: Sequence[Symbol], at: int, rest: Rest, *, log_of_one: bool = False
@@ -262,7 +272,9 @@ def _absolutes(symbols: Sequence[Symbol], bars: frozenset[str] = BARS, name: str
     return output
 
 
-def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> list[Reading]:
+def readings_of(
+    side: Side, latex: str, laws: set[str], variables: set[str], functions: Collection[str] = ()
+) -> list[Reading]:
     """All readings of a side, the usual one first.
 
     Raises:
@@ -272,6 +284,7 @@ def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> 
     if not symbols:
         raise DerivationSyntaxError("one side of a relation is missing", latex, side.start)
     usual = Parser(latex, laws, variables)
+    usual.functions = functions
     tree = usual.sum(symbols)
     assumes = tuple(dict.fromkeys(usual.assumes))
     found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
@@ -279,7 +292,17 @@ def readings_of(side: Side, latex: str, laws: set[str], variables: set[str]) -> 
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
         parser = Parser(latex, laws, variables, choices)
+        parser.functions = functions
         other = parser.sum(symbols)
         if all(other != known.tree for known in found):
             found.append(Reading(other, choices, tuple(parser.notes), assumes))
     return found
+
+
+def _member(general: Node, running: str, factor: Node) -> tuple[int, bool] | None:
+    """The index at which a general factor has the variables of a given one, and whether it is that one; else None."""
+    for at in range(4):
+        member = renamed(general, {}, {running: Index("", at)})
+        if member.data[1] == factor.data[1]:
+            return at, member == factor
+    return None

@@ -202,7 +202,10 @@ class Readings(Trial):
             if key != plain and all(fronts) and not fronts[0] & fronts[1]:
                 pairs.append((key, plain))
                 words += (f"{key} and {plain} are parts of one joint density",)
-        return [_chosen(base, words, same=tuple(pairs))] if pairs else []
+        known = self.names.variables
+        capitals = tuple((n, n.lower()) for n in sorted(known) if n.lower() in known - {n})
+        named = [_chosen(base, words, same=tuple(pairs))] if pairs else []
+        return [*named, *(_chosen(a, (*words, *_values(capitals)), collections=capitals) for a in named if capitals)]
 
     def families(self, base: Attempt, trees: tuple[Node, Node], plan: Plan) -> list[Attempt]:
         """Vectors for their parts, data for their rows, draws for parts, and indices that run over all values."""
@@ -224,10 +227,7 @@ class Readings(Trial):
             found += self.with_companions(found[-1], parts, trees, plan)
         capitals = tuple((n, n.lower()) for n in sorted(plain_names) if n.lower() in plain_names - {n})
         if capitals:
-            words = tuple(
-                f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals
-            )
-            found.append(_chosen(base, words, collections=capitals))
+            found.append(_chosen(base, _values(capitals), collections=capitals))
         singly = {n.base: n.index for tree in trees for n in names_in(tree) if len(n.index) == 1}
         for family in sorted(indexed & plain_names & self.names.lefts - GREEK):
             part = singly.get(family, (None,))[0]
@@ -350,6 +350,11 @@ class Readings(Trial):
                 words = (f"{shown(variable)} is fixed, and everything is conditioned on it",)
                 found.append(_chosen(base, words, fixed=base.choices.fixed | {variable}))
         return found
+
+
+def _values(capitals: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What it means that capitals stand for variables."""
+    return tuple(f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals)
 
 
 def _rewritten(base: Attempt, change: Callable[[Node], Node], words: str) -> list[Attempt]:

@@ -121,6 +121,7 @@ class DerivationLine:
         error: For an unreadable line, where and why.
         start: Where the line begins in the source of the display, counted in characters.
         end: Where it ends.
+        slip: For a false line, the kind of single correction that makes it hold; empty where none is found.
     """
 
     latex: str
@@ -135,6 +136,7 @@ class DerivationLine:
     error: DerivationSyntaxError | None = field(default=None, compare=False)
     start: int = 0
     end: int = 0
+    slip: str = ""
 
     @property
     def holds(self) -> bool:
@@ -152,7 +154,7 @@ class DerivationLine:
         if self.counterexample is not None:
             found.append(self.counterexample.in_words())
         if self.cause:
-            found.append(self.cause)
+            found.insert(0 if self.verdict == "unreadable" else len(found), self.cause)
         if self.condition:
             found.append(
                 f"holds if {self.condition}" if self.verdict in ("holds_if", "false") else f"needs {self.condition}"

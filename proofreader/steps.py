@@ -58,10 +58,11 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a name or a density stands for."""
+    """What a name or a density stands for, and whether its author says that this is a definition."""
 
     pattern: Node
     body: Node
+    stated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 
 from proofreader import check_file, displays_in
 from proofreader.__main__ import main
+from proofreader.slips import UNCONFIRMED
 
 PAGE = r"""# A page
 
@@ -89,7 +90,7 @@ def test_a_page_is_as_its_marks_say(page: Path) -> None:
 def test_a_definition_is_handed_on_and_a_density_is_not(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ w(z) := p(x,z)/q(z) $$\n\n$$ q(z) := p(z|x) $$\n\n$$ w(z) = p(x) $$\n", encoding="utf-8")
-    assert [block.verdict for block in check_file(path)] == ["no_claim", "no_claim", "false"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["no_claim", "no_claim", "false"]
 
 
 def test_a_definition_may_hold_throughout(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_definition_may_hold_throughout(tmp_path: Path) -> None:
     path.write_text(
         f"$$ q(z) p(x) = p(x,z) $$\n\n{mark}\n$$ q(z) = p(z|x) $$\n\n$$ q(z) p(x) = p(x,z) $$\n", encoding="utf-8"
     )
-    assert [block.verdict for block in check_file(path)] == ["false", "holds", "holds"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["false", "holds", "holds"]
 
 
 @pytest.mark.parametrize("mark", ["unread", "unread,", "ignore, why", "define", "flase, a slip"])
@@ -119,7 +120,7 @@ def test_notebooks_name_the_cell(tmp_path: Path) -> None:
     path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
     blocks = displays_in(path)
     assert [(block.cell, block.line) for block in blocks] == [(2, 2), (3, 2)]
-    assert [block.verdict for block in check_file(path)] == ["holds", "false"]
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["holds", "false"]
 
 
 def test_latex_files_bring_their_macros(tmp_path: Path) -> None:
@@ -158,6 +159,24 @@ def test_what_is_false_on_purpose_must_be_false(tmp_path: Path) -> None:
     assert not check_file(path)[0].as_expected
 
 
+def test_a_file_is_called_wrong_where_one_correction_makes_it_right(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "$$ \\log p(x) = \\E_{q(z)}[\\log p(x,z)] + \\E_{q(z)}[\\log q(z)] + \\KL(q(z) \\Vert p(z|x)) $$\n\n"
+        "$$ \\KL(q(z) \\Vert p(z|x)) = p(z)^2 \\E_{q(z)}[\\log p(x|z) + q(z)] $$\n",
+        encoding="utf-8",
+    )
+    slip, unknown = (block.report.lines[0] for block in check_file(path) if block.report is not None)
+    assert (slip.verdict, slip.slip) == ("false", "sign")
+    assert unknown.verdict == "unreadable"
+    assert unknown.cause == UNCONFIRMED
+    assert unknown.counterexample is not None
+    assert [block.verdict for block in check_file(path, confirmed=False)] == ["false", "false"]
+    assert main([str(path), "--unconfirmed"]) == 1
+    path.write_text(f"% derivation: false, on purpose\n{path.read_text(encoding='utf-8').splitlines()[2]}\n")
+    assert check_file(path)[0].as_expected
+
+
 def test_a_declaration_claims_nothing(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("$$ z \\sim \\Normal(0, I_D), \\qquad x \\mid z \\sim \\Normal(Wz, I_M). $$\n", encoding="utf-8")
@@ -175,7 +194,7 @@ def test_the_command_runs_as_a_module(page: Path) -> None:
 def checked_text(tmp_path: Path, name: str, text: str) -> list[str]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return [one.verdict for one in check_file(path)]
+    return [one.verdict for one in check_file(path, confirmed=False)]
 
 
 TRUE, FALSE = r"p(x) = \int p(x, z)\, dz", r"p(x) = \int p(x \mid z)\, dz"
@@ -321,3 +340,44 @@ def test_a_density_that_is_given_by_an_energy_is_known_in_later_displays(
     checked = check_file(page)[-1]
     assert checked.report is not None
     assert checked.report.verdict == verdict
+
+
+def test_the_marks_of_a_block_quote_are_no_relations(tmp_path: Path) -> None:
+    text = (
+        "> $$\\log p(x)\n> = \\log \\int p(x,z)\\,dz\n> \\ge \\E_{q(z)}[\\log p(x,z) - \\log q(z)]$$\n\n"
+        "> > $$\n> > p(x)\n> > = \\int p(x|z)\\,dz\n> > $$\n\n> ```math\n> p(x)\n> = \\int p(x,z)\\,dz\n> ```\n"
+    )
+    assert checked_text(tmp_path, "page.md", text) == ["holds", "false", "holds"]
+    report = check_file(tmp_path / "page.md")[1].report
+    assert report is not None
+    assert report.lines[0].slip == "density"
+
+
+def test_an_empty_line_parts_the_equations_of_a_directive(tmp_path: Path) -> None:
+    text = (
+        ".. math::\n   :label: two\n\n   p(x) = \\int p(x,z)\\,dz\n\n   \\KL(q(z) \\Vert p(z)) \\ge 0\n\nText\n\n"
+        ".. math::\n\n   \\begin{aligned} p(x) &= \\int p(x,z)\\,dz \\\\\n\n   &= \\int p(x|z) p(z)\\,dz \\end{aligned}\n\n"
+        ".. math::\n\n   p(x) = \\int p(x,z)\\,dz\n\n   p(x) = \\int p(x|z)\\,dz\n"
+    )
+    assert checked_text(tmp_path, "page.rst", text) == ["holds", "holds", "holds", "holds", "false"]
+    assert [one.display.line for one in check_file(tmp_path / "page.rst")] == [4, 6, 12, 18, 20]
+
+
+def test_nothing_is_false_that_speaks_of_a_density_given_with_dots_that_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "$$ q_\\phi(z|x) = q_{\\phi_1}(z_1|x) \\cdots q_{\\phi_{T-1}}(Z_{T-1}|z_{T-2}) q_{\\phi_T}(z_T|z_{T-1}) $$\n\n"
+        "$$ \\E_{q_\\phi(z|x)}[\\log p(x|z_1)] = \\E_{q_{\\phi_1}(z_1|x)}[\\log p(x|z_1)] + p(x|z_1) $$\n",
+        encoding="utf-8",
+    )
+    first, second = (one.report.lines[0] for one in check_file(path) if one.report is not None)
+    assert first.verdict == second.verdict == "unreadable"
+    assert second.cause.startswith(r"q_\phi(z|x) is given by a row before")
+
+
+def test_members_of_a_family_may_be_defined_in_displays_of_their_own(tmp_path: Path) -> None:
+    text = (
+        "$$ L_1 = \\E_{q(z)}[\\log p(x|z)] $$\n\n$$ L_2 = \\KL(q(z) \\Vert p(z)) $$\n\n$$ \\log p(x) \\ge L_1 - L_2 $$\n\n"
+        "$$ \\log p(x) \\ge L_1 + L_2 $$\n"
+    )
+    assert checked_text(tmp_path, "page.md", text) == ["no_claim", "no_claim", "holds", "unreadable"]

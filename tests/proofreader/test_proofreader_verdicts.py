@@ -368,3 +368,19 @@ def test_a_density_that_is_the_best_of_some_is_chosen() -> None:
 def test_a_factor_that_nobody_gives_a_value_is_no_mistake(line: str) -> None:
     (checked,) = check_derivation(line).lines
     assert checked.verdict in ("unreadable", "holds_if")
+
+
+@pytest.mark.parametrize(
+    ("latex", "slip", "words"),
+    [
+        (r"q(x_{1:T}|x_0) = \prod_{t=0}^T q(x_t | x_{t-1})", "ends", r"\prod_{t=1}^{T}"),
+        (r"p(x_{0:T}) = p(x_T)\prod_{t=1}^{T-1} p(x_{t-1} | x_{t})", "ends", r"\prod_{t=1}^{T}"),
+        (r"\KL(q(z) \| p(z|x)) = -\int q(z)\ln (p(z | x)q(z)) dz", "fraction", r"\frac{p(z \mid x)}{q(z)}"),
+        (r"\log p(x) = \E_{q(z)}[\log p(x|z)] - \KL(q(z)\|p(z)) - \KL(q(z)\|p(z|x))", "sign", "minus"),
+        (r"p_D(x) = p(x)", "names", "differ only"),
+    ],
+)
+def test_the_kind_of_a_slip_is_named(latex: str, slip: str, words: str) -> None:
+    line = check_derivation(latex).lines[0]
+    assert (line.verdict, line.slip) == ("false", slip)
+    assert words in line.cause

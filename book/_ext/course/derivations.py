@@ -34,7 +34,7 @@ def complaints(page: Path) -> list[str]:
         ValueError: If a mark of the page is not one that exists, or gives no reason.
     """
     found = []
-    for checked in check_file(page):
+    for checked in check_file(page, confirmed=False):
         display, report = checked.display, checked.report
         place = f"{page.name}:{display.line}"
         if report is None:
@@ -75,7 +75,7 @@ def tally(checked: list[CheckedDisplay]) -> Counter[str]:
 
 @lru_cache(maxsize=256)
 def _checked(path: Path, content: bytes) -> list[CheckedDisplay]:
-    return check_file(path)
+    return check_file(path, confirmed=False)
 
 
 def unread_name(docname: str, number: int) -> str:
