@@ -170,10 +170,37 @@ def test_the_completions_of_all_digits_spread_alike():
     torch.testing.assert_close(covariances, covariances[:1].expand_as(covariances), rtol=1e-9, atol=1e-12)
 
 
+def dequantised_digits() -> tuple[tuple[Tensor, ...], Tensor]:
+    """Eight sets of 150 images and 298 others, as the chapter makes them."""
+    generator = torch.Generator().manual_seed(0)
+    noisy = 16 * TRAIN + torch.rand(TRAIN.shape, generator=generator).double()
+    return noisy[:1200].split(150), noisy[1200:]
+
+
 def test_more_latent_dimensions_fit_the_training_images_better():
-    for few in TRAIN[:1200].split(150):
-        fits = [LinearGaussian.fit(few, dim).log_evidence(few).mean() for dim in range(2, 46, 4)]
+    for few in dequantised_digits()[0]:
+        fits = [LinearGaussian.fit(few, dim).log_evidence(few).mean() for dim in range(2, 64, 4)]
         assert (torch.stack(fits).diff() > 0).all()
+
+
+def test_few_images_pay_for_the_best_dimension_of_ppca():
+    """Chapter 2: what eight fits to 150 digits give 298 others, with 18 and with 50 dimensions."""
+    sets, validation = dequantised_digits()
+    few, many = ([LinearGaussian.fit(one, dim) for one in sets] for dim in (18, 50))
+    noise = torch.tensor([[fit.noise_variance.mean() for fit in fits] for fits in (few, many)]).mean(1)
+    assert noise[0].item() == pytest.approx(2.2, abs=0.1)
+    assert noise[1] < 0.07
+    less, more = (torch.stack([fit.log_evidence(validation) for fit in fits]) for fits in (few, many))
+    lead = more - less
+    assert lead.mean().item() == pytest.approx(6, abs=0.5)
+    assert lead.median().item() == pytest.approx(16, abs=0.5)
+    blank = [(one <= 1).all(0) for one in sets]
+    assert {min(map(int, map(sum, blank))), max(map(int, map(sum, blank)))} == {7, 11}
+    inked = torch.stack([(validation[:, pixels] > 1).any(1) for pixels in blank])
+    assert inked.double().mean().item() == pytest.approx(0.02, abs=0.002)
+    assert lead[inked].mean().item() == pytest.approx(-160, abs=8)
+    assert lead[inked].min() < -2000
+    assert lead.mean(0).std() / math.sqrt(len(validation)) > lead.mean() / 2, "less than two errors over images"
 
 
 def given_the_rest(model: LinearGaussian, x: Tensor, missing: Tensor) -> tuple[Tensor, Tensor]:
