@@ -27,7 +27,7 @@ book: $(STAMP)  ## execute and build the book; warnings are errors
 	@echo "Open this page in a browser: $(abspath $(PAGE))"
 
 test: $(STAMP)  ## run every test: library, notebooks, book, browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env
 
 lab: book  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter trust notebooks/*.ipynb
