@@ -18,6 +18,7 @@ class Arguments:
 
     def __init__(self, latex: str, laws: set[str], variables: set[str], choices: frozenset[str] = frozenset()) -> None:
         self.functions: Collection[str] = ()
+        self.own: Collection[str] = ()
         self.latex = latex
         self.laws = laws
         self.variables = variables

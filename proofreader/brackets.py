@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
@@ -10,7 +11,7 @@ from proofreader.layout import Side
 from proofreader.notation import operator_named
 from proofreader.symbols import BARS, CLOSING, DOUBLE_BARS, MAX_DEPTH, OPENING, Symbol, flat
 
-__all__ = ["grouped"]
+__all__ = ["grouped", "readable"]
 
 
 class _Brackets:
@@ -109,3 +110,10 @@ def grouped(side: Side, latex: str) -> tuple[Symbol, ...]:
         DerivationSyntaxError: If a bracket does not close, or closes nothing.
     """
     return _Brackets(latex).grouped(side.symbols)
+
+
+def readable(sides: Sequence[Side], latex: str) -> Iterator[tuple[Symbol, ...]]:
+    """The symbols of those sides whose brackets close."""
+    for side in sides:
+        with suppress(DerivationSyntaxError):
+            yield grouped(side, latex)

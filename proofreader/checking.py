@@ -157,10 +157,12 @@ class Checker(Declarations):
                     *self.shown(chain, 0), "no_claim", cause="no relation: nothing is claimed", **self.place(chain, 0)
                 )
             ]
-        found = []
+        found: list[DerivationLine] = []
         for at in range(len(chain.relations)):
             try:
-                found.append(self.line(chain, at, judge))
+                line = self.line(chain, at, judge)
+                slipped = at and found[-1].verdict == "false" == line.verdict and chain.relations[at - 1] == "="
+                found.append(self.after_slip(chain, at, judge, line) if slipped else line)
             except (TooSlowError, RecursionError) as error:
                 text, relation = self.shown(chain, at)
                 slow = f"the {SECONDS:g} seconds allowed for one derivation are over: give it in pieces"
@@ -174,6 +176,15 @@ class Checker(Declarations):
                     )
                 )
         return found
+
+    def after_slip(self, chain: Chain, at: int, judge: Judge, line: DerivationLine) -> DerivationLine:
+        """A row that fails only because the one above it is false: it follows from the one before."""
+        finding = self.found(chain.sides[at - 1], chain.sides[at + 1], chain.relations[at], judge)
+        if finding.verdict not in ("holds", "holds_if"):
+            return line
+        condition = "; ".join(("the row above is put right", *filter(None, [finding.condition])))
+        place = self.place(chain, at)
+        return DerivationLine(line.latex, line.relation, "holds_if", condition, notes=tuple(finding.notes), **place)
 
     def shown(self, chain: Chain, at: int) -> tuple[str, str]:
         """The source of a line and its relation."""

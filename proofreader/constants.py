@@ -8,6 +8,7 @@ from proofreader.classify import has_any
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
+from proofreader.meanings import ZERO
 from proofreader.readings import Readings, variables_outside
 from proofreader.steps import defined_key
 from proofreader.structures import Pairs, shown, tables_of
@@ -23,18 +24,22 @@ class Constants(Readings):
     def vanishes(self, base: Attempt, plan: Plan, left: int, right: int) -> tuple[str, str, str] | tuple[()]:
         """The verdict, condition and reason for two sides that are zero because nobody ties a function to what its
         gradient is taken in; nothing for two sides that say something."""
+        zero = [note for note in plan.notes if note.endswith(ZERO)]
         taken = [n for tree in (base.left, base.right) for n in tree.walk() if n.kind == "gradient"]
-        calls = [n for body in taken for n in body.walk() if n.kind == "name" and n.parts]
-        untied = [n for n in calls if defined_key(n.data[0]) in plan.undefined]
-        if not untied or not any(note.endswith("its gradient is zero") for note in plan.notes):
+        bodies = [n for body in taken for n in body.walk() if n.kind == "name"]
+        untied = [n for n in bodies if defined_key(n.data[0]) in plan.undefined]
+        asked = any(tree.kind == "number" for tree in (base.left, base.right)) and not untied
+        if asked or not zero:
             return ()
         world = self.world(base, plan, self.settings[0][0])
         if any(abs(plain(cell)) > 1e-12 for place in (left, right) for cell in world.evaluate(place).cells):
             return ()
-        if _without_gradients(base.left) == _without_gradients(base.right):
+        if untied and _without_gradients(base.left) != _without_gradients(base.right):
+            return "unreadable", "", f"nothing says how {in_text(untied[0])} depends on what its gradient is taken in"
+        if untied:
             moving = ", ".join(map(str, taken[0].data[0]))
             return "holds_if", f"what is averaged under does not depend on {moving}", ""
-        return "unreadable", "", f"nothing says how {in_text(untied[0])} depends on what its gradient is taken in"
+        return "holds_if", "; ".join(note.removesuffix(ZERO) for note in zero), ""
 
     def scaled(self, base: Attempt) -> str:
         """Why a constant that is a whole side needs a value; empty where it is added."""

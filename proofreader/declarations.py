@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from proofreader.brackets import grouped
+from proofreader.brackets import grouped, readable
 from proofreader.classify import (
     chooses_form,
     defines,
@@ -23,7 +23,7 @@ from proofreader.families import key_of, known_beside
 from proofreader.indices import BRACKETS
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
-from proofreader.letters import called_letters, inferred_laws, law_letters, variable_letters
+from proofreader.letters import called_letters, inferred_laws, law_letters, own_letters, variable_letters
 from proofreader.models import Deadline
 from proofreader.names import Names, law_key, names_in, renamed, variant_key
 from proofreader.notation import operator_named
@@ -99,6 +99,7 @@ class Declarations:
         self.way = Way()
         self.laws: set[str] = set()
         self.functions: set[str] = set()
+        self.own: set[str] = set()
         self.variables: set[str] = set()
         self.definitions: dict[str, Definition] = {}
         self.densities: dict[str, Definition] = {}
@@ -118,11 +119,10 @@ class Declarations:
         """Collects the letters that the display uses as densities."""
         sides = []
         for statement in statements:
-            for side in statement.sides:
-                try:
-                    sides.append(grouped(side, latex))
-                except DerivationSyntaxError:
-                    continue
+            mine = [*readable(statement.sides, latex)]
+            sides += mine
+            if len(mine) == 2 == len(statement.sides):
+                self.own |= own_letters(statement.relations[0], *mine)
         for symbols in sides:
             self.laws |= law_letters(symbols)
         self.laws |= inferred_laws(sides, self.laws)
@@ -177,7 +177,7 @@ class Declarations:
         found = ReadSide(side)
         for _ in range(4):
             try:
-                found.readings = readings_of(side, latex, self.laws, self.variables, self.functions)
+                found.readings = readings_of(side, latex, self.laws, self.variables, self.functions, self.own)
                 return found
             except DerivationSyntaxError as error:
                 found.error = found.error or error

@@ -278,9 +278,16 @@ def in_one_dimension(node: Node, letters: Collection[str]) -> Node:
     plain = node.kind == "name" and not node.parts
     if _is_identity(node) or (plain and str(node.data[0]) in letters):
         return ONE
-    if plain and node.data[0].base in MATRICES:
-        return replace(node, data=(replace(node.data[0], base=f"{node.data[0].base} "), node.data[1]))
+    if plain:
+        return replace(node, data=(_as_number(node.data[0]), node.data[1]))
+    if node.kind == "gradient":
+        return replace(node, data=(tuple(map(_as_number, node.data[0])), *node.data[1:]))
     return node
+
+
+def _as_number(name: Name) -> Name:
+    """A name that is read as a number although it is one of a matrix."""
+    return replace(name, base=f"{name.base} ") if name.base in MATRICES else name
 
 
 def _size(plan: Plan, bases: set[str]) -> int | None:

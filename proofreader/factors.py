@@ -28,6 +28,8 @@ READINGS = {
 MAX_NESTING = 60
 # Letters of numbers that a network gives, so that a Greek subscript is what they depend on.
 MOVED = frozenset((r"\mu", r"\sigma", r"\Sigma", r"\nu"))
+# Letters of orders of magnitude, as in O(1/n).
+ORDERS = frozenset(("O", "o", "cal:O", "@O"))
 
 
 Rest = list[tuple[bool, list[Symbol]]]
@@ -211,6 +213,8 @@ class Factors(Arguments):
             and symbol.key not in self.laws
         ):
             return self.raised(self.named(named, bracket), bracket), at + 2
+        if bracket is not None and bracket.name == "()" and symbol.key in ORDERS and symbol.key not in self.laws:
+            raise self.error(f"{flat([symbol])}(...) is an order of magnitude, which stands for no one number", symbol)
         if bracket is not None and bracket.arguments[0] and self.is_density(symbol, bracket):
             return self.density(symbol, bracket), at + 2
         if bracket is not None and self.is_call(symbol, bracket):

@@ -13,6 +13,8 @@ __all__ = ["index_of", "indices_of", "name_of"]
 
 
 TIMES = frozenset([r"\cdot", r"\times", "*", r"\ast", r"\odot", "·", "×", r"\circ@"])
+# What stands in the place of a variable, as in q(\cdot | x).
+PLACEHOLDERS = frozenset([r"\cdot", r"\bullet", "·", "."])
 
 
 MINUS = frozenset(["-", "−", "–"])
@@ -86,7 +88,7 @@ def indices_of(symbols: Sequence[Symbol]) -> tuple[Part, ...] | None:
 
 def name_of(symbol: Symbol, *, raised: bool = True) -> Name | None:
     """A symbol as a name; ``raised`` says whether a plain superscript is an index (of a variable) or a power (None)."""
-    if symbol.name in (r"\cdot", r"\bullet", "·") and symbol.sub is None and symbol.sup is None:
+    if symbol.name in PLACEHOLDERS and symbol.sub is None and symbol.sup is None:
         return Name("")
     if not symbol.is_letter() or symbol.arguments:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from proofreader.notation import RELATIONS, named_law, operator_named, words
 from proofreader.symbols import BARS, DOUBLE_BARS, GREEK, Symbol, flat
 
-__all__ = ["inferred_laws", "law_letters", "variable_letters"]
+__all__ = ["inferred_laws", "law_letters", "own_letters", "variable_letters"]
 
 
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
@@ -132,6 +132,33 @@ def called_letters(symbols: Iterable[Symbol], laws: set[str]) -> set[str]:
             found |= called_letters(part, laws)
         previous = symbol
     return found
+
+
+def own_letters(relation: str, left: Sequence[Symbol], right: Sequence[Symbol]) -> set[str]:
+    r"""The letter of an entropy or an information whose author defines it as something else, as the energy
+    ``H(\\theta, r) := U(\\theta) + r^2``: nothing is averaged in what it is."""
+    if len(left) != 2 or left[1].name != "()":
+        return set()
+    letter, content = left[0], left[1].arguments[0]
+    row = operator_named(letter.key)
+    if row is None or row.form not in ("entropy", "information"):
+        return set()
+    several = [s.name for s in content].count(",") > 0
+    plain = not any(s.name in (";", ":") or s.name in BARS | DOUBLE_BARS for s in content)
+    forms = {found.form for s in _all(right) if (found := operator_named(s.key)) is not None}
+    own = plain and (relation == ":=" or (several and relation == "=")) and not forms & _AVERAGING
+    return {letter.key} if own else set()
+
+
+_AVERAGING = frozenset(["average", "entropy", "information", "divergence", "series", "integral"])
+
+
+def _all(symbols: Iterable[Symbol]) -> Iterable[Symbol]:
+    """Symbols with those inside of them."""
+    for symbol in symbols:
+        yield symbol
+        for part in (*symbol.arguments, symbol.sub or (), symbol.sup or ()):
+            yield from _all(part)
 
 
 def law_letters_in(symbols: Iterable[Symbol], laws: set[str]) -> bool:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from proofreader.errors import DerivationSyntaxError
 from proofreader.moments import is_exact, linear_average
+from proofreader.names import names_in
 from proofreader.steps import Environment, meaning, plain_names
 from proofreader.syntax import Index, Name, Node, Others, in_text, number
 
 if TYPE_CHECKING:
     from proofreader.elaborate import Plan
 
-__all__ = []
+__all__ = ["ZERO"]
+
+ZERO = ": its gradient is zero"
 
 
 @meaning("number")
@@ -282,9 +285,9 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
         if not names:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
-    if not moved & set(names):
+    if not moved & set(names) and any(True for _ in names_in(node.parts[0])):
         moving = ", ".join(map(str, node.data[0] or names))
-        plan.note(f"{in_text(node.parts[0])} does not depend on {moving}: its gradient is zero")
+        plan.note(f"{in_text(node.parts[0])} does not depend on {moving}{ZERO}")
     return plan.add("gradient", (body,), names)
 
 

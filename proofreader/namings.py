@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = []
 
 GAMMAS = (("dirichlet",), ("beta",), ("gamma",))
+_SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
 
 
 @meaning("name")
@@ -45,7 +47,7 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if sign:
         bound = _bound(plan, env)
         return bound if sign > 0 else plan.negative(bound)
-    place = plan.without_arguments(name, parameters, env) if not node.parts else None
+    place = _without_arguments(plan, node, env)
     if place is not None:
         return place
     atoms = plan.expand((name,), env) if not node.parts else ()
@@ -80,6 +82,25 @@ def _value(plan: Plan, part: Index, env: Environment) -> int | None:
         if part.letter in ("", *env.indices)
         else None
     )
+
+
+def _without_arguments(plan: Plan, node: Node, env: Environment) -> int | None:
+    """A density that leaves out its arguments, or a function of what gradients are taken in; None for neither."""
+    name, parameters = node.data
+    place = plan.without_arguments(name, parameters, env) if not node.parts else None
+    moving = _moved(plan, name) if place is None else ()
+    if not moving:
+        return place
+    return _function(plan, replace(node, data=(name, (*parameters, *moving))), str(name), env)
+
+
+def _moved(plan: Plan, name: Name) -> tuple[Name, ...]:
+    r"""The letters below a name in which gradients are taken: ``A_\\theta`` is a function of ``\\theta``."""
+    if plan.names.is_variable(name.base):
+        return ()
+    below = [*(i.letter for i in name.index if isinstance(i, Index)), *_SUBSCRIPT.findall(name.mark)]
+    letters = [letter for text in below for letter in text.split(",")]
+    return tuple(Name(letter) for letter in letters if letter in plan.names.gradients)
 
 
 def _size(plan: Plan, name: str) -> int | None:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import NamedTuple
 
 from proofreader.bracketed import ROWS
 from proofreader.brackets import grouped
@@ -124,7 +126,7 @@ class Parser(Operators):
                 continue
             if items[at].name in DOTS and factors and at + 1 < len(items):
                 value, at, swallowed = self.operand(items, at + 1 + (items[at + 1].name in TIMES), rest)
-                factors.append(self.through(factors, value, items[0]))
+                factors = self.through(factors, value, items[0])
                 pending = None
                 continue
             found = self.differential(items, at) if at or len(items) == 2 else None
@@ -140,25 +142,17 @@ class Parser(Operators):
             pending = None
         return product_of(with_dots(factors)), swallowed
 
-    def through(self, factors: Sequence[Node], last: Node, place: Symbol) -> Node:
-        r"""The factors between dots and behind them: ``p(x_1) p(x_2|x_1) \\cdots p(x_n|x_{1:n-1})``."""
+    def through(self, factors: list[Node], last: Node, place: Symbol) -> list[Node]:
+        r"""Factors with those between dots and behind them: ``p(x_1) p(x_2|x_1) \\cdots p(x_n|x_{1:n-1})``."""
         alike = [f for f in factors if f.kind == "density" == last.kind and f.data[0] == last.data[0]]
-        for moving, fixed in ((last, alike[-1]), (alike[-1], last)) if alike else ():
-            letters = [n.index[-1] for n in names_in(moving) if n.index and isinstance(n.index[-1], Index)]
-            ends = dict.fromkeys(index.letter for index in letters if index.letter)
-            running = next(letter for letter in "kijlmrs" if letter not in ends)
-            general = renamed(moving, {}, {end: Index(running) for end in ends})
-            at = _member(general, running, fixed) if len(ends) == 1 else None
-            offsets = [n.index[-1].offset for n in moving.data[1] if n.index and isinstance(n.index[-1], Index)]
-            if (
-                at is None
-                or ((len(alike) < 2 or moving is not last) and not at[1])
-                or (at[0] > 2 and min(offsets, default=0) < 0)
-            ):
-                continue  # of the last kind, two members do not end where the smallest family does
-            (end,) = ends
-            span = (Index("", at[0] + 1), Index(end)) if moving is last else (Index("", at[0]), Index(end, -1))
-            return Node("product", (general,), (running, *span, None))
+        up = Family.of(last, alike[-1]) if alike else None
+        if up is not None and (up.exact or len(alike) > 1):
+            written = up.written(factors, lambda back: Index("", up.at - back))
+            return [*factors[: len(factors) - written], up.product(Index("", up.at + 1 - written), Index(up.end))]
+        down = Family.of(alike[-1], last) if alike else None
+        if down is not None and down.exact:
+            written = down.written(factors, lambda back: Index(down.end, back))
+            return [*factors[: len(factors) - written], down.product(Index("", down.at), Index(down.end, written - 1))]
         raise self.error("these dots are not between factors of one kind with an index", place)
 
     def operand(
@@ -197,7 +191,7 @@ class Parser(Operators):
     def row(self, items: Sequence[Symbol], at: int) -> Operator | None:
         """The operator that begins here, if the letter is one and its surroundings fit."""
         symbol = items[at]
-        if symbol.style in ("hat", "tilde", "bar", "dot"):
+        if symbol.style in ("hat", "tilde", "bar", "dot") or symbol.key in self.own:
             return None
         following = items[at + 1] if at + 1 < len(items) else None
         opened = following is not None and following.name in BRACKETS
@@ -273,7 +267,12 @@ def _absolutes(symbols: Sequence[Symbol], bars: frozenset[str] = BARS, name: str
 
 
 def readings_of(
-    side: Side, latex: str, laws: set[str], variables: set[str], functions: Collection[str] = ()
+    side: Side,
+    latex: str,
+    laws: set[str],
+    variables: set[str],
+    functions: Collection[str] = (),
+    own: Collection[str] = (),
 ) -> list[Reading]:
     """All readings of a side, the usual one first.
 
@@ -284,7 +283,7 @@ def readings_of(
     if not symbols:
         raise DerivationSyntaxError("one side of a relation is missing", latex, side.start)
     usual = Parser(latex, laws, variables)
-    usual.functions = functions
+    usual.functions, usual.own = functions, own
     tree = usual.sum(symbols)
     assumes = tuple(dict.fromkeys(usual.assumes))
     found = [Reading(tree, frozenset(), tuple(usual.notes), assumes)]
@@ -292,17 +291,47 @@ def readings_of(
     for number_ in range(1, 2 ** len(flags)):
         choices = frozenset(flag for at, flag in enumerate(flags) if number_ >> at & 1)
         parser = Parser(latex, laws, variables, choices)
-        parser.functions = functions
+        parser.functions, parser.own = functions, own
         other = parser.sum(symbols)
         if all(other != known.tree for known in found):
             found.append(Reading(other, choices, tuple(parser.notes), assumes))
     return found
 
 
-def _member(general: Node, running: str, factor: Node) -> tuple[int, bool] | None:
-    """The index at which a general factor has the variables of a given one, and whether it is that one; else None."""
-    for at in range(4):
-        member = renamed(general, {}, {running: Index("", at)})
-        if member.data[1] == factor.data[1]:
-            return at, member == factor
-    return None
+class Family(NamedTuple):
+    """Factors with a running index: the general one, its last index, and where a given factor stands among them, and
+    whether it is that one altogether."""
+
+    general: Node
+    running: str
+    end: str
+    at: int
+    exact: bool
+
+    @classmethod
+    def of(cls, moving: Node, fixed: Node) -> Family | None:
+        """The family of a factor with a last index and of one with a number."""
+        letters = [n.index[-1] for n in names_in(moving) if n.index and isinstance(n.index[-1], Index)]
+        ends = dict.fromkeys(index.letter for index in letters if index.letter)
+        if len(ends) != 1:
+            return None
+        (end,) = ends
+        running = next(letter for letter in "kijlmrs" if letter != end)
+        general = renamed(moving, {}, {end: Index(running)})
+        offsets = [n.index[-1].offset for n in moving.data[1] if n.index and isinstance(n.index[-1], Index)]
+        for at in range(4):
+            member = renamed(general, {}, {running: Index("", at)})
+            # Of the last kind, two members do not end where the smallest family does.
+            if member.data[1] == fixed.data[1] and (at < 3 or min(offsets, default=0) >= 0):
+                return cls(general, running, end, at, member == fixed)
+        return None
+
+    def written(self, factors: Sequence[Node], index: Callable[[int], Index]) -> int:
+        """How many of the last factors are members of the family, one after another."""
+        members = (renamed(self.general, {}, {self.running: index(back)}) for back in range(len(factors)))
+        pairs = zip(reversed(factors), members, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    def product(self, first: Index, last: Index) -> Node:
+        """The product of the members from one to another."""
+        return Node("product", (self.general,), (self.running, first, last, None))

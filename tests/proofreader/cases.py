@@ -310,6 +310,53 @@ CASES = [
     Case("wrong-em-no-progress", r"\log m(v;\eta_{t+1}) = \log m(v;\eta_t)", ("false",)),
     Case("wrong-parameter-values", r"m(v \mid \eta_1) = m(v \mid \eta_2)", ("false",)),
     Case("wrong-lambda-n", r"r(s;\rho_n) = r(s;\rho)", ("false",)),
+    Case("gradient-of-subscript", r"\nabla_\eta A_\eta = 2 \nabla_\eta A_\eta", ("false",)),
+    Case("gradient-of-normaliser", r"\nabla_\eta \log Z_\eta = \frac{1}{Z_\eta} \nabla_\eta Z_\eta", ("holds",)),
+    Case(
+        "gradient-of-normaliser-sign",
+        r"\nabla_\eta \log \frac{f_\eta(v)}{Z_\eta} = \nabla_\eta \log f_\eta(v) + \nabla_\eta \log Z_\eta",
+        ("false",),
+    ),
+    Case("gradient-of-untied", r"\nabla_\eta \log Z = 2 \nabla_\eta \log Z", ("unreadable", "false")),
+    Case("gradient-of-untied-bound", r"\nabla_\eta L(\eta) = 3 \nabla_\eta L(\eta)", ("false",)),
+    Case(
+        "gradient-of-nothing",
+        r"\nabla_\phi \log p(v) = 2 \nabla_\phi \log p(v) + \nabla_\phi r_\phi(v) - \nabla_\phi r_\phi(v)",
+        ("holds_if", "false"),
+    ),
+    Case(
+        "gradient-in-a-matrix",
+        r"\frac{\partial N(x|\mu,\Sigma)}{\partial\Sigma} = 3 \frac{\partial N(x|\mu,\Sigma)}{\partial\Sigma}",
+        ("unreadable", "false"),
+    ),
+    Case(
+        "own-energy",
+        r"H(\eta, r) := -\log m(\eta) + \frac12 r^2, \qquad e^{-H(\eta,r)} = m(\eta) e^{-r^2/2}",
+        ("holds",),
+    ),
+    Case(
+        "own-energy-slip",
+        r"H(\eta, r) := -\log m(\eta) + \frac12 r^2, \qquad e^{-H(\eta,r)} = m(\eta) e^{-r^2}",
+        ("false",),
+    ),
+    Case("own-information", r"I(f) := f + 1, \qquad I(f) = f + 2", ("false",)),
+    Case("order-of-magnitude", r"\log m(v) + O(1/n) = \log m(v) + 2 O(1/n)", ("unreadable",)),
+    Case("order-of-magnitude-power", r"m(v)^{O(1)} = m(v)^{2 O(1)}", ("unreadable",)),
+    Case("dots-behind-three", r"\log (p(v_1) p(v_2) p(v_3) \cdots p(v_n)) = \sum_{i=1}^n \log p(v_i)", ("holds",)),
+    Case("dots-behind-three-slip", r"\log (p(v_1) p(v_2) p(v_3) \cdots p(v_n)) = \sum_{i=2}^n \log p(v_i)", ("false",)),
+    Case(
+        "dots-in-a-chain",
+        r"m(v_1) m(v_2|v_1) m(v_3|v_{1:2}) \cdots m(v_n|v_{1:n-1}) = m(v_{1:n})",
+        ("holds",),
+    ),
+    Case(
+        "full-stop-for-a-variable", r"\mathrm{KL}(r(.|v) \Vert m(.)) = E_{r(s|v)}[\log r(s|v) - \log m(s)]", ("holds",)
+    ),
+    Case(
+        "full-stop-for-a-variable-slip",
+        r"\mathrm{KL}(r(.|v) \Vert m(.)) = E_{r(s|v)}[\log r(s|v) + \log m(s)]",
+        ("false",),
+    ),
     Case("discrete-only", r"H(v, s) \ge H(v)", ("holds_if",)),
     Case("discrete-only-2", r"I(v;s) \le \mathcal{H}[m(s)]", ("holds_if",)),
     Case("missing-max", r"\max_\eta \sum_{n} \log m_\eta(v_n) = \sum_{n} \log \int m_\eta(v_n, s)\, ds", ("false",)),

@@ -384,3 +384,16 @@ def test_the_kind_of_a_slip_is_named(latex: str, slip: str, words: str) -> None:
     line = check_derivation(latex).lines[0]
     assert (line.verdict, line.slip) == ("false", slip)
     assert words in line.cause
+
+
+def test_a_row_that_follows_from_the_one_before_a_slip_is_not_false() -> None:
+    report = check_derivation(
+        r"""\begin{aligned}
+        \log p(x) &= E_{q(z)}[\log p(x,z)] - E_{q(z)}[\log q(z)] + \mathrm{KL}(q(z) \Vert p(z|x)) \\
+        &= E_{q(z)}[\log p(x,z)] + E_{q(z)}[\log q(z)] + \mathrm{KL}(q(z) \Vert p(z|x)) \\
+        &= E_{q(z)}\left[\log \frac{p(x,z)}{q(z)}\right] + \mathrm{KL}(q(z) \Vert p(z|x)) \\
+        &= 2 E_{q(z)}\left[\log \frac{p(x,z)}{q(z)}\right]
+        \end{aligned}"""
+    )
+    assert [line.verdict for line in report.lines] == ["holds", "false", "holds_if", "false"]
+    assert report.lines[2].condition == "the row above is put right"
