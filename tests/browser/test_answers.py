@@ -95,8 +95,9 @@ LEFT_OUT = [chapter for chapter in chapters() if chapter != "1"]
 def test_an_exercise_of_each_kind_answers(
     browser: Browser, build: Path, chapter: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    times = {}
+    times, starts = {}, []
     with Visit(browser, page_of(build, chapter)) as visit:
+        visit.page.on("worker", lambda worker: starts.append(worker.url))
         reader = Reader(visit)
         for exercise in one_of_each_kind(chapter):
             misconception = exercise.misconceptions[0]
@@ -111,19 +112,25 @@ def test_an_exercise_of_each_kind_answers(
     with capsys.disabled():
         shown = ", ".join(f"{kind} {first:.1f} and {later:.2f}" for kind, (first, later) in times.items())
         print(f"\nchapter {chapter}: seconds of the first and a later check: {shown}")
-    # The first check that needs Python waits for it to start.
-    assert all(later < 10 for _, later in times.values())
+    # The first check that needs Python waits for it to start; later ones find it running.
+    assert len(starts) == 1
+
+
+def seconds_of_the_processor(browser: Browser) -> float:
+    """What all processes of a browser have used."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return sum(process["cpuTime"] for process in processes)
 
 
 @pytest.mark.thorough
-def test_python_starts_within_ten_seconds(browser: Browser, build: Path) -> None:
-    """The least of two starts, so that what else the machine does matters less."""
+def test_python_starts_within_ten_seconds_of_the_processor(browser: Browser, build: Path) -> None:
     number = next(one for one in EXERCISES.values() if one.chapter == "3" and one.kind == "number")
-    seconds = []
-    for _ in range(2):
-        with Visit(browser, page_of(build, "3")) as visit:
-            seconds.append(Reader(visit).check(number, "0")[2])
-    assert min(seconds) < 10
+    with Visit(browser, page_of(build, "3")) as visit:
+        before = seconds_of_the_processor(browser)
+        Reader(visit).check(number, "0")
+        assert 0.5 < seconds_of_the_processor(browser) - before < 10
 
 
 @pytest.mark.thorough
@@ -134,7 +141,7 @@ def test_an_endless_loop_ends_after_five_seconds_and_the_page_lives_on(visit: Vi
     verdict, said, seconds = reader.check(exercise, ENDLESS.format(name=exercise.answer.function))
     assert verdict == "wrong"
     assert "Stopped after 5 seconds" in said
-    assert 5 <= seconds < 7
+    assert seconds >= 5
     assert reader.check(exercise, right_answer(exercise))[0] == "right"
 
 
