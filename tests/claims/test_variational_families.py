@@ -297,6 +297,18 @@ def test_coordinate_ascent_arrives_and_loses_the_squared_correlation_a_sweep(cas
         torch.testing.assert_close(errors[2] / errors[1], correlation.square().expand(2), atol=1e-9, rtol=0)
 
 
+def test_many_weak_correlations_slow_the_sweeps_and_cost_little_variance():
+    """Chapter 8: fifty coordinates with unit variances, each pair correlated at 0.1."""
+    covariance = 0.9 * torch.eye(50).double() + 0.1
+    precision = torch.linalg.inv(covariance)
+    lost = 1 - 1 / (precision.diagonal() * covariance.diagonal())
+    assert lost.max() < 0.1
+    sweep = torch.eye(50).double()
+    for d in range(50):
+        sweep[d] -= precision[d] @ sweep / precision[d, d]
+    assert torch.linalg.eigvals(sweep).abs().max() > 0.7
+
+
 @breaks(
     "prop-cavi-rate",
     without="gaussian-posterior",
@@ -844,6 +856,7 @@ def test_widening_repairs_the_coverage_and_most_of_the_score():
     assert behind.mean() > 3 * behind.std() / 20
     assert behind.mean() < 0.3 * before.mean()
     ratio, place = spread(table(wide)) / spread(exact), exact @ grid
+    assert ((narrow.mean - place) / spread(exact)).mean().item() == pytest.approx(-0.1, abs=0.02)
     assert (ratio - 1).abs()[place >= 0.1].quantile(0.95) < 0.055
     assert ratio[place < 0.03].min() > 1.2
     assert ratio[place < 0.03].median() > 3
