@@ -224,7 +224,9 @@ class Plan(Laws):
     def summed(self, letter: Name) -> tuple[Name, ...]:
         """What the display integrates a letter alone over; x where it does not."""
         nodes = (n for tree in self.names.trees for n in tree.walk() if n.kind == "integral" and n.data[0])
-        return next((n.data[0] for n in nodes if any(d.data[:2] == (letter, ()) for d in n.walk())), (Name("x"),))
+        alone = (("density", (letter, ())), ("name", (letter,)))
+        speaks = (n for n in nodes if any(d.data[: len(a)] == a and d.kind == k for d in n.walk() for k, a in alone))
+        return next((n.data[0] for n in speaks), (Name("x"),))
 
     def drawn_from(self, key: str) -> tuple[Name, ...]:
         """What the display says to be drawn from a letter alone, as in ``z \\sim q(\\cdot \\mid x)``."""

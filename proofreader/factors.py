@@ -230,7 +230,8 @@ class Factors(Arguments):
 
     def scalar(self, symbol: Symbol) -> Node:
         """A letter that stands for a number; ``\\mu_\\phi`` is a function of its parameter."""
-        if symbol.name in MOVED and symbol.sup is None and symbol.sub and not symbol.style:
+        moved = symbol.name in MOVED or (symbol.key in self.laws | USUAL_LAWS and symbol.key not in GREEK)
+        if moved and symbol.sup is None and symbol.sub and not symbol.style:
             letter, parameters = self.decorated(symbol)
             if parameters and not letter.index and not letter.mark:
                 return Node("name", (), (letter, parameters))

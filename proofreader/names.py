@@ -29,6 +29,14 @@ def drawn_in(average: Node) -> tuple[Name, ...]:
     return names or tuple(name for drawn in average.data[0] for name in drawn)
 
 
+def _members(name: Name) -> int:
+    """How many members of its family a name stands for, as far as numbers say."""
+    (part, *others) = name.index or (None,)
+    if others or not isinstance(part, Span):
+        return 1
+    return 1 + part.last.offset - part.first.offset if not part.first.letter + part.last.letter else 0
+
+
 def variant_key(key: str, parameters: Iterable[Name]) -> str:
     """The letter of a density at a decorated value of a parameter, which a definition may give by itself."""
     decorated = [str(p) for p in parameters if p.mark or p.index]
@@ -57,6 +65,9 @@ def names_in(node: Node) -> Iterator[Name]:
         elif found.kind == "indicator":
             yield from found.data
 
+
+# No sequence is longer than this, for its table has as many dimensions.
+MAX_LENGTH = 5
 
 # Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
 BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
@@ -184,6 +195,7 @@ class Names:
     calls: dict[str, tuple[Node, ...]] = field(default_factory=dict)
     subscripts: set[str] = field(default_factory=set)
     implicit: set[str] = field(default_factory=set)
+    lengths: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -196,6 +208,7 @@ class Names:
         self.settle()
         self.averaged()
         self.moved()
+        self.lengthened()
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -306,6 +319,22 @@ class Names:
         )
         defined = {first.letter for first, _ in ends if first is not None and first.letter}
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
+
+    def lengthened(self) -> None:
+        """How long a sequence must be to tell its whole past from the members of it that a density is given."""
+        for node in (n for tree in self.trees for n in tree.walk() if n.kind in ("density", "information")):
+            front, right = (node.data[1], node.data[2]) if node.kind == "density" else (node.data[1], node.data[3])
+            given: dict[str, int] = {}
+            for name in right:
+                if name.base in {n.base for n in front}:
+                    given[name.base] = given.get(name.base, 0) + _members(name)
+            names = [n for n in (*front, *right) if given.get(n.base)]
+            letters = {part.letter for n in names for part in n.index if isinstance(part, Index) and part.letter}
+            for letter in letters:
+                ends = [end for _, end in self.bounds.get(letter, []) if end is not None]
+                for end in (*(end.letter for end in ends), letter):
+                    longest = 2 + max(given[n.base] for n in names)
+                    self.lengths[end] = max(self.lengths.get(end, 0), min(longest, MAX_LENGTH))
 
     def moved(self) -> None:
         """A parameter of which a gradient is taken, and that nothing names otherwise, is one of every density."""

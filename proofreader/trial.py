@@ -141,15 +141,13 @@ class Trial:
         posterior."""
         letters = sorted(self.names.size_letters)
         fixed = {name: int(low) for name, (low, high) in self.ranges.items() if low == high}
-        free = 2 if self.has_offset() else 1
-        one = Sizes(
-            tuple((letter, fixed.get(letter, 2 + at % 2 if free == 1 else 3)) for at, letter in enumerate(letters)),
-            free,
-        )
-        two = Sizes(tuple((letter, fixed.get(letter, 3 - at % 2)) for at, letter in enumerate(letters)), free)
-        steps = {letter for letter in letters if letter.islower() and letter in self.names.subscripts}
+        longer = self.names.lengths
+        free = max(2 if self.has_offset() else 1, *(longer.get(letter, 1) for letter in ("", *self.names.free_letters)))
+        least = dict.fromkeys((n for n in letters if n.islower() and n in self.names.subscripts), 3)
+        least |= {letter: longest for letter, longest in longer.items() if letter in letters}
         one, two = (
-            Sizes(tuple((n, 3 if n in steps else k) for n, k in sizes.numbers), sizes.free) for sizes in (one, two)
+            Sizes(tuple((n, fixed.get(n, max(size(at), least.get(n, 0)))) for at, n in enumerate(letters)), free)
+            for size in (lambda at: 2 + at % 2 if free == 1 else 3, lambda at: 3 - at % 2)
         )
         share = max(1, models // 4)
         return [
