@@ -25,9 +25,12 @@ _DISPLAY = re.compile(
     r"|\{%\s*(?:math|katex|latex)[^%]*%\}(?P<tag>.+?)\{%\s*end\w+\s*%\}"
     # A formula that is a paragraph by itself.
     r"|(?:(?<=\n\n)|(?<![\s\S]))[ \t]*\$(?P<alone>[^\s$](?:[^$\n]|\n(?!\n))*?[^\s$\\])\$"
+    r"[ \t]*[.,;。，]?[ \t]*(?=\n\n|\n*\Z)"
+    r"|(?:(?<=\n\n)|(?<![\s\S]))[ \t]*\\\((?P<paragraph>(?:[^\n]|\n(?!\n))+?)\\\)"
     r"[ \t]*[.,;。，]?[ \t]*(?=\n\n|\n*\Z)",
     re.DOTALL,
 )
+_GROUPS = ("dollars", "escaped", "bracket", "whole", "tag", "alone", "paragraph")
 _FENCE = re.compile(
     r"^[ \t>]*(`{3,}|~{3,}|:{3,})[ \t]*(?:\{([\w:+-]+)[^}\n]*\}|(\w[\w+-]*))?[ \t]*([^\n]*)$", re.MULTILINE
 )
@@ -202,7 +205,9 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
     at = 0
     while (match := _DISPLAY.search(text, at)) is not None:
         group = next(
-            g for g in ("dollars", "escaped", "bracket", "whole", "tag", "alone") if match.group(g) is not None
+            g
+            for g in ("dollars", "escaped", "bracket", "whole", "tag", "alone", "paragraph")
+            if match.group(g) is not None
         )
         body = match.group(group)
         if re.search(r"\n[ \t]*\n[ \t]*\w+ \w+ \w+", body) or len(body) > 12_000:

@@ -49,6 +49,8 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
     if names[0] in OTHERS and len(names) > 1:
         inner = index_of(symbols[1:])
         return Others(OTHERS[names[0]], inner) if isinstance(inner, Index) else None
+    if len(names) > 2 and OTHERS.get(names[1]) == "-" and names[1] in (r"\neq", r"\ne") and is_index_letter(symbols[0]):
+        return index_of(symbols[1:])
     if all(name.isdigit() for name in names) and len(names) <= 3:
         return Index("", int("".join(names)))
     if is_index_letter(symbols[0]):

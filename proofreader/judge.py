@@ -251,6 +251,8 @@ class Judge(Unsaid):
         of_one_function = base.left.kind == "name" and base.left.data[0].base != compared
         if compared and (compared in parameters or of_one_function):
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
+        if base.relation in TURNED and base.left.kind.startswith("arg") and base.right.kind.startswith("arg"):
+            return Finding("unreadable", reason="it compares two places, and not the values there", notes=notes)
         apart = self.apart(base) if base.relation in ("=", "propto") else ""
         if apart:
             return Finding("unreadable", reason=apart, notes=notes)

@@ -27,12 +27,15 @@ from proofreader.indices import BRACKETS, MINUS, TIMES, is_divergence
 from proofreader.layout import Side
 from proofreader.letters import law_letters_in, of_one_family
 from proofreader.names import names_in, renamed
-from proofreader.notation import SHY, Operator, operator_named
+from proofreader.notation import RELATIONS, SHY, Operator, operator_named
 from proofreader.operators import Operators
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, GREEK, Symbol, flat
 from proofreader.syntax import Index, Node
 
 __all__ = ["Reading", "readings_of"]
+
+# Capital letters for the signs that they look like, where something below them says over what.
+CAPITAL_SUMS = {r"\Sigma": r"\sum", r"\Pi": r"\prod"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,8 @@ class Parser(Operators):
             and following.name in (r"\max", r"\min", r"\sup", r"\inf", "@max", "@min")
         ):
             return operator_named("@arg" + following.name[-3:].replace("sup", "max").replace("inf", "min"))
+        if symbol.name in CAPITAL_SUMS and symbol.sub and any(RELATIONS.get(s.name) in ("in", "=") for s in symbol.sub):
+            return operator_named(CAPITAL_SUMS[symbol.name])
         row = operator_named(symbol.key)
         if row is None or symbol.key not in SHY:
             if row is not None and row.form in ("divergence", "entropy", "information") and not opened:

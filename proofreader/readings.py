@@ -219,7 +219,7 @@ class Readings(Trial):
             for n in names_in(tree)
             if not n.index and not n.mark and self.names.is_variable(n.base)
         }
-        collections = collections_among(plain_names - indexed, indexed, plain_names)
+        collections = self.apart_in_densities(collections_among(plain_names - indexed, indexed, plain_names))
         if collections:
             parts = frozenset(family for _, family in collections)
             words = tuple(f"{shown(whole)} = ({shown(family)}_1, …)" for whole, family in collections)
@@ -251,6 +251,12 @@ class Readings(Trial):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
                     found.append(_chosen(base, words, support=base.choices.support | {node.data[0]}))
         return found
+
+    def apart_in_densities(self, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """Those wholes by another letter that stand beside no member of their family in any density."""
+        nodes = [n for tree in self.names.trees for n in tree.walk() if n.kind in ("density", "information")]
+        beside = [{n.base for part in node.data[1:] for n in part if isinstance(n, Name)} for node in nodes]
+        return tuple(p for p in pairs if p[0].lower().endswith(p[1]) or not any(set(p) <= bases for bases in beside))
 
     def with_companions(
         self, attempt: Attempt, families: frozenset[str], trees: tuple[Node, Node], plan: Plan
