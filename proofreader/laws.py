@@ -52,7 +52,7 @@ class Laws(Steps):
         law = self.law(key)
         bases = self.parameter_bases(key)
         law.parameters = list(bases)
-        given = {p.base: self.expand((p,), env)[0] for p in parameters}
+        given = {self.slot(p.base): self.expand((p,), env)[0] for p in parameters}
         axes = tuple(given.get(base, self.default_parameter(key, base, env)) for base in bases)
         for fixed in self.choices.fixed:
             atoms = self.expand((Name(fixed),), env)
@@ -91,8 +91,8 @@ class Laws(Steps):
         same = [k for k in self.names.parameters if dict(self.choices.same).get(k, k) == key or k == key]
         found: list[str] = []
         for k in same:
-            found += [p for p in self.names.parameters[k] if p not in found]
-        return found
+            found += [self.slot(p) for p in self.names.parameters[k]]
+        return list(dict.fromkeys(found))
 
     def default_parameter(self, key: str, base: str, env: Environment) -> str:
         """The value of a parameter that a density does not name: the undecorated one, or the only one that occurs."""
@@ -102,7 +102,7 @@ class Laws(Steps):
             if dict(self.choices.same).get(k, k) == key
             for s in signatures
             for p in s.parameters
-            if p.base == base
+            if self.slot(p.base) == base
         }
         plain = Name(base)
         if plain not in used and len(used) == 1:

@@ -196,6 +196,7 @@ class Names:
     subscripts: set[str] = field(default_factory=set)
     implicit: set[str] = field(default_factory=set)
     lengths: dict[str, int] = field(default_factory=dict)
+    slots: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -209,6 +210,7 @@ class Names:
         self.averaged()
         self.moved()
         self.lengthened()
+        self.slotted()
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -319,6 +321,18 @@ class Names:
         )
         defined = {first.letter for first, _ in ends if first is not None and first.letter}
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
+
+    def slotted(self) -> None:
+        r"""Letters that are values of one parameter: ``\\theta`` and ``\\phi`` of ``p_\\theta(x)`` and ``p_\\phi(x)``, but
+        not of ``p_\\theta(x|z)`` and ``p_\\phi(z)``."""
+        for signatures in self.laws.values():
+            alone = [(s.parameters[0].base, {n.base for n in s.left}) for s in signatures if len(s.parameters) == 1]
+            together = {p.base for s in signatures if len(s.parameters) > 1 for p in s.parameters}
+            for first, left in alone:
+                for second, other in alone:
+                    if first != second and left & other and not {first, second} & together:
+                        low, high = sorted((self.slots.get(first, first), self.slots.get(second, second)))
+                        self.slots.update({high: low, second: low, first: low})
 
     def lengthened(self) -> None:
         """How long a sequence must be to tell its whole past from the members of it that a density is given."""

@@ -12,7 +12,7 @@ from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.limits import averaged_over
-from proofreader.names import BOUNDS, law_key, names_in
+from proofreader.names import BOUNDS, law_key, names_in, renamed
 from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
 from proofreader.structures import collections_among, shown
@@ -38,6 +38,8 @@ class Readings(Trial):
             a for what in ("bare", "alone", "nabla", "prior") for a in self.options(base, what, getattr(plan, what))
         ]
         found += self.bounds(base, plan)
+        found += self.several_parameters(base)
+        found += self.one_parameter(base)
         found += self.noise(base)
         found += self.as_functions(base)
         found += self.gaussian(base)
@@ -155,6 +157,29 @@ class Readings(Trial):
             found = as_gaussian(tree, other)
             if found is not None:
                 yield replace(base, words=(found[1],), **cast(Any, {side: found[0]}))
+
+    def several_parameters(self, base: Attempt) -> list[Attempt]:
+        r"""Letters that are read as values of one parameter as two parameters of one law, if no density has both."""
+        letters = frozenset(self.names.slots)
+        for signatures in self.names.laws.values():
+            mine = [(s.left, s.right, s.parameters) for s in signatures if {p.base for p in s.parameters} & letters]
+            if len({pair[:2] for pair in mine}) < len(set(mine)):
+                return []
+        words = f"each density depends on all of {', '.join(sorted(letters))}, also where it names one of them"
+        return [_chosen(base, (words,), apart=letters)] if letters else []
+
+    def one_parameter(self, base: Attempt) -> list[Attempt]:
+        r"""The letters of a parameter as one letter, where no side has two of them at one law, as in a slip of the pen."""
+        slots = self.names.slots
+        for tree in (base.left, base.right):
+            nodes = {(n.data[0].base, n.data[3]) for n in tree.walk() if n.kind == "density" and n.data[3]}
+            mine = [(letter, own) for letter, own in nodes if {p.base for p in own} & set(slots)]
+            if len({letter for letter, _ in mine}) < len(mine):
+                return []
+        one = {Name(letter): Name(low) for letter, low in slots.items() if letter != low}
+        left, right = renamed(base.left, one), renamed(base.right, one)
+        words = f"{' and '.join(sorted(slots))} are one parameter"
+        return [replace(base, left=left, right=right, words=(words,))] if one and left != right else []
 
     def unseen(self, node: Node) -> set[Name]:
         """For an average in whose body nothing occurs that is averaged: the variables that do occur."""

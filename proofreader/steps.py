@@ -34,6 +34,7 @@ class Choices:
         bounds: Names that stand for the evidence lower bound, or for its negative: (``cal:L``, 1).
         indexed: Families of which the letter alone is the member in question.
         absent: Members in front of the first of their family, as z_0 where the product begins with p(z_1 | z_0).
+        apart: Letters of parameters that are not values of one parameter, although they stand at one letter.
         bare: Which law an expectation without one is taken under, counted from 0.
         alone: Which density a letter alone stands for, counted from 0.
         prior: Whether the second letter alone of a divergence is unconditional though it has variables to depend on.
@@ -50,6 +51,7 @@ class Choices:
     bounds: tuple[tuple[str, int], ...] = ()
     indexed: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     bare: int = 0
     alone: int = 0
     prior: int = 0
@@ -220,7 +222,11 @@ class Steps:
         plain, _, mark = base.partition("|")
         if self.in_parts(plain):
             return atom
-        return plain if mark or rest else atom
+        return self.slot(plain) if mark or rest or plain in self.names.slots else atom
+
+    def slot(self, base: str) -> str:
+        """The parameter of which a letter is a value."""
+        return base if base in self.choices.apart else self.names.slots.get(base, base)
 
     def index(self, part: Index, env: Environment) -> int:
         """The number of an index."""

@@ -196,6 +196,12 @@ def test_few_images_pay_for_the_best_dimension_of_ppca():
     assert lead.median().item() == pytest.approx(16, abs=0.5)
     blank = [(one <= 1).all(0) for one in sets]
     assert {min(map(int, map(sum, blank))), max(map(int, map(sum, blank)))} == {7, 11}
+    gains = []
+    for pixels, *fits in zip(blank, few, many, strict=True):
+        fewer, all_of_them = (LinearGaussian(fit.weight[pixels], fit.bias[pixels], fit.noise_variance) for fit in fits)
+        seen = validation[:, pixels]
+        gains.append(all_of_them.log_evidence(seen) - fewer.log_evidence(seen))
+    assert torch.stack(gains).median() > lead.median() / 2, "the larger part comes from the blank pixels"
     inked = torch.stack([(validation[:, pixels] > 1).any(1) for pixels in blank])
     assert inked.double().mean().item() == pytest.approx(0.02, abs=0.002)
     assert lead[inked].mean().item() == pytest.approx(-160, abs=8)
