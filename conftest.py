@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from course.numbers import matched
 
-WHOLE_JOBS = "own_"
+# Notebooks that a reader's run leaves to CI: whole jobs, and the chapter that trains networks. The build of the book
+# executes them too, and its outputs are compared with the committed ones.
+LONG = ("own_", "10_")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are looked at
@@ -19,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if hasattr(item, "compare_outputs"):
             item.compare_outputs = _NumbersMatched(item.compare_outputs)
-            if item.path.name.startswith(WHOLE_JOBS):
+            if item.path.name.startswith(LONG):
                 item.add_marker(pytest.mark.thorough)
     items.sort(key=lambda item: item.path.name != "test_build.py")
 

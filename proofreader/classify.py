@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from proofreader.names import BOUNDS, Names, drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.steps import defined_key
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Others
 
@@ -339,3 +341,22 @@ def unindexed(left: Node, right: Node, known: Names) -> str:
         ):
             return f"nothing in the sum over {letter} has the index {letter}: write it where it belongs"
     return ""
+
+
+def at_several_values(trees: Iterable[Node], key: str) -> bool:
+    """Whether a name occurs at several values of the same arguments, as in ``L(a)`` and ``L(a')``."""
+    calls = {n.parts for tree in trees for n in tree.walk() if n.kind == "name" and defined_key(n.data[0]) == key}
+    bases = {tuple(n.base for part in parts for n in names_in(part)) for parts in calls if parts}
+    return len(bases) < len({parts for parts in calls if parts})
+
+
+def with_named_constants(tree: Node) -> Node:
+    """A side in which a constant that is no term of it, nor of an exponent, is a number with a name."""
+
+    def change(node: Node, *, free: bool) -> Node:
+        if node.kind == "constant":
+            return node if free else Node("name", (), (Name(node.data[0]), ()))
+        inside = node.kind == "exp" or (free and node.kind in ("sum", "negative"))
+        return replace(node, parts=tuple(change(part, free=inside) for part in node.parts))
+
+    return change(tree, free=True)

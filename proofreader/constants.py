@@ -70,7 +70,10 @@ class Constants(Readings):
         front = self.in_front(base, plan)
         if base.relation == "propto" and not front and not outside & free:
             outside = {a for names in tables_of(plan, (left, right)).values() for own, _ in names for a in own}
-        for atoms in dict.fromkeys([front, *((a,) for a in sorted(outside & free, reverse=True))]):
+        inside = outside & free
+        if base.relation == "propto" and front:
+            inside &= set(front)  # what is proportional is a density of what stands in front of its bar
+        for atoms in dict.fromkeys([front, *((a,) for a in sorted(inside, reverse=True))]):
             if atoms and set(atoms) <= free and set(atoms) <= outside | set(moving):
                 found.append((replace(base, vary=atoms), ", ".join(map(shown, atoms))))
         if (

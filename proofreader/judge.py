@@ -7,6 +7,7 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -25,6 +26,7 @@ from proofreader.classify import (
     is_stationarity,
     unindexed,
     unsaid,
+    with_named_constants,
 )
 from proofreader.duals import plain
 from proofreader.elaborate import Plan
@@ -55,6 +57,11 @@ CONDITIONS = (
     (is_functional_equation, "a condition on a function, not a claim about every one"),
     (is_condition_on_q, "a condition on a density, not a claim about every one"),
 )
+
+
+def without_numbers(words: str) -> str:
+    """What an assumption says of the members of families, whatever their number: x_1, x_2 and x_1, x_2, x_3 are x."""
+    return re.sub(r"\b(\S+?)_\d+(?:, \1_\d+)*", r"\1", words)
 
 
 @dataclass
@@ -123,7 +130,8 @@ class Judge(Unsaid):
                     f"{READINGS[c]}: read as {' and '.join(in_text(r.tree) for r in (a, b) if c in r.choices)}"
                     for c in choices
                 )
-                found.append(Attempt(a.tree, b.tree, relation, words=words))
+                left, right = map(with_named_constants, (a.tree, b.tree))
+                found.append(Attempt(left, right, relation, words=words))
         return found[:12]
 
     def true(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding:
@@ -210,9 +218,10 @@ class Judge(Unsaid):
             plan, left, right = self.plan(attempt, self.settings[others[0]][1])
         except DerivationSyntaxError:
             return True
-        found = candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation)
-        same = next((assumption for assumption in found if assumption.words == words), None)
-        return same is None or self.holds(assuming(attempt, same), worlds=others)
+        found = list(candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation))
+        same = [other for other in found if without_numbers(other.words) == without_numbers(words)]
+        tried = same or (found[:40] if re.search(r"_\d", words) else [])
+        return not tried or any(self.holds(assuming(attempt, other), worlds=others) for other in tried)
 
     def alike(self) -> tuple[int, ...]:
         """The kinds of worlds with the sizes of the first, of whose variables an assumption speaks."""
@@ -290,7 +299,7 @@ class Judge(Unsaid):
         if base.relation != "=":
             return Finding("unreadable", reason="a constant without a value stands in an inequality", notes=notes)
         if self.holds(base):
-            return Finding("holds", notes=[*notes, "the constant is zero"], attempt=base)
+            return Finding("holds_if", "the constant is zero", notes=notes, attempt=base)
         constant = [replace(reading, relation="const") for reading in readings]
         return self.varied(constant, notes, "the constant does not depend on {}")
 

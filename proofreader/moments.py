@@ -1,8 +1,9 @@
 r"""Averages under distributions by name.
 
-A Gaussian variable runs over the nodes of a quadrature that is exact for polynomials up to degree 5, a Bernoulli
-variable over its two values. Under the other families an average is read where it is linear in statistics whose means
-are known, as :math:`\operatorname{E}[\log \pi_k] = \psi(\alpha_k) - \psi(\sum_j \alpha_j)`.
+A Gaussian variable runs over the nodes of two Gauss-Hermite quadratures, both exact for polynomials up to degree 7:
+what holds with one by accident fails with the other. A Bernoulli variable runs over its two values. Under the other
+families an average is read where it is linear in statistics whose means are known, as
+:math:`\operatorname{E}[\log \pi_k] = \psi(\alpha_k) - \psi(\sum_j \alpha_j)`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["drawn_from_grid", "linear_average"]
 
 Pairs = list[tuple[tuple[str, ...], int]]
-GRIDS = {"normal": (-sqrt(3.0), 0.0, sqrt(3.0)), "bernoulli": (0.0, 1.0)}
-WEIGHTS = (1 / 6, 2 / 3, 1 / 6)
-EXACT = 5
+# Positive nodes of the standard normal distribution, the middle one if there is one, and their weights.
+_FIVE = ((sqrt(5 + sqrt(10)), (7 - 2 * sqrt(10)) / 60), (sqrt(5 - sqrt(10)), (7 + 2 * sqrt(10)) / 60), (0.0, 8 / 15))
+_FOUR = ((sqrt(3 + sqrt(6)), (3 - sqrt(6)) / 12), (sqrt(3 - sqrt(6)), (3 + sqrt(6)) / 12))
+EXACT = 7
+GRIDDED = ("normal", "bernoulli")
+COINS = (0.0, 1.0)
 VALUE = Node("name", (), (Name("@value"), ()))
 
 
@@ -59,7 +63,7 @@ def _mean(plan: Plan, law: Node, value: Values, vectors: Sequence[Values], body:
     """The average of something under a member of a family, by coordinates of its value and its parameters."""
     outer = dict(plan.valued)
     found = _linear(plan, family_of(law), value, vectors, body, env)
-    if found is None and law.data[0] in GRIDS:
+    if found is None and law.data[0] in GRIDDED:
         pairs = _grid(plan, law, value, vectors, env)
         weight = plan.product(*(place for _, place in pairs))
         found = plan.average(tuple(a for atoms, _ in pairs for a in atoms), weight, plan.compile(body, env))
@@ -69,10 +73,18 @@ def _mean(plan: Plan, law: Node, value: Values, vectors: Sequence[Values], body:
     return found
 
 
+def quadrature(nodes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The nodes and weights of the standard normal distribution, in order."""
+    half = _FIVE if nodes == 5 else _FOUR
+    pairs = sorted({(sign * node, weight) for node, weight in half for sign in (-1.0, 1.0)})
+    distinct = [pair for at, pair in enumerate(pairs) if not at or pair[0] != pairs[at - 1][0]]
+    return tuple(node + 0.0 for node, _ in distinct), tuple(weight for _, weight in distinct)
+
+
 def drawn_from_grid(plan: Plan, law: Node, names: tuple[Name, ...], env: Environment) -> Pairs | None:
     """The coordinates of a Gaussian or Bernoulli variable with their weights, and what their values are; None for
     another law, or one that is not read in numbers."""
-    if law.data[0] not in GRIDS or len(names) != 1:
+    if law.data[0] not in GRIDDED or len(names) != 1:
         return None
     try:
         value, *vectors = vectors_of(plan, law.data[0], (Node("name", (), (names[0], ())), *law.parts))
@@ -85,14 +97,15 @@ def drawn_from_grid(plan: Plan, law: Node, names: tuple[Name, ...], env: Environ
 def _grid(plan: Plan, law: Node, value: Values, vectors: Sequence[Values], env: Environment) -> Pairs:
     """For each coordinate of a variable its atoms with their weight; their values are kept in the plan."""
     pairs: Pairs = []
+    nodes, weights = (COINS, ()) if law.data[0] == "bernoulli" else quadrature(plan.sizes.nodes)
     for coordinate, *own in zip(value, *vectors, strict=True):
         places = [plan.compile(p, env) for p in own]
         for atom in plan.expand((coordinate.data[0],), env):
-            number = plan.add("grid", (), (atom, GRIDS[law.data[0]]))
-            plan.grids[plan.role(atom)] = len(GRIDS[law.data[0]])
+            number = plan.add("grid", (), (atom, nodes))
+            plan.grids[plan.role(atom)] = len(nodes)
             if len(own) == 2:
                 key = f"named {in_text(law)}" + f" for {atom}" * ("#" in plan.role(atom))
-                plan.law(key).weights = WEIGHTS
+                plan.law(key).weights = weights
                 weight = plan.table(key, (atom,), (), (), env)
                 deviation = plan.add("power", (places[1], plan.number(0.5)))
                 plan.valued[atom] = plan.total(places[0], plan.product(deviation, number))
@@ -106,7 +119,7 @@ def _grid(plan: Plan, law: Node, value: Values, vectors: Sequence[Values], env: 
 
 def is_exact(plan: Plan, place: int, atoms: Collection[str]) -> bool:
     """Whether the quadrature of a Gaussian variable gives the average of a value."""
-    gaussian = {a for a in atoms if plan.grids.get(plan.role(a)) == len(WEIGHTS)}
+    gaussian = {a for a in atoms if plan.grids.get(plan.role(a), 0) > len(COINS)}
     degree = degree_in(plan, place, gaussian, lambda at: 1 if plan.steps[at].kind == "grid" else None)
     return degree is not None and degree <= EXACT
 

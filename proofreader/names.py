@@ -151,10 +151,11 @@ def renamed(
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The values of size letters and of free indices in one kind of world."""
+    """The values of size letters and of free indices in one kind of world, and how many nodes a Gaussian has."""
 
     numbers: tuple[tuple[str, int], ...] = ()
     free: int = 1
+    nodes: int = 5
 
     def get(self, letter: str) -> int | None:
         """The value of a size letter, if it is one."""
@@ -323,8 +324,8 @@ class Names:
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
 
     def slotted(self) -> None:
-        r"""Letters that are values of one parameter: ``\\theta`` and ``\\phi`` of ``p_\\theta(x)`` and ``p_\\phi(x)``, but
-        not of ``p_\\theta(x|z)`` and ``p_\\phi(z)``."""
+        r"""Letters that are values of one parameter: those of ``p_\\theta(x)`` and ``p_\\phi(x)``, and not those of
+        ``p_\\theta(x|z)`` and ``p_\\phi(z)``."""
         for signatures in self.laws.values():
             alone = [(s.parameters[0].base, {n.base for n in s.left}) for s in signatures if len(s.parameters) == 1]
             together = {p.base for s in signatures if len(s.parameters) > 1 for p in s.parameters}

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from proofreader.classify import at_several_values
 from proofreader.distributions import DIMENSIONS, dimension_of
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import meant
@@ -45,6 +46,8 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
         return _inlined(plan, node, definition, env)
     sign = dict(plan.choices.bounds).get(defined_key(name), 1 if name.base == "@ELBO" else 0)
     if sign:
+        if at_several_values(plan.names.trees, defined_key(name)):
+            raise DerivationSyntaxError(f"{in_text(node)} is a bound at several values, which nothing tells apart")
         bound = _bound(plan, env)
         return bound if sign > 0 else plan.negative(bound)
     place = _without_arguments(plan, node, env)

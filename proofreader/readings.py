@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
-from proofreader.classify import as_average, grows
+from proofreader.classify import as_average, at_several_values, grows
 from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
@@ -94,6 +94,8 @@ class Readings(Trial):
             family = {n for n in nodes if n.base + n.mark.partition("_{")[0] == key.partition("_{")[0]}
             if len({(n.mark, n.index) for n in family}) > 1 and not grows(base.left, base.right, base.relation):
                 continue
+            if at_several_values((base.left, base.right), key):
+                continue
             if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
                 for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
                     choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
@@ -120,8 +122,9 @@ class Readings(Trial):
         def change(node: Node) -> Node:
             node = node.map(change)
             unseen = self.unseen(node) if node.kind == "expect" else set()
+            drawn = {n.base for law in node.parts[:-1] for n in names_in(law)} if unseen else set()
             for law in self.names.measures if unseen else ():
-                if len(law.data[1]) == 1 and law.data[1][0] in unseen:
+                if len(law.data[1]) == 1 and law.data[1][0] in unseen and law.data[1][0].base not in drawn:
                     noise = " and ".join(map(in_text, node.parts[:-1]))
                     words.append(
                         f"{law.data[1][0]} is a function of noise from {noise} and has the density {in_text(law)}"
@@ -169,7 +172,7 @@ class Readings(Trial):
         return [_chosen(base, (words,), apart=letters)] if letters else []
 
     def one_parameter(self, base: Attempt) -> list[Attempt]:
-        r"""The letters of a parameter as one letter, where no side has two of them at one law, as in a slip of the pen."""
+        """The letters of a parameter as one, where no side has two of them at one law, as in a slip of the pen."""
         slots = self.names.slots
         for tree in (base.left, base.right):
             nodes = {(n.data[0].base, n.data[3]) for n in tree.walk() if n.kind == "density" and n.data[3]}
@@ -336,6 +339,8 @@ class Readings(Trial):
         """A line with matrices, which are not read, in one dimension."""
         letters = set(DIMENSIONS) - self.names.size_letters - self.names.variables - set(self.names.bounds)
         words = "every vector has one coordinate and every matrix is a number, for matrices are not read"
+        if not _rewritten(base, lambda tree: in_one_dimension(tree, ()), words):
+            return []  # a letter that could be a dimension is none where nothing is a vector
         found = _rewritten(base, lambda tree: in_one_dimension(tree, letters), words)
         random = any(n.kind in ("named", "density", "expect") for a in found for n in (*a.left.walk(), *a.right.walk()))
         return found if random and self.unknown(base) else []

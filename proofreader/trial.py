@@ -149,6 +149,8 @@ class Trial:
             Sizes(tuple((n, fixed.get(n, max(size(at), least.get(n, 0)))) for at, n in enumerate(letters)), free)
             for size in (lambda at: 2 + at % 2 if free == 1 else 3, lambda at: 3 - at % 2)
         )
+        if any(n.kind == "named" and n.data[0] == "normal" for tree in self.names.trees for n in tree.walk()):
+            two = replace(two, nodes=4)
         share = max(1, models // 4)
         return [
             (Setting(share, (2, 3), stream=1), one),
