@@ -1,7 +1,7 @@
 """Replays of the notebooks: nbval executes them and compares what they print, with numbers compared as numbers.
 
-A reader's run replays the chapters, and the whole jobs of Part VI only when everything is asked for. And the order of
-the tests: the book is built first, for all tests that look at it.
+A reader's run replays the chapters but one; the rest only when everything is asked for. And the order of the tests: the
+book is built first, for all tests that look at it.
 """
 
 from __future__ import annotations

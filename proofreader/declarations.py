@@ -258,6 +258,9 @@ class Declarations:
         left, right = chain.sides[at].tree, chain.sides[at + 1].tree
         reason = kind_of_relation(relation)
         if reason:
+            text = self.latex[chain.sides[at].side.start : chain.sides[at + 1].side.end]
+            if relation == "in" and (found := range_of(text)) is not None:
+                self.ranges.setdefault(found[0], found[1:])
             if relation in (":=", "=:"):
                 pattern, body = (
                     (chain.sides[at], chain.sides[at + 1])

@@ -110,7 +110,7 @@ class Plan(Laws):
             return density(letter, left, behind, parameters or chosen.parameters)
         averaged = self.averaged(law_key(letter))
         known = self.drawn_from(law_key(letter)) or self.latent(body) or averaged or self.summed(letter)
-        unnamed = [(Name("z"),)] if not signatures and not self.names.is_variable("z") else []
+        unnamed = [(Name("z"),)] if not (signatures or right or self.names.is_variable("z")) else []
         latent = self.choose([known, *([averaged] if averaged not in ((), known) else []), *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
         return density(letter, tuple(n for n in latent if n not in right) or latent, right, parameters)

@@ -141,6 +141,8 @@ class Judge(Unsaid):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
         assumed = constant_on_average(base.left, base.right) if base.relation in TURNED else ""
+        if base.relation in (">", "<"):
+            assumed = "; ".join(filter(None, (assumed, "the two sides are not equal, as they may be in special cases")))
         return Finding("holds_if" if assumed else "holds", assumed, notes=notes, attempt=base)
 
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:

@@ -365,12 +365,14 @@ class Names:
         for tree in self.trees:
             for node in tree.walk():
                 bodies = node.parts[-2:] if node.kind == "covariance" else node.parts[-1:]
-                alone = all(law.kind == "density" and not law.data[1] for law in node.parts[: -len(bodies)])
+                laws = node.parts[: -len(bodies)]
+                alone = all(law.kind == "density" and not any(n.base for n in law.data[1]) for law in laws)
+                given = {n.base for law in laws if law.kind == "density" for n in law.data[2]}
                 if node.kind in ("expect", "variance", "covariance") and alone and not any(node.data[0]):
                     inside = {
                         n.data[0].base for body in bodies for n in body.walk() if n.kind == "name" and not n.parts
                     }
-                    inside -= {letter.base for letter in self.letters.values()} | {"p", "q"}
+                    inside -= {letter.base for letter in self.letters.values()} | {"p", "q"} | given
                     capitals = {base for base in inside if base.isupper()}
                     inside = capitals or inside
                     if not inside & self.variables and not any(

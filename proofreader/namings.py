@@ -44,12 +44,9 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     definition = meant(name, plan.definitions, lambda part: _value(plan, part, env))
     if definition is not None:
         return _inlined(plan, node, definition, env)
-    sign = dict(plan.choices.bounds).get(defined_key(name), 1 if name.base == "@ELBO" else 0)
-    if sign:
-        if at_several_values(plan.names.trees, defined_key(name)):
-            raise DerivationSyntaxError(f"{in_text(node)} is a bound at several values, which nothing tells apart")
-        bound = _bound(plan, env)
-        return bound if sign > 0 else plan.negative(bound)
+    bound = _as_bound(plan, node, env)
+    if bound is not None:
+        return bound
     place = _without_arguments(plan, node, env)
     if place is not None:
         return place
@@ -141,6 +138,18 @@ def _function(plan: Plan, node: Node, label: str, env: Environment) -> int:
             arguments.append(plan.compile(part, env))
     arguments += [plan.compile(Node("name", (), (p, ())), env) for p in parameters]
     return plan.add("function", tuple(arguments), (label, name.base in plan.names.positive))
+
+
+def _as_bound(plan: Plan, node: Node, env: Environment) -> int | None:
+    """The usual bound, or its negative, where a name stands for it; else None."""
+    name = node.data[0]
+    sign = dict(plan.choices.bounds).get(defined_key(name), 1 if name.base == "@ELBO" else 0)
+    if not sign:
+        return None
+    if at_several_values(plan.names.trees, defined_key(name)):
+        raise DerivationSyntaxError(f"{in_text(node)} is a bound at several values, which nothing tells apart")
+    bound = _bound(plan, env)
+    return bound if sign > 0 else plan.negative(bound)
 
 
 def _bound(plan: Plan, env: Environment) -> int:

@@ -179,8 +179,9 @@ def _words(key: str, factors: Factors) -> str:
             chain = [next(children[0] for children, parents in factors if not parents)]
             while len(chain) < len(factors) and (following := [c[0] for c, p in named if p[0] == chain[-1]]):
                 chain.append(following[0])
-            return f"{', '.join(map(shown, chain))} form a Markov chain under {key}"
-        if len(set(behind)) == 1:
+            if len(chain) == len(factors) > 2:
+                return f"{', '.join(map(shown, chain))} form a Markov chain under {key}"
+        elif len(set(behind)) == 1 and len(factors) == len(named) + 1:
             return f"{listed([c[0] for c, _ in named])} are independent given {shown(behind[0])} under {key}"
     shown_factors = " ".join(
         f"{key}({', '.join(map(shown, c))}{' | ' + ', '.join(map(shown, p)) if p else ''})" for c, p in factors
