@@ -45,6 +45,9 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
             factors, [pair for pairs in tables.values() for pair in pairs]
         ):
             single.append(assumption)
+    for key in tables:
+        if "~tilde" in key:
+            yield Assumption(f"{plan.names.letters.get(key, key)} integrates to 1", {"normalised": {key: True}})
     priors = [*_shared(plan, tables, priors=True)]
     yield from priors
     yield from single

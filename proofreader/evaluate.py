@@ -22,6 +22,7 @@ __all__ = ["World"]
 
 
 UNIT = (0.02, 0.98)
+WILD = 12.0
 EXTREMA = dict.fromkeys(("max", "min", "argmax", "argmin"), "extremum")
 
 
@@ -112,8 +113,16 @@ class World(Tables):
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:
-            numbers = lambda s: _away_from_one(s.uniform(0.15, 2.5))  # noqa: E731
+            high = WILD if self.setting.wild else 2.5
+            sign = self.sign(family)
+            numbers = lambda s: sign(s) * _away_from_one(s.uniform(0.15, high))  # noqa: E731
         return self.seeded(self.draw(f"scalar {label}", (), numbers), label, seeds)
+
+    def sign(self, base: str) -> Callable[[random.Random], float]:
+        """The signs that numbers of a name may have."""
+        positive = self.assumptions.get("positive", frozenset()) | self.unit()
+        both = self.setting.signed and base not in positive
+        return (lambda s: s.choice((1.0, -1.0))) if both else (lambda s: 1.0)
 
     def unit(self) -> frozenset[str]:
         """The names of probabilities."""
@@ -138,9 +147,10 @@ class World(Tables):
             place, source = pushed
             value = self.evaluate(place, seeds)
             return Tensor(tuple(atom if axis == source else axis for axis in value.axes), value.cells)
-        low, high = UNIT if role.partition("#")[0] in self.unit() else (0.2, 2.4)
-        whole = self.setting.simple and high > 1
-        numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: s.uniform(low, high))
+        base = role.partition("#")[0]
+        low, high = UNIT if base in self.unit() else (0.2, WILD if self.setting.wild else 2.4)
+        whole, sign = self.setting.simple and high > 1, self.sign(base)
+        numbers = (lambda s: float(s.choice((1, 2, 3)))) if whole else (lambda s: sign(s) * s.uniform(low, high))
         return self.seeded(Tensor((atom,), self.draw(f"value {role}", (role,), numbers).cells), atom, seeds)
 
     def do_grid(self, step: Step, seeds: Any) -> Tensor:
@@ -172,8 +182,10 @@ class World(Tables):
             self.drawn[key] = [[source.uniform(-1.2, 1.2) for _ in range(count)] for _ in range(self.models)]
         size = math.prod(self.card(axis) for axis in axes)
         points = list(zip(*inputs, strict=True)) if inputs else [()] * self.models
+        scale = WILD if self.setting.wild and not shape else 1.0
         return Tensor(
-            axes, [_smooth(point, self.drawn[key][k // size], shape, positive) for k, point in enumerate(points)]
+            axes,
+            [scale * _smooth(point, self.drawn[key][k // size], shape, positive) for k, point in enumerate(points)],
         )
 
     def do_gradient(self, step: Step, seeds: Any) -> Tensor:

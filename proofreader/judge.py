@@ -45,6 +45,7 @@ __all__ = ["Finding", "Judge"]
 MAX_ATTEMPTS = 260
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
+SMALL = "it holds in small models, and fails in larger ones or with larger numbers: say what bounds it"
 HIDDEN_NOISE = (
     "an average of something in which what it is taken over does not occur: write z = g(e) for a function of the "
     "noise e, and s_t for s under the average too"
@@ -140,10 +141,33 @@ class Judge(Unsaid):
             if not self.holds(other, worlds=(0,)):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
-        assumed = constant_on_average(base.left, base.right) if base.relation in TURNED else ""
+        assumed = [constant_on_average(base.left, base.right) if base.relation in TURNED else ""]
         if base.relation in (">", "<"):
-            assumed = "; ".join(filter(None, (assumed, "the two sides are not equal, as they may be in special cases")))
-        return Finding("holds_if" if assumed else "holds", assumed, notes=notes, attempt=base)
+            assumed.append("the two sides are not equal, as they may be in special cases")
+        if not self.holds_beyond(base, Setting(6, signed=True, stream=11)):
+            assumed.append("the numbers and values in it are positive")
+        elif base.relation in TURNED and not all(
+            self.holds_beyond(base, Setting(8, self.large(base), wild=power, stream=12)) for power in (1, 12)
+        ):
+            return Finding("unreadable", reason=SMALL, notes=notes)
+        words = "; ".join(filter(None, assumed))
+        return Finding("holds_if" if words else "holds", words, notes=notes, attempt=base)
+
+    def large(self, base: Attempt) -> tuple[int, int]:
+        """Sizes of variables that are larger than usual, where there are few."""
+        plan, _, _ = self.plan(base, self.settings[0][1])
+        return (9, 8) if len({role for law in plan.laws.values() for role in law.roles}) < 3 else (4, 3)
+
+    def holds_beyond(self, base: Attempt, setting: Setting) -> bool:
+        """Whether a line holds in a kind of world that readings are not judged in, wherever both sides have a value."""
+        try:
+            plan, left, right = self.plan(base, self.settings[0][1])
+            world = self.world(base, plan, setting)
+            _, a, b = world.together(world.evaluate(left), world.evaluate(right))
+        except DerivationSyntaxError:
+            return True
+        pairs = [(plain(x), plain(y)) for x, y in zip(a, b, strict=True)]
+        return all(related(x, y, base.relation, 1e-6) for x, y in pairs if math.isfinite(x) and math.isfinite(y))
 
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""
@@ -205,7 +229,7 @@ class Judge(Unsaid):
             worlds = (0, 1, 2, 3) if anywhere else self.alike()
             if (
                 self.holds(assumed, worlds=worlds)
-                and not self.trivial(attempt, assumed)
+                and ("normalised" in assumption.changes or not self.trivial(attempt, assumed))
                 and (anywhere or self.at_other_sizes(attempt, assumption.words))
             ):
                 return assumed

@@ -59,7 +59,8 @@ class Setting:
     """A kind of world: how many models, the sizes of the variables, whether densities may exceed 1, and more.
 
     ``near`` puts q next to the posterior, where a bound is tight; ``simple`` draws small whole numbers for
-    counterexamples; ``holes`` gives q zeros.
+    counterexamples; ``holes`` gives q zeros; ``signed`` draws numbers and values of either sign where both make sense,
+    and ``wild`` draws large ones, and tables of powers of uniform numbers: the higher, the fewer entries count.
     """
 
     models: int = 10
@@ -68,6 +69,8 @@ class Setting:
     near: bool = False
     simple: bool = False
     holes: bool = False
+    signed: bool = False
+    wild: int = 0
     stream: int = 0
 
 

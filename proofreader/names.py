@@ -187,6 +187,7 @@ class Names:
     size_letters: set[str] = field(default_factory=set)
     free_letters: list[str] = field(default_factory=list)
     positive: set[str] = field(default_factory=set)
+    scales: set[str] = field(default_factory=set)
     summed: set[str] = field(default_factory=set)
     gradients: set[str] = field(default_factory=set)
     extremised: set[str] = field(default_factory=set)
@@ -246,6 +247,9 @@ class Names:
             self.variables.add(node.data[0].base)
         elif node.kind == "named":
             self.variables |= {name.base for name in node.data[1]}
+            of_scale = node.parts[1:] if node.data[0] == "normal" else node.parts
+            self.scales |= {name.base for name in node.data[1] if node.data[0] != "normal"}
+            self.scales |= {name.base for part in of_scale for name in names_in(part)}
         elif node.kind == "information":
             names = [n for part in node.data[1:] for n in part]
             self.variables |= {name.base for name in names}
@@ -285,9 +289,12 @@ class Names:
         """Functions and numbers of which a logarithm or a root is taken must be positive."""
         if node.kind == "name" and positive:
             self.positive.add(node.data[0].base)
-        below = node.kind in ("log", "power") or (
+        below = node.kind == "log" or (
             positive and node.kind in ("sum", "times", "quotient", "series", "product", "integral", "expect", "name")
         )
+        if node.kind == "power":
+            times = node.parts[1].data[0] if node.parts[1].kind == "number" else 0.5
+            below = times != int(times) or (positive and times % 2 == 1)
         for part in node.parts:
             self.note_positive(part, below)
 

@@ -160,6 +160,8 @@ class Tables:
         if self.setting.simple:
             return float(source.choice((1, 1, 2, 3)))
         value = source.random()
+        if self.setting.wild:
+            return 1e-4 + value**self.setting.wild
         return 0.02 + 2.0 * value * value * value
 
     def size(self, atom: str) -> Tensor:
@@ -182,8 +184,16 @@ class Tables:
             found = self.constant(1.0)
             for children, parents in self.factors(name):
                 found = self.times(found, self.factor(name, law, children, parents, seeds))
+            if name in self.assumptions.get("unnormalised", ()):
+                found = self.times(found, self.mass(name, law, seeds))
             self.cache[key] = found
         return found
+
+    def mass(self, name: str, law: Law, seeds: tuple[tuple[str, int], ...]) -> Tensor:
+        """The integral of a density that need not be normalised, for each value of its parameters."""
+        axes, label = tuple(law.parameters), f"mass {name}"
+        whole = Tensor(axes, self.draw(label, axes, lambda s: s.uniform(0.4, 2.5)).cells)
+        return self.moved(whole, label, axes, [seed for seed in seeds if seed[0] in axes])
 
     def factors(self, name: str) -> Sequence[tuple[tuple[str, ...], tuple[str, ...]]]:
         """How a joint table is put together: each group of variables given others."""

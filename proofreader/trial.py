@@ -12,7 +12,7 @@ from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import World
 from proofreader.models import Deadline, Setting, Tensor
-from proofreader.names import Names, Sizes, names_in
+from proofreader.names import Names, Sizes, law_key, names_in
 from proofreader.steps import Choices, Definition
 from proofreader.structures import Assumption
 from proofreader.syntax import Index, Node, Span
@@ -204,11 +204,18 @@ class Trial:
         summed = {
             role for law in plan.laws.values() for role in law.roles if role.partition("#")[0] in self.names.summed
         }
+        changes["unnormalised"] = self.unnormalised(plan) - {*changes.get("normalised", ())}
         changes["unit"] = frozenset(plan.unit)
+        changes["positive"] = self.names.positive | self.names.scales
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted, *plan.grids})
         bases = {p for law in plan.laws.values() for p in law.parameters}
         changes["cards"] = {**plan.counted, **plan.grids, **dict.fromkeys(bases & self.names.extremised, 4)}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
+
+    def unnormalised(self, plan: Plan) -> frozenset[str]:
+        r"""The letters with a tilde, such as ``\\tilde p``, under which nothing is averaged."""
+        averaged = {law_key(law.data[0]) for law in self.names.measures}
+        return frozenset(key for key in plan.laws if "~tilde" in key) - averaged - {*self.densities}
 
     def holds_in(self, attempt: Attempt, at: int) -> bool:
         """Whether an attempt holds in one kind of world."""
