@@ -9,7 +9,8 @@ from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.meanings import ZERO
-from proofreader.readings import Readings, variables_outside
+from proofreader.noise import variables_outside
+from proofreader.readings import Readings
 from proofreader.steps import defined_key
 from proofreader.structures import Pairs, shown, tables_of
 from proofreader.syntax import Index, Name, Node, Span, in_text

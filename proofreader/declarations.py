@@ -119,8 +119,7 @@ class Declarations:
         """Collects the letters that the display uses as densities."""
         sides = []
         for statement in statements:
-            mine = [*readable(statement.sides, latex)]
-            sides += mine
+            sides += (mine := [*readable(statement.sides, latex)])
             if len(mine) == 2 == len(statement.sides):
                 self.own |= own_letters(statement.relations[0], *mine)
         for symbols in sides:

@@ -23,8 +23,7 @@ from proofreader.syntax import Index, Name, Node, Span, density, in_text
 __all__ = ["Plan"]
 
 
-# Each registers what its kinds of nodes mean.
-MEANINGS = (meanings, namings, distributions)
+MEANINGS = (meanings, namings, distributions)  # each registers what its kinds of nodes mean
 
 
 class Plan(Laws):
@@ -110,7 +109,7 @@ class Plan(Laws):
             return density(letter, left, behind, parameters or chosen.parameters)
         averaged = self.averaged(law_key(letter))
         known = self.drawn_from(law_key(letter)) or self.latent(body) or averaged or self.summed(letter)
-        unnamed = [(Name("z"),)] if not (signatures or right or self.names.is_variable("z")) else []
+        unnamed = [] if signatures or right or self.names.is_variable("z") else [(Name("z"),)]
         latent = self.choose([known, *([averaged] if averaged not in ((), known) else []), *unnamed], "alone")
         self.note(f"{letter} is read as a density of {', '.join(map(str, latent))}")
         return density(letter, tuple(n for n in latent if n not in right) or latent, right, parameters)
@@ -224,8 +223,8 @@ class Plan(Laws):
     def summed(self, letter: Name) -> tuple[Name, ...]:
         """What the display integrates a letter alone over; x where it does not."""
         nodes = (n for tree in self.names.trees for n in tree.walk() if n.kind == "integral" and n.data[0])
-        alone = (("density", (letter, ())), ("name", (letter,)))
-        speaks = (n for n in nodes if any(d.data[: len(a)] == a and d.kind == k for d in n.walk() for k, a in alone))
+        alone = {"density": (letter, ()), "name": (letter,)}
+        speaks = (n for n in nodes if any(d.data[: len(a)] == a for d in n.walk() if (a := alone.get(d.kind))))
         return next((n.data[0] for n in speaks), (Name("x"),))
 
     def drawn_from(self, key: str) -> tuple[Name, ...]:
@@ -241,8 +240,7 @@ class Plan(Laws):
         """The variables of a body that some density has behind its bar, or in a joint, and no side has alone."""
         inside = [n for node in body.walk() if node.kind == "density" for n in node.data[1] if n.base]
         known = self.names.laws.get(self.names.model(), [])
-        outside = {s.left for s in known if not s.right and len(s.left) == 1}
-        tops = {n for left in outside for n in left}
+        tops = {s.left[0] for s in known if not s.right and len(s.left) == 1}
         behind = {n for node in body.walk() if node.kind == "density" for n in node.data[2]}
         found = [n for n in dict.fromkeys(inside) if n not in tops or n in behind]
         several = [n for n in found if n not in tops] or found

@@ -14,8 +14,7 @@ from proofreader.edits import ENDS, edits, the_names_apart
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import World
 from proofreader.judge import TURNED, Finding, Judge
-from proofreader.models import Setting, Tensor
-from proofreader.names import Sizes
+from proofreader.models import Setting, Sizes, Tensor
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
 from proofreader.structures import shown, tables_of

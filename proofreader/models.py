@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from proofreader.duals import Cell
 from proofreader.errors import TooSlowError
 
-__all__ = ["Cells", "Deadline", "Law", "Setting", "Step", "Tensor"]
+__all__ = ["Cells", "Deadline", "Law", "Setting", "Sizes", "Step", "Tensor"]
 
 
 Cells = list[Cell]
@@ -72,6 +72,19 @@ class Setting:
     signed: bool = False
     wild: int = 0
     stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The values of size letters and of free indices in one kind of world, and how many nodes a Gaussian has."""
+
+    numbers: tuple[tuple[str, int], ...] = ()
+    free: int = 1
+    nodes: int = 5
+
+    def get(self, letter: str) -> int | None:
+        """The value of a size letter, if it is one."""
+        return dict(self.numbers).get(letter)
 
 
 @dataclass(slots=True)

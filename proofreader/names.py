@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from proofreader.errors import DerivationSyntaxError
+from proofreader.sequences import lengths_of, slots_among
 from proofreader.syntax import Index, Name, Node, Others, Part, Span
 
-__all__ = ["Names", "Sizes", "drawn_in", "law_key", "names_in", "renamed", "variant_key"]
+__all__ = ["Names", "drawn_in", "law_key", "names_in", "renamed", "variant_key"]
 
 
 def law_key(letter: Name) -> str:
@@ -27,14 +28,6 @@ def drawn_in(average: Node) -> tuple[Name, ...]:
     """What an average under one density is taken over."""
     names: tuple[Name, ...] = average.parts[0].data[1]
     return names or tuple(name for drawn in average.data[0] for name in drawn)
-
-
-def _members(name: Name) -> int:
-    """How many members of its family a name stands for, as far as numbers say."""
-    (part, *others) = name.index or (None,)
-    if others or not isinstance(part, Span):
-        return 1
-    return 1 + part.last.offset - part.first.offset if not part.first.letter + part.last.letter else 0
 
 
 def variant_key(key: str, parameters: Iterable[Name]) -> str:
@@ -56,8 +49,7 @@ def names_in(node: Node) -> Iterator[Name]:
             for names in found.data[1:4]:
                 yield from names
         elif found.kind in ("expect", "variance", "covariance"):
-            for names in found.data[0]:
-                yield from names
+            yield from (name for names in found.data[0] for name in names)
         elif found.kind in ("integral", "gradient", "max", "min", "argmax", "argmin"):
             yield from found.data[0]
         elif found.kind == "named":
@@ -65,9 +57,6 @@ def names_in(node: Node) -> Iterator[Name]:
         elif found.kind == "indicator":
             yield from found.data
 
-
-# No sequence is longer than this, for its table has as many dimensions.
-MAX_LENGTH = 5
 
 # Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
 BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
@@ -149,19 +138,6 @@ def renamed(
     return _Renaming(names, indices or {}, letters or {}).change(node) if names or indices or letters else node
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """The values of size letters and of free indices in one kind of world, and how many nodes a Gaussian has."""
-
-    numbers: tuple[tuple[str, int], ...] = ()
-    free: int = 1
-    nodes: int = 5
-
-    def get(self, letter: str) -> int | None:
-        """The value of a size letter, if it is one."""
-        return dict(self.numbers).get(letter)
-
-
 @dataclass(slots=True)
 class Signature:
     """One way in which a density occurs: its variables, what it is given, and its parameters."""
@@ -211,8 +187,9 @@ class Names:
         self.settle()
         self.averaged()
         self.moved()
-        self.lengthened()
-        self.slotted()
+        self.lengths = lengths_of(self.trees, self.bounds)
+        for signatures in self.laws.values():
+            slots_among(signatures, self.slots)
 
     def note(self, node: Node) -> None:
         """Takes what one node says about names."""
@@ -329,34 +306,6 @@ class Names:
         )
         defined = {first.letter for first, _ in ends if first is not None and first.letter}
         self.free_letters += sorted(letter for letter in defined - set(self.free_letters) - self.size_letters - bound)
-
-    def slotted(self) -> None:
-        r"""Letters that are values of one parameter: those of ``p_\\theta(x)`` and ``p_\\phi(x)``, and not those of
-        ``p_\\theta(x|z)`` and ``p_\\phi(z)``."""
-        for signatures in self.laws.values():
-            alone = [(s.parameters[0].base, {n.base for n in s.left}) for s in signatures if len(s.parameters) == 1]
-            together = {p.base for s in signatures if len(s.parameters) > 1 for p in s.parameters}
-            for first, left in alone:
-                for second, other in alone:
-                    if first != second and left & other and not {first, second} & together:
-                        low, high = sorted((self.slots.get(first, first), self.slots.get(second, second)))
-                        self.slots.update({high: low, second: low, first: low})
-
-    def lengthened(self) -> None:
-        """How long a sequence must be to tell its whole past from the members of it that a density is given."""
-        for node in (n for tree in self.trees for n in tree.walk() if n.kind in ("density", "information")):
-            front, right = (node.data[1], node.data[2]) if node.kind == "density" else (node.data[1], node.data[3])
-            given: dict[str, int] = {}
-            for name in right:
-                if name.base in {n.base for n in front}:
-                    given[name.base] = given.get(name.base, 0) + _members(name)
-            names = [n for n in (*front, *right) if given.get(n.base)]
-            letters = {part.letter for n in names for part in n.index if isinstance(part, Index) and part.letter}
-            for letter in letters:
-                ends = [end for _, end in self.bounds.get(letter, []) if end is not None]
-                for end in (*(end.letter for end in ends), letter):
-                    longest = 2 + max(given[n.base] for n in names)
-                    self.lengths[end] = max(self.lengths.get(end, 0), min(longest, MAX_LENGTH))
 
     def moved(self) -> None:
         """A parameter of which a gradient is taken, and that nothing names otherwise, is one of every density."""

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
-from proofreader.classify import as_average, at_several_values, grows
-from proofreader.distributions import DIMENSIONS, as_gaussian, in_one_dimension
+from proofreader.classify import at_several_values, grows
+from proofreader.distributions import DIMENSIONS, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.limits import averaged_over
 from proofreader.names import BOUNDS, law_key, names_in, renamed
+from proofreader.noise import Noise, rewritten
 from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
 from proofreader.structures import collections_among, shown
 from proofreader.symbols import GREEK
-from proofreader.syntax import Index, Name, Node, Span, in_text
-from proofreader.trial import Attempt, Trial
+from proofreader.syntax import Index, Name, Node, Span
+from proofreader.trial import Attempt
 
 __all__ = ["Readings"]
 
 
-class Readings(Trial):
+class Readings(Noise):
     """The alternatives to the strict reading of a line."""
 
     def alternatives(self, base: Attempt) -> Iterator[Attempt]:
@@ -50,7 +50,7 @@ class Readings(Trial):
         found += self.on_a_line(base)
         kinds = {n.kind for tree in (base.left, base.right) for n in tree.walk()}
         for needed, change, words in REWRITINGS:
-            found += _rewritten(base, change, words) if needed & kinds else []
+            found += rewritten(base, change, words) if needed & kinds else []
         yield from found
         for at, first in enumerate(found):
             for second in found[at + 1 :]:
@@ -115,52 +115,6 @@ class Readings(Trial):
         except DerivationSyntaxError:
             return True
 
-    def noise(self, base: Attempt) -> list[Attempt]:
-        """An average over noise, in whose body the noise does not occur, as one over what is a function of it."""
-        words: list[str] = []
-
-        def change(node: Node) -> Node:
-            node = node.map(change)
-            unseen = self.unseen(node) if node.kind == "expect" else set()
-            drawn = {n.base for law in node.parts[:-1] for n in names_in(law)} if unseen else set()
-            for law in self.names.measures if unseen else ():
-                if len(law.data[1]) == 1 and law.data[1][0] in unseen and law.data[1][0].base not in drawn:
-                    noise = " and ".join(map(in_text, node.parts[:-1]))
-                    words.append(
-                        f"{law.data[1][0]} is a function of noise from {noise} and has the density {in_text(law)}"
-                    )
-                    return replace(node, parts=(law, node.parts[-1]), data=(((),),))
-            return node
-
-        left, right = change(base.left), change(base.right)
-        return [replace(base, left=left, right=right, words=tuple(dict.fromkeys(words)))] if words else []
-
-    def as_functions(self, base: Attempt) -> list[Attempt]:
-        """Densities that are taken at the values of functions, as functions wherever nothing is averaged under them."""
-        nodes = [n for tree in (base.left, base.right) for n in tree.walk()]
-        bases = {n.data[0].base for n in nodes if n.kind == "density"}
-        if not any(n.kind == "name" and n.parts and n.data[0].base in bases | {"p", "q"} for n in nodes):
-            return []
-
-        def change(node: Node) -> Node:
-            if node.kind == "expect":
-                return replace(node, parts=(*node.parts[:-1], change(node.parts[-1])))
-            node = node.map(change)
-            if node.kind != "density" or not node.data[1]:
-                return node
-            letter, left, right, parameters = node.data
-            letter = replace(letter, mark=letter.mark + "|" * bool(right))
-            return Node("name", tuple(Node("name", (), (n, ())) for n in (*left, *right)), (letter, parameters))
-
-        return _rewritten(base, change, "each density is a smooth function of numbers")
-
-    def gaussian(self, base: Attempt) -> Iterator[Attempt]:
-        """A divergence whose other side is the closed form for a Gaussian from the standard one."""
-        for side, tree, other in (("left", base.left, base.right), ("right", base.right, base.left)):
-            found = as_gaussian(tree, other)
-            if found is not None:
-                yield replace(base, words=(found[1],), **cast(Any, {side: found[0]}))
-
     def several_parameters(self, base: Attempt) -> list[Attempt]:
         r"""Letters that are read as values of one parameter as two parameters of one law, if no density has both."""
         letters = frozenset(self.names.slots)
@@ -183,34 +137,6 @@ class Readings(Trial):
         left, right = renamed(base.left, one), renamed(base.right, one)
         words = f"{' and '.join(sorted(slots))} are one parameter"
         return [replace(base, left=left, right=right, words=(words,))] if one and left != right else []
-
-    def unseen(self, node: Node) -> set[Name]:
-        """For an average in whose body nothing occurs that is averaged: the variables that do occur."""
-        node = next(iter(as_average(node)), node) if node.kind == "integral" else node
-        if node.kind != "expect" or len(node.parts) < 2:
-            return set()
-        bound = {*averaged_over(node), *(n for law in node.parts[:-1] if law.kind != "density" for n in names_in(law))}
-        families = {n.base for n in bound if not all(isinstance(i, Index) for i in n.index) or not n.index}
-        inside = set(names_in(node.parts[-1]))
-        seen = any(n in bound or n.base in families for n in inside)
-        return {n for n in inside if self.names.is_variable(n.base)} if bound and not seen else set()
-
-    def members(self, node: Node) -> set[Name]:
-        """Members with a free index of what an average is taken over, as ``s_t`` under an average over ``s``."""
-        laws = [law.kind for law in node.parts[:-1]] if node.kind == "expect" else []
-        drawn = {n.base for n in averaged_over(node) if not n.index} if "density" in laws else set()
-        inside = {n for n in names_in(node.parts[-1]) if n.base in drawn} if drawn else set()
-        free = {n for n in inside if len(n.index) == 1 and str(n.index[0]) in self.names.free_letters}
-        return free if free == inside else set()
-
-    def hides_noise(self, base: Attempt) -> bool:
-        """Whether one side averages over noise something in which it does not occur, and the other side is free of
-        what does occur."""
-        for tree, other in ((base.left, base.right), (base.right, base.left)):
-            free = set(variables_outside(other))
-            if any((self.unseen(node) | self.members(node)) - free for node in tree.walk()):
-                return True
-        return False
 
     def same(self, base: Attempt) -> list[Attempt]:
         """Capital letters for the laws whose densities have the small one."""
@@ -339,9 +265,9 @@ class Readings(Trial):
         """A line with matrices, which are not read, in one dimension."""
         letters = set(DIMENSIONS) - self.names.size_letters - self.names.variables - set(self.names.bounds)
         words = "every vector has one coordinate and every matrix is a number, for matrices are not read"
-        if not _rewritten(base, lambda tree: in_one_dimension(tree, ()), words):
+        if not rewritten(base, lambda tree: in_one_dimension(tree, ()), words):
             return []  # a letter that could be a dimension is none where nothing is a vector
-        found = _rewritten(base, lambda tree: in_one_dimension(tree, letters), words)
+        found = rewritten(base, lambda tree: in_one_dimension(tree, letters), words)
         random = any(n.kind in ("named", "density", "expect") for a in found for n in (*a.left.walk(), *a.right.walk()))
         return found if random and self.unknown(base) else []
 
@@ -393,13 +319,6 @@ def _values(capitals: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return tuple(f"{shown(big)} is the random variable of which {shown(small)} is a value" for big, small in capitals)
 
 
-def _rewritten(base: Attempt, change: Callable[[Node], Node], words: str) -> list[Attempt]:
-    """An attempt with both sides changed, if that changes something."""
-    left, right = change(base.left), change(base.right)
-    changed = (left, right) != (base.left, base.right)
-    return [replace(base, left=left, right=right, words=(words,))] if changed else []
-
-
 def _chosen(base: Attempt, words: tuple[str, ...], **changes: Any) -> Attempt:
     """An attempt that reads something otherwise, with its words."""
     return replace(base, choices=replace(base.choices, **changes), words=words)
@@ -417,18 +336,3 @@ def _joined(base: Choices, first: Choices, second: Choices) -> Choices | None:
         elif a != kept or b != kept:
             changes[name] = a if a != kept else b
     return replace(base, **changes)
-
-
-def variables_outside(node: Node) -> Iterator[Name]:
-    """The variables of densities that stand under no expectation, integral or divergence."""
-    if node.kind in ("expect", "variance", "covariance", "kl", "integral", "entropy"):
-        return
-    if node.kind == "density":
-        yield from (n for n in (*node.data[1], *node.data[2]) if n.base)
-    if node.kind == "name":
-        yield node.data[0]
-        for part in node.parts:
-            if part.kind == "name":
-                yield part.data[0]
-    for part in node.parts:
-        yield from variables_outside(part)

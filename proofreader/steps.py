@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.models import Law, Step
-from proofreader.names import Names, Sizes, index_value, names_in
+from proofreader.models import Law, Sizes, Step
+from proofreader.names import Names, index_value, names_in
 from proofreader.syntax import Index, Name, Node, Others, Span
 
 __all__ = ["Choices", "Definition", "Environment", "Steps", "defined_key", "meaning", "spans"]

@@ -11,8 +11,8 @@ from proofreader.duals import plain
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
 from proofreader.evaluate import World
-from proofreader.models import Deadline, Setting, Tensor
-from proofreader.names import Names, Sizes, law_key, names_in
+from proofreader.models import Deadline, Setting, Sizes, Tensor
+from proofreader.names import Names, law_key, names_in
 from proofreader.steps import Choices, Definition
 from proofreader.structures import Assumption
 from proofreader.syntax import Index, Node, Span

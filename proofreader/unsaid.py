@@ -6,7 +6,7 @@ from proofreader.classify import at_other_values
 from proofreader.constants import Constants
 from proofreader.elaborate import Plan
 from proofreader.names import law_key, names_in
-from proofreader.readings import variables_outside
+from proofreader.noise import variables_outside
 from proofreader.steps import defined_key
 from proofreader.structures import tables_of
 from proofreader.syntax import Node, Others
