@@ -62,7 +62,9 @@ def _tried(experiment: Callable[[], Any], otherwise: Any) -> Any:
 
 def counterexample(judge: Judge, attempt: Attempt, *, continuous: bool) -> Counterexample | None:
     """The smallest model on which a line fails, in small whole numbers where that is enough."""
-    for sizes in dict.fromkeys(sizes for _, sizes in judge.settings):
+    known = list(dict.fromkeys(sizes for _, sizes in judge.settings))
+    short = [replace(sizes, numbers=tuple((name, min(size, 2)) for name, size in sizes.numbers)) for sizes in known]
+    for sizes in dict.fromkeys((*short, *known)):
         found = _smallest(judge, attempt, sizes, continuous)
         if found is not None:
             return found
@@ -70,7 +72,10 @@ def counterexample(judge: Judge, attempt: Attempt, *, continuous: bool) -> Count
 
 
 def _smallest(judge: Judge, attempt: Attempt, sizes: Sizes, continuous: bool) -> Counterexample | None:
-    plan, left, right = judge.plan(attempt, sizes)
+    try:
+        plan, left, right = judge.plan(attempt, sizes)
+    except DerivationSyntaxError:
+        return None  # a range that is empty at these sizes
     for stream, cards in enumerate(SMALLEST):
         for simple in (True, False):
             setting = Setting(6, cards, continuous=continuous, simple=simple and not continuous, stream=20 + stream)

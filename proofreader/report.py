@@ -37,6 +37,7 @@ def _table_text(values: Table) -> str:
     return "[" + ", ".join(map(_table_text, values)) + "]" if isinstance(values, list) else number_text(values)
 
 
+MAX_SHOWN = 24
 _WORDS = ("no values", "one value", "two values", "three values", "four values")
 
 
@@ -48,6 +49,8 @@ def _entries(name: str, values: Table, counts: dict[str, int]) -> str:
     while isinstance(rest, list):
         shape.append(len(rest))
         rest = rest[0]
+    if len(_cells(values)) > MAX_SHOWN:
+        return f"{name} with {len(_cells(values))} random entries"
     if not shape or len(shape) != len(variables) or len(_cells(values)) > 6:
         return f"{name} = {_table_text(values)}"
     counts.update(dict(zip(variables, shape, strict=True)))
