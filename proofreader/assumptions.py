@@ -227,7 +227,7 @@ def _numbers(plan: Plan) -> Iterator[Assumption]:
     """Numbers in the unit interval, and weights that sum to one."""
     labels = sorted({step.data[0] for step in plan.steps if step.kind == "scalar"})
     for label in labels:
-        if "#" not in label:
+        if "#" not in label and label not in plan.unit:
             yield Assumption(f"0 ≤ {shown(label)} ≤ 1", {"ranges": {label: (0.02, 0.98)}})
             yield Assumption(f"{shown(label)} ≥ 1", {"ranges": {label: (1.02, 3.0)}})
     families: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ alone, as their condition says. How averages are taken is said in :mod:`proofrea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from math import pi
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +27,7 @@ __all__ = [
     "bounded",
     "dimension_of",
     "family_of",
+    "has_identity",
     "in_one_dimension",
     "vectors_of",
 ]
@@ -249,9 +250,16 @@ def vectors_of(plan: Plan, kind: str, parts: Sequence[Node]) -> list[list[Node]]
         raise DerivationSyntaxError("matrices are not read: write one coordinate, or a sum over coordinates")
     if kind in VECTORS and size is None:
         raise DerivationSyntaxError("a distribution of a vector, of which no coordinate is written")
-    isotropic = [dimension_of(plan) != "" and part.kind == "times" and _is_identity(part.parts[-1]) for part in parts]
+    several = plan.choices.plane or dimension_of(plan) != ""
+    isotropic = [several and part.kind == "times" and _is_identity(part.parts[-1]) for part in parts]
     places = [0] if size is None else range(1, size + 1)
     return [[_coordinate(part, 0 if one else k) for k in places] for part, one in zip(parts, isotropic, strict=True)]
+
+
+def has_identity(trees: Iterable[Node]) -> bool:
+    """Whether the parameters of a distribution have an identity matrix."""
+    named = (n for tree in trees for n in tree.walk() if n.kind == "named")
+    return any(_is_identity(node) for n in named for part in n.parts for node in part.walk())
 
 
 def _is_identity(node: Node) -> bool:
@@ -300,7 +308,7 @@ def _size(plan: Plan, bases: set[str]) -> int | None:
         letter = Index(node.data[0])
         if any(n.kind == "name" and n.data[0].base in bases and letter in n.data[0].index for n in node.walk()):
             return len(plan.unrolled(node, plan.top))
-    return 2 if dimension_of(plan) else None
+    return 2 if plan.choices.plane or dimension_of(plan) else None
 
 
 def dimension_of(plan: Plan) -> str:

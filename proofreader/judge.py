@@ -7,12 +7,12 @@ reading, or an assumption, makes it true. It is **false** only if every plausibl
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
+from proofreader.beyond import Beyond
 from proofreader.classify import (
     compared_values,
     constant_on_average,
@@ -35,10 +35,10 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
+from proofreader.provisos import bounded_by_number, one_coordinate, spelt_twice
 from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
-from proofreader.unsaid import Unsaid
 
 __all__ = ["Finding", "Judge"]
 
@@ -60,11 +60,6 @@ CONDITIONS = (
 )
 
 
-def without_numbers(words: str) -> str:
-    """What an assumption says of the members of families, whatever their number: x_1, x_2 and x_1, x_2, x_3 are x."""
-    return re.sub(r"\b(\S+?)_\d+(?:, \1_\d+)*", r"\1", words)
-
-
 @dataclass
 class Finding:
     """What was found of a line."""
@@ -78,7 +73,7 @@ class Finding:
     failed_only_continuous: bool = False
 
 
-class Judge(Unsaid):
+class Judge(Beyond):
     """Judges the lines of one display."""
 
     def claim(self, lefts: Sequence[Reading], rights: Sequence[Reading], relation: str) -> Finding:
@@ -87,7 +82,10 @@ class Judge(Unsaid):
         readings = self.readings(lefts, rights, relation)
         assumed = tuple(dict.fromkeys(words for reading in (*lefts[:1], *rights[:1]) for words in reading.assumes))
         finding = self.judged(readings)
-        if assumed and finding.verdict in ("holds", "holds_if"):
+        accepted = finding.verdict in ("holds", "holds_if")
+        if accepted and relation in TURNED and bounded_by_number(readings[0].left, readings[0].right):
+            return Finding("unreadable", reason=SMALL, notes=finding.notes)
+        if assumed and accepted:
             return replace(
                 finding,
                 verdict="holds_if",
@@ -141,33 +139,21 @@ class Judge(Unsaid):
             if not self.holds(other, worlds=(0,)):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
+        if base.relation in TURNED and not self.holds_at_large(base):
+            return Finding("unreadable", reason=SMALL, notes=notes)
         assumed = [constant_on_average(base.left, base.right) if base.relation in TURNED else ""]
         if base.relation in (">", "<"):
             assumed.append("the two sides are not equal, as they may be in special cases")
+        if not self.holds_longer(base):
+            return Finding("unreadable", reason=SMALL, notes=notes)
         if not self.holds_beyond(base, Setting(6, signed=True, stream=11)):
             assumed.append("the numbers and values in it are positive")
-        elif base.relation in TURNED and not all(
-            self.holds_beyond(base, Setting(8, self.large(base), wild=power, stream=12)) for power in (1, 12)
-        ):
-            return Finding("unreadable", reason=SMALL, notes=notes)
+        assumed.append(spelt_twice(base.left, base.right))
+        flat = one_coordinate(base.left, base.right)
+        if flat and not self.holds(replace(base, choices=replace(base.choices, plane=True))):
+            assumed.append(flat)
         words = "; ".join(filter(None, assumed))
         return Finding("holds_if" if words else "holds", words, notes=notes, attempt=base)
-
-    def large(self, base: Attempt) -> tuple[int, int]:
-        """Sizes of variables that are larger than usual, where there are few."""
-        plan, _, _ = self.plan(base, self.settings[0][1])
-        return (9, 8) if len({role for law in plan.laws.values() for role in law.roles}) < 3 else (4, 3)
-
-    def holds_beyond(self, base: Attempt, setting: Setting) -> bool:
-        """Whether a line holds in a kind of world that readings are not judged in, wherever both sides have a value."""
-        try:
-            plan, left, right = self.plan(base, self.settings[0][1])
-            world = self.world(base, plan, setting)
-            _, a, b = world.together(world.evaluate(left), world.evaluate(right))
-        except DerivationSyntaxError:
-            return True
-        pairs = [(plain(x), plain(y)) for x, y in zip(a, b, strict=True)]
-        return all(related(x, y, base.relation, 1e-6) for x, y in pairs if math.isfinite(x) and math.isfinite(y))
 
     def saved(self, base: Attempt, readings: Sequence[Attempt], notes: list[str]) -> Finding | None:
         """The weakest reading or assumption under which a line holds."""
@@ -231,27 +217,10 @@ class Judge(Unsaid):
                 self.holds(assumed, worlds=worlds)
                 and ("normalised" in assumption.changes or not self.trivial(attempt, assumed))
                 and (anywhere or self.at_other_sizes(attempt, assumption.words))
+                and self.in_whole_ranges(assumed)
             ):
                 return assumed
         return None
-
-    def at_other_sizes(self, attempt: Attempt, words: str) -> bool:
-        """Whether an assumption, if it can be made in worlds of other sizes too, makes an attempt hold in them."""
-        others = [at for at in range(len(self.settings)) if at not in self.alike()]
-        if not others:
-            return True
-        try:
-            plan, left, right = self.plan(attempt, self.settings[others[0]][1])
-        except DerivationSyntaxError:
-            return True
-        found = list(candidates(plan, (left, right), (attempt.left, attempt.right), attempt.relation))
-        same = [other for other in found if without_numbers(other.words) == without_numbers(words)]
-        tried = same or (found[:40] if re.search(r"_\d", words) else [])
-        return not tried or any(self.holds(assuming(attempt, other), worlds=others) for other in tried)
-
-    def alike(self) -> tuple[int, ...]:
-        """The kinds of worlds with the sizes of the first, of whose variables an assumption speaks."""
-        return tuple(at for at, (_, sizes) in enumerate(self.settings) if sizes == self.settings[0][1])
 
     def trivial(self, attempt: Attempt, assumed: Attempt) -> bool:
         """Whether an assumption makes a side constant that says something without it."""

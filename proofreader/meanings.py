@@ -284,6 +284,9 @@ def _gradient(plan: Plan, node: Node, env: Environment) -> int:
         names = tuple(sorted(found)) if len(found) == 1 else _moved_by_nabla(plan, env)
         if not names:
             raise DerivationSyntaxError("a gradient that does not say with respect to what")
+    for law in (n.data[0] for n in node.parts[0].walk() if n.kind == "density"):
+        if {i.letter for i in law.index if isinstance(i, Index)} & {n.base for n in node.data[0]}:
+            raise DerivationSyntaxError(f"how {law} depends on its index is not said")
     moved = plan.free(body) | {plan.steps[at].data[0] for at in plan.reached(body) if plan.steps[at].kind == "scalar"}
     if not moved & set(names) and any(True for _ in names_in(node.parts[0])):
         moving = ", ".join(map(str, node.data[0] or names))

@@ -44,11 +44,13 @@ def lengths_of(trees: Iterable[Node], bounds: Bounds) -> dict[str, int]:
 
 
 def _members(name: Name) -> int:
-    """How many members of its family a name stands for, as far as numbers say."""
+    """How many members of its family a name stands for, as far as numbers say; of a range, those in front of it."""
     (part, *others) = name.index or (None,)
     if others or not isinstance(part, Span):
         return 1
-    return 1 + part.last.offset - part.first.offset if not part.first.letter + part.last.letter else 0
+    if part.first.letter or part.last.letter:
+        return 0 if part.first.letter else max(part.first.offset - 1, 0)
+    return 1 + part.last.offset - part.first.offset
 
 
 def slots_among(signatures: Iterable[Signature], slots: dict[str, str]) -> None:

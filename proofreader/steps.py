@@ -39,6 +39,7 @@ class Choices:
         alone: Which density a letter alone stands for, counted from 0.
         prior: Whether the second letter alone of a divergence is unconditional though it has variables to depend on.
         nabla: With respect to which variable a gradient that does not say so is taken, counted from 0.
+        plane: Whether Gaussians with a multiple of the identity have two coordinates.
     """
 
     copies: frozenset[str] = frozenset()
@@ -56,6 +57,7 @@ class Choices:
     alone: int = 0
     prior: int = 0
     nabla: int = 0
+    plane: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -700,4 +700,30 @@ CASES += [
     Case("places-1", r"\arg\max_\theta \log p_\theta(x) \ge \arg\max_\theta \log p_\theta(y)", ("unreadable",)),
     Case("capital-sum-1", r"\Sigma_{x \in X} p(x) = 1", ("holds",)),
     Case("capital-sum-2", r"p(x_0) = \int p(x_0,\ldots,x_T)\,dx_1 \ldots dx_T", ("holds",)),
+    Case("bare-and-with-parameter", r"\mathrm{KL}(p(x) \Vert p_\theta(x)) = 0", ("holds_if", "false")),
+    Case(
+        "bare-and-with-parameter-score", r"\mathbb{E}_{p(x)}[\nabla_\theta \log p_\theta(x)] = 0", ("holds_if", "false")
+    ),
+    Case(
+        "dimension-left-out",
+        r"\mathrm{KL}(\mathcal{N}(\mu,\sigma^2 I) \Vert \mathcal{N}(0,I)) = \frac12(\|\mu\|^2 + \sigma^2 - 1 - \log\sigma^2)",
+        ("holds_if", "false"),
+    ),
+    Case(
+        "dimension-left-out-mean",
+        r"\mathrm{KL}(\mathcal{N}(\mu,\sigma^2 I) \Vert \mathcal{N}(m,s^2 I)) = \frac{1}{2s^2}\|\mu-m\|^2 + \frac{\sigma^2}{2s^2} - \frac12 + \log\frac{s}{\sigma}",
+        ("holds_if", "false"),
+    ),
+    Case("dimension-written", r"H[\mathcal{N}(\mu,\sigma^2 I)] = \frac d2 \log(2\pi e\sigma^2)", ("holds",)),
+    Case(
+        "any-dimension",
+        r"\mathrm{KL}(\mathcal{N}(a,\sigma^2 I) \Vert \mathcal{N}(b,\sigma^2 I)) = \frac{1}{2\sigma^2}\|a-b\|^2",
+        ("holds",),
+    ),
+    Case("short-sums", r"\prod_{i=1}^n i = n(n-1)", ("false", "unreadable")),
+    Case("short-sums-bound", r"\frac1K \sum_{k=1}^K k \le 2", ("false", "unreadable")),
+    Case("long-sums", r"\sum_{k=1}^K k = \frac{K(K+1)}{2}", ("holds",)),
+    Case("small-numbers", r"2^K \le 3K", ("false", "unreadable")),
+    Case("outside-its-range", r"\mathrm{Bern}(x|\mu) = 1 - \mathrm{Bern}(x|1-\mu)", ("false", "unreadable")),
+    Case("index-moved", r"\frac{d}{dt}\log p_t(x) = p_t(x) \frac{d}{dt} p_t(x)", ("false", "unreadable")),
 ]

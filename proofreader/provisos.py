@@ -1,0 +1,46 @@
+"""What a line that holds on the models it was tried on still assumes."""
+
+from __future__ import annotations
+
+from proofreader.distributions import DIMENSIONS, has_identity
+from proofreader.names import names_in
+from proofreader.syntax import Node
+
+__all__ = ["bounded_by_number", "one_coordinate", "spelt_twice"]
+
+_BOUNDED = frozenset(["tv", "js", "indicator"])
+_RANDOM = frozenset(["density", "information"])
+_ARITHMETIC = frozenset(["number", "sum", "negative", "times", "quotient", "power", "log", "exp"])
+
+
+def bounded_by_number(left: Node, right: Node) -> bool:
+    """Whether an inequality puts a number other than 0 and 1 beside what differs from model to model."""
+    for bound, other in ((left, right), (right, left)):
+        kinds = {node.kind for node in bound.walk()}
+        usual = bound.kind == "number" and bound.data[0] in (0.0, 1.0)
+        found = {node.kind for node in other.walk()}
+        if kinds <= _ARITHMETIC and not usual and found & _RANDOM and not found & _BOUNDED:
+            return True
+    return False
+
+
+def one_coordinate(left: Node, right: Node) -> str:
+    """What a closed form assumes for a Gaussian with a multiple of the identity, if it names no dimension."""
+    named = [any(node.kind == "named" for node in tree.walk()) for tree in (left, right)]
+    nodes = [node for tree in (left, right) for node in tree.walk()]
+    plain = {str(n.data[0]) for n in nodes if n.kind == "name" and not n.parts}
+    plain -= {str(n) for node in nodes if node.kind == "named" for part in node.parts for n in names_in(part)}
+    closed = named[0] != named[1] and has_identity((left, right)) and not plain & {*DIMENSIONS}
+    summed = any(node.kind in ("series", "trace", "dot") for node in nodes)
+    return "the variable has one coordinate" if closed and not summed else ""
+
+
+def spelt_twice(left: Node, right: Node) -> str:
+    """What a line assumes that writes one density with parameters and without."""
+    nodes = [n for tree in (left, right) for n in tree.walk() if n.kind == "density" and n.data[1]]
+    for node in nodes:
+        letter, front, behind, parameters = node.data
+        if not parameters and any(n.data[:3] == node.data[:3] and n.data[3] for n in nodes):
+            given = f" | {', '.join(map(str, behind))}" if behind else ""
+            return f"{letter}({', '.join(map(str, front))}{given}) is the same density with its parameters and without"
+    return ""
