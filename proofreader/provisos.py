@@ -36,11 +36,13 @@ def one_coordinate(left: Node, right: Node) -> str:
 
 
 def spelt_twice(left: Node, right: Node) -> str:
-    """What a line assumes that writes one density with parameters and without."""
-    nodes = [n for tree in (left, right) for n in tree.walk() if n.kind == "density" and n.data[1]]
-    for node in nodes:
-        letter, front, behind, parameters = node.data
-        if not parameters and any(n.data[:3] == node.data[:3] and n.data[3] for n in nodes):
-            given = f" | {', '.join(map(str, behind))}" if behind else ""
-            return f"{letter}({', '.join(map(str, front))}{given}) is the same density with its parameters and without"
+    """What a line assumes of which a side writes one density with parameters and without; between two sides it is the
+    usual shorthand."""
+    for tree in (left, right):
+        nodes = [node for node in tree.walk() if node.kind == "density" and node.data[1]]
+        for letter, front, behind, parameters in (node.data for node in nodes):
+            if not parameters and any(n.data[:3] == (letter, front, behind) and n.data[3] for n in nodes):
+                given = f" | {', '.join(map(str, behind))}" if behind else ""
+                shown = f"{letter}({', '.join(map(str, front))}{given})"
+                return f"{shown} is the same density with its parameters and without"
     return ""
