@@ -616,3 +616,28 @@ def test_the_intervals_of_an_honest_member_cover_as_they_claim(atlas):
     assert abs(torch.stack(covered).mean() - 0.95) < binomial_error(0.95, 2000)
     assert torch.stack(covered).mean() == pytest.approx(0.953, abs=0.005)
     assert atlas["wide-normal"]["by_num_samples"]["10000"]["coverage"] == pytest.approx(0.89)
+
+
+def test_a_weight_of_two_values_keeps_its_typical_error_until_the_rare_one_is_drawn():
+    """Chapter 11: exact medians; the number of rare draws is binomial, and for few of them all but Poisson."""
+    log_w, chances = member("rare-weight").weights()
+    w, (_, rare) = log_w.exp(), (chances / chances.sum()).tolist()
+    evidence = (w * chances / chances.sum()).sum()
+
+    def median_error(num_samples: int) -> float:
+        mean, counts = num_samples * rare, torch.arange(60).double()
+        below = (counts * math.log(mean) - mean - torch.lgamma(counts + 1)).exp().cumsum(0)
+        errors = ((counts * w[1] + (num_samples - counts) * w[0]) / num_samples / evidence - 1).abs()
+        order = errors.argsort()
+        shares = below.diff(prepend=torch.zeros(1).double())[order].cumsum(0)
+        return errors[order][shares > 0.5][0].item()
+
+    log_u = w.log() - evidence.log()
+    posterior = (w * chances / chances.sum()) / evidence
+    divergence = (posterior * log_u).sum()
+    spread = (posterior * (log_u - divergence).square()).sum().sqrt()
+    assert spread > 3, "a few nats"
+    assert (divergence + spread).exp() < 100, "where a normal log u would have its fall"
+    for num_samples in (1, 100, 10**5, 5 * 10**5):
+        assert median_error(num_samples) == pytest.approx(0.1, abs=1e-3)
+    assert median_error(3 * 10**6) < 0.06
