@@ -6,7 +6,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from proofreader.errors import DerivationSyntaxError
-from proofreader.indices import cut_at, index_of, is_parameter, is_unknown_command, leaves, name_of, span_between
+from proofreader.indices import (
+    cut_at,
+    index_of,
+    is_bare,
+    is_parameter,
+    is_unknown_command,
+    leaves,
+    name_of,
+    span_between,
+    value_of,
+)
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, Symbol, flat, split
 from proofreader.syntax import Index, Name, Node, Part, Span
 
@@ -166,6 +176,10 @@ class Arguments:
             lowered = name_of(part[2])
             if lowered is not None and lowered.base.lower() == variable.base.lower():
                 return lowered
+        if len(part) > 2 and part[1].name == "=" and (variable := name_of(part[0])) is not None and is_bare(variable):
+            taken = value_of(part[2:])
+            if taken:
+                return replace(variable, mark=f"={taken}")
         if len(part) == 1 and part[0].name in ("{}", "()"):
             return self.names(part)[0]
         if len(part) == 1 and is_unknown_command(part[0]):

@@ -37,6 +37,7 @@ def candidates(plan: Plan, places: Sequence[int], trees: Sequence[Node], relatio
         if plan.steps[at].kind == "integral"
         for a in plan.steps[at].data
     )
+    yield from _two_values(plan, tables)
     single = []
     sides = [tables_of(plan, [place]) for place in places]
     for assumption in structures(plan, sides, bound, any(map(is_joint, trees, sides))):
@@ -300,14 +301,30 @@ def _several(single: Sequence[Assumption]) -> Iterator[Assumption]:
         yield Assumption(f"{a.words}, and {b.words}", both)
 
 
+def _two_values(plan: Plan, tables: Tables) -> Iterator[Assumption]:
+    """A variable of events such as ``y = 1`` that takes no values but those that are named, or 0 and 1."""
+    for base in sorted(plan.names.values):
+        values = plan.values(base)
+        role = plan.slot(base)
+        if role in plan.counted and len(values) > 1:
+            words = f"{shown(base)} takes no values but {', '.join(map(str, values[:-1]))} and {values[-1]}"
+            yield Assumption(words, {"cards": {role: len(values)}})
+            for uniform in _uniform(plan, tables):
+                if role in uniform.changes["uniform"]:
+                    yield Assumption(f"{words}; {uniform.words}", {"cards": {role: len(values)}, **uniform.changes})
+
+
 def _laws_of(assumption: Assumption) -> set[str]:
     """The laws that an assumption changes."""
     return {key for kind, change in assumption.changes.items() if kind != "far" for key in change}
 
 
 def _uniform(plan: Plan, tables: Tables) -> Iterator[Assumption]:
-    """A variable that runs from 1 to N in a sum, with equal probabilities 1/N."""
-    for role in plan.counted:
+    """A variable that runs from 1 to N in a sum, with equal probabilities 1/N; of one in events such as ``y = 1`` it is
+    assumed only where the line writes none of these probabilities."""
+    events = {plan.slot(base) for base in plan.names.values}
+    written = {role for role in events for pairs in tables.values() if ((role,), ()) in pairs}
+    for role in plan.counted.keys() - written:
         factors = {}
         for key in tables:
             rest = tuple(r for r in plan.laws[key].roles if r != role)

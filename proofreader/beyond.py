@@ -10,12 +10,14 @@ from proofreader.assumptions import candidates
 from proofreader.duals import plain
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Setting, Sizes
+from proofreader.provisos import bounded_by_number
 from proofreader.trial import Attempt, assuming, related
 from proofreader.unsaid import Unsaid
 
 __all__ = ["Beyond"]
 
 LONG = 6
+TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
 def without_numbers(words: str) -> str:
@@ -26,8 +28,16 @@ def without_numbers(words: str) -> str:
 class Beyond(Unsaid):
     """What a line that holds on the usual models is tried on besides."""
 
+    def only_when_small(self, attempt: Attempt) -> bool:
+        """Whether a line that holds on the usual models fails beyond them, or may: if it puts a number beside what
+        differs from model to model, a model of some other size may break it."""
+        if attempt.relation in TURNED:
+            by_number = bounded_by_number(attempt.left, attempt.right)
+            return by_number or not (self.holds_at_large(attempt) and self.holds_longer(attempt))
+        return attempt.relation == "=" and not self.holds_longer(attempt)
+
     def holds_at_large(self, base: Attempt) -> bool:
-        """Whether an inequality holds with larger numbers, in larger models, and for longer sums."""
+        """Whether an inequality holds with larger numbers and in larger models."""
         beyond = [Setting(8, self.large(base), wild=power, stream=12) for power in (1, 12)]
         return all(self.holds_beyond(base, setting) for setting in beyond)
 

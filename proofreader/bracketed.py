@@ -260,4 +260,7 @@ class Bracketed(Integrals):
                 if found is not None and not is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS
                 else letter
             )
-        return Node("information", (), (letter, first, second, self.names(given) if given else ()))
+        events = [part for part in split(given, ",") if any(s.name == "=" for s in part)] if given else []
+        at = tuple(name for part in events for name in self.names(part))
+        others = tuple(name for name in (self.names(given) if given else ()) if name not in at)
+        return Node("information", (), (letter, first, second, others, at))

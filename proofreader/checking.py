@@ -13,8 +13,9 @@ from proofreader.explain import explained
 from proofreader.judge import Finding, Judge
 from proofreader.layout import Way
 from proofreader.limits import averaged_over, limit_of
-from proofreader.names import Names, law_key, names_in, renamed
+from proofreader.names import Names, law_key, names_in
 from proofreader.parse import Reading
+from proofreader.renaming import renamed
 from proofreader.report import DerivationLine, DerivationReport
 from proofreader.source import Macro
 from proofreader.steps import Definition, defined_key
@@ -24,7 +25,13 @@ from proofreader.syntax import Index, Node
 __all__ = ["check_derivation"]
 
 
-WAYS = (Way(), Way(signs_begin=False), Way(rows_join_first=True))
+# How a display is cut into statements, and what its source has where that makes a difference.
+WAYS = (
+    (Way(), re.compile("")),
+    (Way(signs_begin=False), re.compile(r"\\\\|\\cr")),
+    (Way(rows_join_first=True), re.compile(r"\\\\|\\cr")),
+    (Way(lines_begin=True), re.compile(r"\S[ \t]*\n[ \t]*\S")),
+)
 Definitions = str | Sequence[str] | Mapping[str, str] | None
 
 
@@ -77,7 +84,9 @@ class Checker(Declarations):
     def run(self, definitions: Sequence[str]) -> DerivationReport:
         """All verdicts, under the way to cut the display into statements that leaves the fewest lines in doubt."""
         best: DerivationReport | None = None
-        for way in WAYS:
+        for way, where in WAYS:
+            if best is not None and not (_doubtful(best) and where.search(self.latex)):
+                continue
             other = Checker(self.latex, self.models, self.seed, self.macros, self.explain, self.before)
             other.way, other.deadline = way, self.deadline
             for text in definitions:
@@ -85,8 +94,6 @@ class Checker(Declarations):
             report = other.segmented()
             if best is None or _doubtful(report) < _doubtful(best):
                 best = report
-            if not _doubtful(best) or not re.search(r"\\\\|\\cr", self.latex):
-                break
         assert best is not None
         return best
 

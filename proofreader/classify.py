@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from proofreader.names import BOUNDS, Names, drawn_in, law_key, names_in, renamed, variant_key
+from proofreader.names import BOUNDS, Names, drawn_in, law_key, names_in, variant_key
+from proofreader.renaming import renamed
 from proofreader.steps import defined_key
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, Others

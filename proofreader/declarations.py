@@ -23,15 +23,23 @@ from proofreader.families import key_of, known_beside
 from proofreader.indices import BRACKETS
 from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
-from proofreader.letters import called_letters, inferred_laws, law_letters, own_letters, variable_letters
+from proofreader.letters import (
+    called_letters,
+    inferred_laws,
+    is_a_probability,
+    law_letters,
+    own_letters,
+    variable_letters,
+)
 from proofreader.models import Deadline
-from proofreader.names import Names, law_key, names_in, renamed, variant_key
+from proofreader.names import Names, law_key, names_in, variant_key
 from proofreader.notation import operator_named
 from proofreader.parse import Reading, readings_of
+from proofreader.renaming import renamed, vectors_among, with_values_of_vectors
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
 from proofreader.symbols import DOTS
-from proofreader.syntax import Index, Name, Node, density
+from proofreader.syntax import Index, Name, Node
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
 
@@ -122,6 +130,7 @@ class Declarations:
             sides += (mine := [*readable(statement.sides, latex)])
             if len(mine) == 2 == len(statement.sides):
                 self.own |= own_letters(statement.relations[0], *mine)
+        self.own |= {r"\pi"} if any(map(is_a_probability, sides)) else set()
         for symbols in sides:
             self.laws |= law_letters(symbols)
         self.laws |= inferred_laws(sides, self.laws)
@@ -136,29 +145,10 @@ class Declarations:
     def vectors(self) -> None:
         r"""Reads ``\\sum_i p_i \\log (p_i / q_i)`` as a sum over the values of what ``KL(p \\Vert q)`` compares."""
         sides = [side for chain in self.chains for side in chain.sides if side.readings]
-        nodes = [n for side in sides if side.tree is not None for n in side.tree.walk()]
-        laws = [n for n in nodes if n.kind == "density"]
-        letters = {n.data[0].base for n in laws if not n.data[0].index} - {n.data[0].base for n in laws if n.data[1]}
-        summed = {n.data[0] for n in nodes if n.kind == "series"}
-        called = {n.data[0].base for n in nodes if n.kind == "name" and n.data[0].index and not n.parts}
-        if not letters & called:
-            return
-        letters |= {"p", "q"} & called - {n.data[0].base for n in laws if n.data[1]}
-
-        def change(node: Node) -> Node:
-            node = node.map(change)
-            if node.kind == "series":
-                inside = {n.data[1] for n in node.parts[0].walk() if n.kind == "density" and n.data[0].base in letters}
-                value = (Name(node.data[0]),)
-                return Node("integral", node.parts, (value, True)) if value in inside else node
-            part = node.data[0].index[0] if node.kind == "name" and len(node.data[0].index) == 1 else None
-            if node.kind != "name" or node.parts or not isinstance(part, Index) or part.letter not in summed:
-                return node
-            letter = node.data[0]
-            return density(replace(letter, index=()), (Name(part.letter),)) if letter.base in letters else node
-
-        for side in sides:
-            side.readings = [replace(reading, tree=change(reading.tree)) for reading in side.readings]
+        trees = [side.tree for side in sides if side.tree is not None]
+        letters = vectors_among(trees)
+        for side in sides if letters else ():
+            side.readings = [replace(r, tree=with_values_of_vectors(r.tree, letters, trees)) for r in side.readings]
 
     def without_common_index(self) -> None:
         """Leaves out a free index that every variable of the display has, as that of the data point in question."""

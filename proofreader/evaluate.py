@@ -147,6 +147,10 @@ class World(Tables):
             place, source = pushed
             value = self.evaluate(place, seeds)
             return Tensor(tuple(atom if axis == source else axis for axis in value.axes), value.cells)
+        named = self.assumptions.get("values", {}).get(role)
+        if named is not None and role in self.assumptions.get("cards", {}):
+            others = range(max(named) + 1, max(named) + 1 + self.card(atom) - len(named))
+            return self.seeded(Tensor((atom,), [float(v) for v in (*named, *others)] * self.models), atom, seeds)
         base = role.partition("#")[0]
         low, high = UNIT if base in self.unit() else (0.2, WILD if self.setting.wild else 2.4)
         whole, sign = self.setting.simple and high > 1, self.sign(base)
@@ -156,6 +160,15 @@ class World(Tables):
     def do_grid(self, step: Step, seeds: Any) -> Tensor:
         """Given numbers along a variable."""
         return Tensor(step.data[:1], [*step.data[1]] * self.models)
+
+    def do_pick(self, step: Step, seeds: Any) -> Tensor:
+        """A value at one value of a variable."""
+        inner = self.evaluate(step.arguments[0], seeds)
+        atom, at = step.data
+        if atom not in inner.axes:
+            return inner
+        kept = tuple(axis for axis in inner.axes if axis != atom)
+        return Tensor(kept, self.spread(inner, (*kept, atom))[at :: self.card(atom)])
 
     def do_same(self, step: Step, seeds: Any) -> Tensor:
         """One where the variables take one value, zero elsewhere."""

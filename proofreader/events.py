@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from proofreader.factors import Factors, Rest
-from proofreader.indices import BRACKETS, index_of, name_of
+from proofreader.indices import BRACKETS, index_of, name_of, value_of
 from proofreader.notation import INDICATORS
-from proofreader.symbols import Symbol, split
+from proofreader.symbols import BARS, Symbol, split
 from proofreader.syntax import Index, Node, number
 
 __all__ = ["Event", "Events", "event_of"]
@@ -44,14 +44,15 @@ class Events(Factors):
         if len(event) == 1 and event[0].name in BRACKETS:
             event = event[0].arguments[0]
         sides = split(event, "=")
-        if len(sides) != 2:
+        if len(sides) != 2 or any(s.name == ";" or s.name in BARS for s in event):
             if symbol.key == "1" and symbol.sub is not None:
                 raise self.error("1 with a subscript is an indicator: it is read of an event such as z = j", symbol)
             return None
         name = name_of(sides[0][0]) if len(sides[0]) == 1 else None
         value = index_of(sides[1])
-        if name is None or not isinstance(value, Index) or not value.letter or value.letter == name.base.lower():
-            raise self.error("an indicator is read of an event such as z = j, with a letter for the value", symbol)
+        letter = value.letter if isinstance(value, Index) else ""
+        if name is None or not (letter or value_of(sides[1])) or letter == name.base.lower():
+            raise self.error("an indicator is read of an event such as z = j", symbol)
         return Node("indicator", (), (name, self.variable(event, items))), end
 
     def over_values(self, event: Event, body: Sequence[Symbol]) -> Node:

@@ -112,7 +112,8 @@ class Factors(Arguments):
             symbol.name == "e" and (symbol.sup is not None or (at and items[at - 1].name == r"\pi"))
         ):
             return Node("exp", (self.sum(symbol.sup or (Symbol("1", 0),)),)), at + 1
-        if symbol.name == r"\pi" and not self.is_law_call(items, at) and r"\pi" not in self.laws and symbol.sub is None:
+        taken = symbol.sub is not None or self.is_law_call(items, at) or r"\pi" in {*self.laws, *self.own}
+        if symbol.name == r"\pi" and not taken:
             return self.raised(number(3.141592653589793), symbol), at + 1
         if symbol.is_letter() or symbol.name == r"\Pr":
             return self.letter(items, at)

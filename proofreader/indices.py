@@ -61,6 +61,13 @@ def index_of(symbols: Sequence[Symbol]) -> Part | None:
     return None
 
 
+def value_of(symbols: Sequence[Symbol]) -> str:
+    """The number that an event such as ``y = 1`` or ``y = -1`` names; empty where it is none."""
+    signed = len(symbols) == 2 and symbols[0].name in MINUS
+    value = index_of(symbols[1:] if signed else symbols)
+    return f"{'-' * signed}{value}" if isinstance(value, Index) and not value.letter else ""
+
+
 def span_between(first: Index, last: Index) -> Span:
     """All indices from one to another, which a list may name downwards: ``x_T, …, x_0``."""
     downwards = first.offset > last.offset if first.letter == last.letter else not last.letter

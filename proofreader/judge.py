@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from proofreader.assumptions import candidates, discreteness
-from proofreader.beyond import Beyond
+from proofreader.beyond import TURNED, Beyond
 from proofreader.classify import (
     compared_values,
     constant_on_average,
@@ -35,7 +35,8 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
-from proofreader.provisos import bounded_by_number, one_coordinate, spelt_twice
+from proofreader.provisos import one_coordinate, spelt_twice
+from proofreader.renaming import with_events_anywhere
 from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
 from proofreader.trial import Attempt, assuming, is_constant, related
@@ -43,8 +44,6 @@ from proofreader.trial import Attempt, assuming, is_constant, related
 __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
-TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
-
 SMALL = "it holds in small models, and fails in larger ones or with larger numbers: say what bounds it"
 HIDDEN_NOISE = (
     "an average of something in which what it is taken over does not occur: write z = g(e) for a function of the "
@@ -83,7 +82,7 @@ class Judge(Beyond):
         assumed = tuple(dict.fromkeys(words for reading in (*lefts[:1], *rights[:1]) for words in reading.assumes))
         finding = self.judged(readings)
         accepted = finding.verdict in ("holds", "holds_if")
-        if accepted and relation in TURNED and bounded_by_number(readings[0].left, readings[0].right):
+        if accepted and finding.attempt is not None and self.only_when_small(finding.attempt):
             return Finding("unreadable", reason=SMALL, notes=finding.notes)
         if assumed and accepted:
             return replace(
@@ -130,6 +129,8 @@ class Judge(Beyond):
                     for c in choices
                 )
                 left, right = map(with_named_constants, (a.tree, b.tree))
+                if relation == "propto":
+                    left, right = with_events_anywhere((left, right))
                 found.append(Attempt(left, right, relation, words=words))
         return found[:12]
 
@@ -139,13 +140,9 @@ class Judge(Beyond):
             if not self.holds(other, worlds=(0,)):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
-        if base.relation in TURNED and not self.holds_at_large(base):
-            return Finding("unreadable", reason=SMALL, notes=notes)
         assumed = [constant_on_average(base.left, base.right) if base.relation in TURNED else ""]
         if base.relation in (">", "<"):
             assumed.append("the two sides are not equal, as they may be in special cases")
-        if not self.holds_longer(base):
-            return Finding("unreadable", reason=SMALL, notes=notes)
         if not self.holds_beyond(base, Setting(6, signed=True, stream=11)):
             assumed.append("the numbers and values in it are positive")
         assumed.append(spelt_twice(base.left, base.right))
@@ -215,7 +212,7 @@ class Judge(Beyond):
             worlds = (0, 1, 2, 3) if anywhere else self.alike()
             if (
                 self.holds(assumed, worlds=worlds)
-                and ("normalised" in assumption.changes or not self.trivial(attempt, assumed))
+                and ({"normalised", "cards"} & set(assumption.changes) or not self.trivial(attempt, assumed))
                 and (anywhere or self.at_other_sizes(attempt, assumption.words))
                 and self.in_whole_ranges(assumed)
             ):

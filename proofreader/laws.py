@@ -48,7 +48,7 @@ class Laws(Steps):
         """The density of some atoms given others."""
         variant = variant_key(key, parameters)
         if variant in self.densities and env.raw != variant:
-            return self.defined(variant, left, right, env)
+            return self.picked(self.defined(variant, left, right, env), (*left, *right))
         law = self.law(key)
         bases = self.parameter_bases(key)
         law.parameters = list(bases)
@@ -73,7 +73,8 @@ class Laws(Steps):
         self.remember(law, left, right, parameters)
         if set(law.roles) & set(bases):
             raise DerivationSyntaxError("a density takes its own parameter as a variable")
-        return self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
+        place = self.add("table", (), (key, tuple(sorted(left)), tuple(sorted(right)), axes))
+        return self.picked(place, (*left, *right))
 
     def conditioned(self, key: str, base: str) -> bool:
         """Whether a density is given a variable somewhere."""

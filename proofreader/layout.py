@@ -44,10 +44,12 @@ class Way:
         signs_begin: Whether a row that begins with a sign and has a relation of its own is a new statement.
         rows_join_first: Whether a row that begins with a relation continues the first statement of the row before, and
             not the last.
+        lines_begin: Whether a line of the source that makes a claim ends there, where the next one makes another.
     """
 
     signs_begin: bool = True
     rows_join_first: bool = False
+    lines_begin: bool = False
 
 
 _WIDE = frozenset([r"\quad", r"\qquad"])
@@ -63,6 +65,22 @@ def _rows(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
         else:
             rows[-1].append(symbol)
     return rows
+
+
+def _source_lines(row: Sequence[Symbol], latex: str) -> list[list[Symbol]]:
+    """The row cut where its source goes to a new line, between two claims."""
+    pieces: list[list[Symbol]] = [[]]
+    for symbol, depth in zip(row, _depths(row), strict=True):
+        if pieces[-1] and depth == 0 and "\n" in latex[pieces[-1][-1].end : symbol.start]:
+            pieces.append([])
+        pieces[-1].append(symbol)
+    lines = pieces[:1]
+    for piece in pieces[1:]:
+        if _relates(lines[-1]) and _complete(lines[-1]) and _begins_statement(piece):
+            lines.append(piece)
+        else:
+            lines[-1] += piece
+    return lines
 
 
 def _depths(row: Sequence[Symbol]) -> list[int]:
@@ -98,7 +116,7 @@ def _relates(symbols: Sequence[Symbol]) -> bool:
 def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
     """The statements of a row: cut at implications, words between, wide spaces, columns, and commas before a new relation;
     what words such as ``where`` bring in begins with them."""
-    row = _without_quantifier(row)
+    row = _without_quantifier(_without_title(row))
     pieces: list[list[Symbol]] = [[]]
     depths = [d + depth for d in _depths(row)]
     for at, symbol in enumerate(row):
@@ -115,6 +133,15 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
         if symbol.name not in _WIDE and symbol.name != "&" and symbol.name != r"\text":
             pieces[-1].append(symbol)
     return pieces
+
+
+def _without_title(row: Sequence[Symbol]) -> Sequence[Symbol]:
+    """The row without a first column of words, in which symbols may stand: a title such as ``Jensen applied to log:``."""
+    column = next((at for at, s in enumerate(row) if s.name == "&"), 0)
+    words = [s for s in row[:column] if s.name not in _WIDE]
+    titled = bool(words) and words[0].name == r"\text" and not _relates(words)
+    rest = row[column + 1 :]
+    return rest if titled and _relates(rest) and not _opens_with_relation(rest) else row
 
 
 def _without_quantifier(row: Sequence[Symbol]) -> Sequence[Symbol]:
@@ -353,7 +380,8 @@ def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], way: Wa
         symbols = symbols[1:-1]
     reader = _Statements(way)
     for row in _rows(symbols):
-        reader.row(row)
+        for line in _source_lines(row, latex) if way.lines_begin else (row,):
+            reader.row(line)
     reader.close()
     found = []
     for statement in (*reader.found, *reader.beside):

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 from proofreader.notation import RELATIONS, named_law, operator_named, words
-from proofreader.symbols import BARS, DOUBLE_BARS, GREEK, Symbol, flat
+from proofreader.symbols import BARS, DOUBLE_BARS, GREEK, Symbol, flat, split
 
-__all__ = ["inferred_laws", "law_letters", "own_letters", "variable_letters"]
+__all__ = ["inferred_laws", "is_a_probability", "law_letters", "own_letters", "variable_letters"]
 
 
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
@@ -148,6 +148,16 @@ def own_letters(relation: str, left: Sequence[Symbol], right: Sequence[Symbol]) 
     forms = {found.form for s in _all(right) if (found := operator_named(s.key)) is not None}
     own = plain and (relation == ":=" or (several and relation == "=")) and not forms & _AVERAGING
     return {letter.key} if own else set()
+
+
+def is_a_probability(symbols: Sequence[Symbol]) -> bool:
+    r"""Whether the letter \pi is no circle's number: it is an argument of its own, or one minus it stands somewhere."""
+    names = [s.name if s.sub is None and s.sup is None else "" for s in symbols]
+    lacks = any(names[at : at + 3] == ["1", "-", r"\pi"] for at in range(len(names)))
+    parts = [part for s in symbols for part in (*s.arguments, s.sub or (), s.sup or ())]
+    listed = [part for s in symbols if s.name == "()" for part in split(s.arguments[0], ",", ";", *BARS)]
+    alone = any(len(part) == 1 and part[0].name == r"\pi" and part[0].sub is None for part in listed)
+    return lacks or alone or any(map(is_a_probability, parts))
 
 
 _AVERAGING = frozenset(["average", "entropy", "information", "divergence", "series", "integral"])

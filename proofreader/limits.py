@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proofreader.names import names_in, renamed
+from proofreader.names import names_in
+from proofreader.renaming import renamed
 from proofreader.steps import Definition
 from proofreader.syntax import Index, Name, Node, density, number
 

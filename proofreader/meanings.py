@@ -42,7 +42,8 @@ def _sum(plan: Plan, node: Node, env: Environment) -> int:
 @meaning("indicator")
 def _indicator(plan: Plan, node: Node, env: Environment) -> int:
     """One where two variables take one value."""
-    return plan.add("same", (), plan.expand(node.data, env))
+    atoms = plan.expand(node.data, env)
+    return plan.picked(plan.add("same", (), atoms), atoms)
 
 
 @meaning("times")
@@ -247,10 +248,10 @@ def _entropy(plan: Plan, node: Node, env: Environment) -> int:
 
 @meaning("information")
 def _information(plan: Plan, node: Node, env: Environment) -> int:
-    """E[log p(a, b | c) / (p(a | c) p(b | c))], or -E[log p(a | c)]."""
+    """E[log p(a, b | c) / (p(a | c) p(b | c))], or -E[log p(a | c)]; given an event, all under p( . | event)."""
     letter, *groups = node.data
     lowered = [tuple(_lowered(plan, n) for n in names) for names in groups]
-    first, second, given = (plan.expand(names, env) for names in lowered)
+    first, second, given, at = (plan.expand(names, env) for names in lowered)
     key = plan.bare_key(plan.key(letter), env)
     wanted = {n.base for names in lowered for n in names}
     if letter == Name("p") and not wanted <= plan.names.all_of(key):
@@ -259,7 +260,7 @@ def _information(plan: Plan, node: Node, env: Environment) -> int:
         plan.note(f"the information is that under {key}")
 
     def law(left: tuple[str, ...], right: tuple[str, ...] = ()) -> int:
-        return plan.table(key, left, right, (), env)
+        return plan.table(key, left, (*right, *at), (), env)
 
     everything = tuple(dict.fromkeys((*first, *second, *given)))
     if not second:

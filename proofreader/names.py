@@ -16,7 +16,7 @@ from proofreader.errors import DerivationSyntaxError
 from proofreader.sequences import lengths_of, slots_among
 from proofreader.syntax import Index, Name, Node, Others, Part, Span
 
-__all__ = ["Names", "drawn_in", "law_key", "names_in", "renamed", "variant_key"]
+__all__ = ["Names", "drawn_in", "law_key", "names_in", "variant_key"]
 
 
 def law_key(letter: Name) -> str:
@@ -46,7 +46,7 @@ def names_in(node: Node) -> Iterator[Name]:
             yield found.data[0]
             yield from found.data[1]
         elif found.kind == "information":
-            for names in found.data[1:4]:
+            for names in found.data[1:]:
                 yield from names
         elif found.kind in ("expect", "variance", "covariance"):
             yield from (name for names in found.data[0] for name in names)
@@ -65,77 +65,6 @@ BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "
 def is_bound(node: Node) -> bool:
     """Whether a name usually stands for the evidence lower bound or its negative."""
     return node.kind == "name" and node.data[0].base in BOUNDS
-
-
-@dataclass(frozen=True)
-class _Renaming:
-    """Other variables, indices and letters of densities, and what they make of each kind of node."""
-
-    names: Mapping[Name, Name]
-    indices: Mapping[str, Index]
-    letters: Mapping[str, Name]
-
-    def index(self, part: Part) -> Part:
-        """An index with another letter put in."""
-        if isinstance(part, Index):
-            other = self.indices.get(part.letter)
-            return Index(other.letter, other.offset + part.offset) if other is not None else part
-        if isinstance(part, Span):
-            first, last = self.index(part.first), self.index(part.last)
-            return Span(first, last) if isinstance(first, Index) and isinstance(last, Index) else part
-        inner = self.index(part.index)
-        return Others(part.how, inner) if isinstance(inner, Index) else part
-
-    def name(self, old: Name) -> Name:
-        """A name with another one, or another index, put in."""
-        if old in self.names:
-            return self.names[old]
-        return replace(old, index=tuple(map(self.index, old.index))) if old.index and self.indices else old
-
-    def many(self, olds: tuple[Name, ...]) -> tuple[Name, ...]:
-        """Several names."""
-        return tuple(map(self.name, olds))
-
-    def scalar(self, new: Node) -> Node:
-        """A name in an expression; a size that moves becomes a sum."""
-        own = new.data[0]
-        shift = self.indices.get(own.base) if not own.index and not own.mark and not new.parts else None
-        if shift is None:
-            return replace(new, data=(self.name(own), self.many(new.data[1])))
-        moved = Node("name", (), (Name(shift.letter), ())) if shift.letter else Node("number", (), (0.0,))
-        return Node("sum", (moved, Node("number", (), (float(shift.offset),)))) if shift.offset else moved
-
-    def density(self, new: Node) -> Node:
-        """A density."""
-        letter, *groups = new.data
-        letter = self.letters.get(law_key(letter), self.name(letter) if letter.index else letter)
-        return replace(new, data=(letter, *map(self.many, groups)))
-
-    def change(self, old: Node) -> Node:
-        """A node and all below it."""
-        new = old.map(self.change)
-        kind, data = new.kind, new.data
-        if kind in ("name", "density"):
-            return self.scalar(new) if kind == "name" else self.density(new)
-        if kind == "indicator":
-            return replace(new, data=self.many(data))
-        if kind in ("expect", "variance", "covariance"):
-            return replace(new, data=(tuple(map(self.many, data[0])),))
-        if kind in ("series", "product"):
-            return replace(new, data=(data[0], *(self.index(end) if end is not None else None for end in data[1:])))
-        if kind in ("integral", "gradient", "max", "min", "argmax", "argmin"):
-            return replace(new, data=(self.many(data[0]), *data[1:]))
-        return replace(new, data=(data[0], *map(self.many, data[1:]))) if kind == "information" else new
-
-
-def renamed(
-    node: Node,
-    names: Mapping[Name, Name],
-    indices: Mapping[str, Index] | None = None,
-    letters: Mapping[str, Name] | None = None,
-) -> Node:
-    """A tree with other variables, indices and letters of densities put in."""
-    return _Renaming(names, indices or {}, letters or {}).change(node) if names or indices or letters else node
 
 
 @dataclass(slots=True)
@@ -175,11 +104,15 @@ class Names:
     implicit: set[str] = field(default_factory=set)
     lengths: dict[str, int] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
+    values: dict[str, set[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
             for node in tree.walk():
                 self.note(node)
+                for name in names_in(replace(node, parts=())):
+                    if name.value is not None:
+                        self.values.setdefault(name.base, set()).add(name.value)
                 if node.kind == "name" and node.parts and all(p.kind == "name" and not p.parts for p in node.parts):
                     self.calls.setdefault(law_key(node.data[0]), node.parts)
         for tree in self.trees:
@@ -245,7 +178,7 @@ class Names:
         self.letters[key] = letter
         found = self.laws.setdefault(key, [])
         if left and any(name.base for name in left):
-            found.append(Signature(left, right, parameters))
+            found.append(Signature(_anywhere(left), _anywhere(right), parameters))
         self.variables |= {name.base for name in (*left, *right) if name.base}
         self.lefts |= {name.base for name in left if name.base}
         known = self.parameters.setdefault(key, [])
@@ -377,6 +310,11 @@ class Names:
                 if last is not None and last.letter:
                     return last.letter
         return letter.upper()
+
+
+def _anywhere(names: tuple[Name, ...]) -> tuple[Name, ...]:
+    """The variables of events."""
+    return tuple(replace(name, mark="") if name.value is not None else name for name in names)
 
 
 def _letters(part: Part) -> list[str]:

@@ -10,7 +10,8 @@ from proofreader.classify import at_several_values
 from proofreader.distributions import DIMENSIONS, dimension_of
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import meant
-from proofreader.names import index_value, law_key, renamed
+from proofreader.names import index_value, law_key
+from proofreader.renaming import renamed
 from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
 from proofreader.symbols import GREEK
 from proofreader.syntax import Index, Name, Node, density, in_text

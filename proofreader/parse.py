@@ -26,9 +26,10 @@ from proofreader.factors import MAX_NESTING, Rest, product_of, with_dots
 from proofreader.indices import BRACKETS, MINUS, TIMES, is_divergence
 from proofreader.layout import Side
 from proofreader.letters import law_letters_in, of_one_family
-from proofreader.names import names_in, renamed
+from proofreader.names import names_in
 from proofreader.notation import RELATIONS, SHY, Operator, operator_named
 from proofreader.operators import Operators
+from proofreader.renaming import renamed
 from proofreader.symbols import BARS, DOTS, DOUBLE_BARS, GREEK, Symbol, flat
 from proofreader.syntax import Index, Node
 

@@ -11,8 +11,9 @@ from proofreader.classify import at_several_values, grows
 from proofreader.distributions import DIMENSIONS, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import BOUNDS, law_key, names_in, renamed
+from proofreader.names import BOUNDS, law_key, names_in
 from proofreader.noise import Noise, rewritten
+from proofreader.renaming import renamed
 from proofreader.rewritings import REWRITINGS
 from proofreader.steps import Choices
 from proofreader.structures import collections_among, shown

@@ -66,12 +66,27 @@ def _in_bits(node: Node) -> Node:
     return node.parts[0] if logs and node.parts[1].parts[0].kind == "number" else node
 
 
+def _at_its_value(node: Node) -> Node:
+    """An entropy given a small letter as that at its value."""
+    node = node.map(_at_its_value)
+    if node.kind != "information":
+        return node
+    *front, given, at = node.data
+    small = tuple(name for name in given if name.base.islower())
+    return replace(node, data=(*front, tuple(name for name in given if name not in small), (*at, *small)))
+
+
 # What must occur for a change to be tried, the change, and its words.
 REWRITINGS: tuple[tuple[frozenset[str], Callable[[Node], Node], str], ...] = (
     (
         frozenset(["information", "entropy", "kl"]),
         _in_bits,
         "entropies and informations have the unit of the logarithm",
+    ),
+    (
+        frozenset(["information"]),
+        _at_its_value,
+        "an entropy given a small letter is that at its value, not averaged over it",
     ),
     (frozenset(["named"]), with_deviations, "the second argument of a Gaussian is its standard deviation"),
     (frozenset(["renyi"]), _renyi_as(_tsallis), r"D_\alpha is Tsallis' divergence, and not Rényi's"),

@@ -29,7 +29,8 @@ def lengths_of(trees: Iterable[Node], bounds: Bounds) -> dict[str, int]:
     those before it that a density or an information is given."""
     found: dict[str, int] = {}
     for node in (n for tree in trees for n in tree.walk() if n.kind in ("density", "information")):
-        front, right = (node.data[1], node.data[2]) if node.kind == "density" else (node.data[1], node.data[3])
+        front = node.data[1]
+        right = node.data[2] if node.kind == "density" else (*node.data[3], *node.data[4])
         given: dict[str, int] = {}
         for name in right:
             if name.base in {n.base for n in front}:

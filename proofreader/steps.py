@@ -179,6 +179,23 @@ class Steps:
         """The integral of a weight times a body over some atoms."""
         return self.add("integral", (self.product(weight, body),), atoms)
 
+    def picked(self, place: int, names: Sequence[str]) -> int:
+        """A step at the values of those atoms that stand for events such as ``y = 1``."""
+        for atom in names:
+            base, _, value = atom.partition("|=")
+            if value:
+                if self.in_parts(base):
+                    raise DerivationSyntaxError(f"{base} is a family here, and {base} = {value} names no member of it")
+                values = self.values(base)
+                self.counted.setdefault(self.role(atom), max(3, len(values) + 1))
+                place = self.add("pick", (place,), (atom, values.index(int(value))))
+        return place
+
+    def values(self, base: str) -> list[int]:
+        """The values that events name, each in its place; of a variable that takes 0 or 1 both."""
+        found = self.names.values.get(base, set())
+        return [0, 1] if found <= {0, 1} else sorted(found)
+
     def free(self, place: int) -> frozenset[str]:
         """The variables on which a step depends."""
         found = self.free_cache.get(place)
@@ -196,6 +213,8 @@ class Steps:
             elif step.kind == "optimum":
                 how, _, left, given = step.data
                 found = (inner - set(left)) | set(given) | (set(left) if how.startswith("arg") else set())
+            elif step.kind == "pick":
+                found = inner - {step.data[0]}
             elif step.kind == "at":
                 found = (self.free(step.arguments[0]) - {step.data[0]}) | self.free(step.arguments[1])
             else:

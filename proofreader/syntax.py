@@ -53,12 +53,18 @@ Part = Index | Span | Others
 class Name:
     r"""A name as written: a variable, a parameter, the letter of a density or a function; empty for a dot.
 
-    ``mark`` holds what makes it another object than the same letter without it: a star, a prime, a hat, a word.
+    ``mark`` holds what makes it another object than the same letter without it: a star, a prime, a hat, a word, or the
+    value that it takes, as ``=1``.
     """
 
     base: str
     index: tuple[Part, ...] = ()
     mark: str = ""
+
+    @property
+    def value(self) -> int | None:
+        """The value that a variable takes, where it stands for an event such as ``y = 1``."""
+        return int(self.mark.removeprefix("=")) if self.mark.startswith("=") else None
 
     def __str__(self) -> str:
         style, _, letter = self.base.rpartition(":")
@@ -169,7 +175,8 @@ def _integral(node: Node) -> str:
 
 
 def _information(node: Node) -> str:
-    _letter, first, second, given = node.data
+    _letter, first, second, given, at = node.data
+    given = (*given, *at)
     inside = _names(first) + (f"; {_names(second)}" if second else "") + (rf" \mid {_names(given)}" if given else "")
     return rf"\mathrm{{{'I' if second else 'H'}}}({inside})"
 
@@ -195,7 +202,9 @@ _PRINTERS: dict[str, Callable[[Node], str]] = {
     "factorial": lambda n: f"{to_latex(n.parts[0], 3)}!",
     "log_gamma": lambda n: rf"\log \Gamma({to_latex(n.parts[0])})",
     "constant": lambda n: r"\text{const}",
-    "indicator": lambda n: rf"\mathbb{{1}}[{n.data[0]}={n.data[1].index[-1]}]",
+    "indicator": lambda n: (
+        rf"\mathbb{{1}}[{n.data[0]}={n.data[1].index[-1] if n.data[1].value is None else n.data[1].value}]"
+    ),
     "transposed": lambda n: rf"{to_latex(n.parts[0], 3)}^\top",
     "opaque": lambda n: str(n.data[0]),
     "dot": lambda n: rf"{to_latex(n.parts[0], 3)}^\top {to_latex(n.parts[1], 3)}",

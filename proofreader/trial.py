@@ -208,8 +208,10 @@ class Trial:
         changes["unit"] = frozenset(plan.unit)
         changes["positive"] = self.names.positive | self.names.scales
         changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted, *plan.grids})
+        changes["values"] = {plan.slot(base): plan.values(base) for base in self.names.values}
         bases = {p for law in plan.laws.values() for p in law.parameters}
-        changes["cards"] = {**plan.counted, **plan.grids, **dict.fromkeys(bases & self.names.extremised, 4)}
+        extremised = dict.fromkeys(bases & self.names.extremised, 4)
+        changes["cards"] = {**plan.counted, **plan.grids, **extremised, **changes.get("cards", {})}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def unnormalised(self, plan: Plan) -> frozenset[str]:

@@ -69,7 +69,7 @@ def outline(latex: str, given: Sequence[str] = ()) -> Outline:
     """
     report = check_derivation(latex, definitions=list(given))
     ends = [line.end for line in report.lines]
-    for way in WAYS:  # the checker cut the display into statements in one of these
+    for way, _ in WAYS:  # the checker cut the display into statements in one of these
         chains = _chains(latex, given, way)
         if [end for chain in chains for end in chain.ends] == ends:
             return Outline(report, tuple(chains))
