@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from proofreader.beyond import TURNED
 from proofreader.brackets import grouped, readable
 from proofreader.classify import (
     chooses_form,
@@ -21,7 +22,6 @@ from proofreader.classify import (
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import key_of, known_beside
 from proofreader.indices import BRACKETS
-from proofreader.judge import TURNED
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import (
     called_letters,

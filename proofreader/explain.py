@@ -8,12 +8,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from proofreader.beyond import TURNED
 from proofreader.classify import has_any
 from proofreader.duals import plain
 from proofreader.edits import ENDS, edits, the_names_apart
 from proofreader.errors import DerivationSyntaxError, TooSlowError
 from proofreader.evaluate import World
-from proofreader.judge import TURNED, Finding, Judge
+from proofreader.judge import Finding, Judge
 from proofreader.models import Setting, Sizes, Tensor
 from proofreader.notation import SHOWN
 from proofreader.report import Counterexample, DerivationLine
