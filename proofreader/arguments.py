@@ -168,7 +168,7 @@ class Arguments:
         if len(part) == 1 and (name := name_of(part[0])) is not None:
             return name
         if len(part) == 3 and part[1].name == "=" and (variable := name_of(part[0])) is not None:
-            value = index_of(part[2:])
+            value = index_of(part[2:]) or self.numbered(variable, part[2])
             if variable.index and value == Index("", 1):
                 return variable
             if isinstance(value, Index) and value.letter and value.letter.lower() != variable.base.lower():
@@ -189,6 +189,13 @@ class Arguments:
                 return replace(plain, base=part[0].name)
         place = part[0] if part else (around[0] if around else None)
         raise self.error("a density takes variables here, not an expression", place)
+
+    def numbered(self, variable: Name, value: Symbol) -> Index | None:
+        """The index of a value that has a letter of its own, as the state ``q_i`` in ``z_t = q_i``."""
+        name = name_of(value)
+        own = name is not None and name.base.lower() != variable.base.lower() and len(name.index) == 1 and not name.mark
+        part = name.index[0] if name is not None and own else None
+        return part if isinstance(part, Index) and part.letter else None
 
     def differentials(self, below: Sequence[Symbol]) -> list[Name]:
         r"""The names in ``\partial\theta\,\partial\phi`` or ``\partial\theta^2``, each as often as it is meant."""

@@ -188,6 +188,17 @@ def is_convention(left: Node, right: Node) -> bool:
     )
 
 
+def is_total_mass(left: Node, right: Node) -> bool:
+    """Whether a capital may be the set of all values, whose mass is one."""
+    for one, other in ((left, right), (right, left)):
+        inner = one.parts[0] if one.kind == "negative" else one
+        mass, inner = (0.0, inner.parts[0]) if inner.kind == "log" else (1.0, inner)
+        whole = inner.kind == "density" and len(inner.data[1]) == 1 and not inner.data[2]
+        if whole and inner.data[1][0].base.isupper() and other == Node("number", (), (mass,)):
+            return True
+    return False
+
+
 def in_exponents(tree: Node) -> bool:
     """Whether every constant of a side stands in an exponent, where it is a factor."""
     inside = [part for node in tree.walk() if node.kind == "exp" for part in node.walk()]

@@ -24,6 +24,7 @@ from proofreader.classify import (
     is_convention,
     is_functional_equation,
     is_stationarity,
+    is_total_mass,
     unindexed,
     unsaid,
     with_named_constants,
@@ -53,6 +54,7 @@ HIDDEN_NOISE = (
 # Equations that ask something of what they name, and say why they claim nothing.
 CONDITIONS = (
     (is_convention, "a convention about zero"),
+    (is_total_mass, "the mass of a set: say what set it is"),
     (is_stationarity, "a stationarity condition"),
     (is_functional_equation, "a condition on a function, not a claim about every one"),
     (is_condition_on_q, "a condition on a density, not a claim about every one"),
@@ -254,7 +256,9 @@ class Judge(Beyond):
             return Finding("no_claim", reason="a condition on how a parameter is chosen", notes=notes)
         if base.relation in TURNED and base.left.kind.startswith("arg") and base.right.kind.startswith("arg"):
             return Finding("unreadable", reason="it compares two places, and not the values there", notes=notes)
-        apart = self.apart(base) if base.relation in ("=", "propto") else ""
+        if base.relation in TURNED and self.compares_events(base):
+            return Finding("no_claim", reason="a condition on what happens in different events", notes=notes)
+        apart = self.apart(base) if base.relation in ("=", "propto") else self.strangers(base)
         if apart:
             return Finding("unreadable", reason=apart, notes=notes)
         undefined = self.undefined(base, plan, left, right)

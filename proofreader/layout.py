@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proofreader.notation import CONSTANTS, IMPLIES, RELATIONS, WHERE, operator_named, words
+from proofreader.beside import WIDE, brings_in, complete, depths_of, is_aside, is_remark, relates, says_when
+from proofreader.notation import IMPLIES, RELATIONS
 from proofreader.source import Token
 from proofreader.spelling import spelled
 from proofreader.symbols import BREAKS, CLOSING, DOTS, OPENING, PUNCTUATION, Symbol, symbols_of
@@ -52,9 +53,6 @@ class Way:
     lines_begin: bool = False
 
 
-_WIDE = frozenset([r"\quad", r"\qquad"])
-
-
 def _rows(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
     rows: list[list[Symbol]] = [[]]
     depth = 0
@@ -70,47 +68,28 @@ def _rows(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
 def _source_lines(row: Sequence[Symbol], latex: str) -> list[list[Symbol]]:
     """The row cut where its source goes to a new line, between two claims."""
     pieces: list[list[Symbol]] = [[]]
-    for symbol, depth in zip(row, _depths(row), strict=True):
+    for symbol, depth in zip(row, depths_of(row), strict=True):
         if pieces[-1] and depth == 0 and "\n" in latex[pieces[-1][-1].end : symbol.start]:
             pieces.append([])
         pieces[-1].append(symbol)
     lines = pieces[:1]
     for piece in pieces[1:]:
-        if _relates(lines[-1]) and _complete(lines[-1]) and _begins_statement(piece):
+        if relates(lines[-1]) and complete(lines[-1]) and _begins_statement(piece):
             lines.append(piece)
         else:
             lines[-1] += piece
     return lines
 
 
-def _depths(row: Sequence[Symbol]) -> list[int]:
-    """How many brackets are open in front of each symbol."""
-    depth, found = 0, []
-    for symbol in row:
-        if symbol.name in CLOSING or symbol.name.startswith(r"\end"):
-            depth = max(0, depth - 1)
-        found.append(depth)
-        if symbol.name in OPENING or symbol.name.startswith(r"\begin"):
-            depth += 1
-    return found
-
-
 def _closed_depths(row: Sequence[Symbol]) -> list[int]:
-    """As :func:`_depths`, but a bracket that never closes opens nothing."""
+    """As :func:`depths`, but a bracket that never closes opens nothing."""
     stack: list[int] = []
     for at, symbol in enumerate(row):
         if symbol.name in OPENING:
             stack.append(at)
         elif symbol.name in CLOSING and stack:
             stack.pop()
-    return [depth - sum(opening < at for opening in stack) for at, depth in enumerate(_depths(row))]
-
-
-def _relates(symbols: Sequence[Symbol]) -> bool:
-    depths = _depths(symbols)
-    return any(
-        depth == 0 and (s.name in RELATIONS or s.name in IMPLIES) for s, depth in zip(symbols, depths, strict=True)
-    )
+    return [depth - sum(opening < at for opening in stack) for at, depth in enumerate(depths_of(row))]
 
 
 def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
@@ -118,19 +97,17 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
     what words such as ``where`` bring in begins with them."""
     row = _without_quantifier(_without_title(row))
     pieces: list[list[Symbol]] = [[]]
-    depths = [d + depth for d in _depths(row)]
+    depths = [d + depth for d in depths_of(row)]
     for at, symbol in enumerate(row):
         if depths[at] == 0 and (
-            _is_aside(row, at, pieces[-1])
-            or _is_remark(row, at, pieces[-1])
-            or (len(pieces) > 1 and _says_when(symbol))
+            is_aside(row, at, pieces[-1]) or is_remark(row, at, pieces[-1]) or (len(pieces) > 1 and says_when(symbol))
         ):
             break
         if depths[at] == 0 and _cuts(row, at, pieces[-1]):
-            words = next((s for s in row[at:] if s.name not in _WIDE and s.name not in ("&", *PUNCTUATION)), symbol)
-            pieces.append([words] if _brings_in(words) else [])
+            words = next((s for s in row[at:] if s.name not in WIDE and s.name not in ("&", *PUNCTUATION)), symbol)
+            pieces.append([words] if brings_in(words) else [])
             continue
-        if symbol.name not in _WIDE and symbol.name != "&" and symbol.name != r"\text":
+        if symbol.name not in WIDE and symbol.name != "&" and symbol.name != r"\text":
             pieces[-1].append(symbol)
     return pieces
 
@@ -138,19 +115,19 @@ def _pieces(row: Sequence[Symbol], depth: int) -> list[list[Symbol]]:
 def _without_title(row: Sequence[Symbol]) -> Sequence[Symbol]:
     """The row without a first column of words, in which symbols may stand: a title such as ``Jensen applied to log:``."""
     column = next((at for at, s in enumerate(row) if s.name == "&"), 0)
-    words = [s for s in row[:column] if s.name not in _WIDE]
-    titled = bool(words) and words[0].name == r"\text" and not _relates(words)
+    words = [s for s in row[:column] if s.name not in WIDE]
+    titled = bool(words) and words[0].name == r"\text" and not relates(words)
     rest = row[column + 1 :]
-    return rest if titled and _relates(rest) and not _opens_with_relation(rest) else row
+    return rest if titled and relates(rest) and not _opens_with_relation(rest) else row
 
 
 def _without_quantifier(row: Sequence[Symbol]) -> Sequence[Symbol]:
     """The row without a ``for all`` in front of its claim."""
-    first = next((at for at, s in enumerate(row) if s.name not in _WIDE and s.name != "&"), 0)
+    first = next((at for at, s in enumerate(row) if s.name not in WIDE and s.name != "&"), 0)
     if not row or row[first].name != r"\forall":
         return row
-    depths = _depths(row)
-    ends = [at for at, s in enumerate(row) if depths[at] == 0 and s.name in (*_WIDE, *PUNCTUATION)]
+    depths = depths_of(row)
+    ends = [at for at, s in enumerate(row) if depths[at] == 0 and s.name in (*WIDE, *PUNCTUATION)]
     claim = next((at for at, s in enumerate(row) if RELATIONS.get(s.name, "in") != "in"), len(row))
     end = max((at for at in ends if at < claim), default=None)
     return row if end is None else row[end + 1 :]
@@ -163,100 +140,27 @@ def _cuts(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
     if symbol.name in IMPLIES:
         return True
     if symbol.name == r"\text":
-        return bool(before) and _relates(before) and bool(rest) and _relates(rest) and not _opens_with_relation(rest)
+        return bool(before) and relates(before) and bool(rest) and relates(rest) and not _opens_with_relation(rest)
     if symbol.name == "." and rest and rest[0].name.isdigit() and rest[0].start == symbol.end:
         return False
-    if symbol.name in _WIDE or symbol.name in PUNCTUATION:
-        return _relates(before) and _begins_statement(rest)
+    if symbol.name in WIDE or symbol.name in PUNCTUATION:
+        return relates(before) and _begins_statement(rest)
     if symbol.name == "&":
-        return _relates(before) and _begins_statement(rest) and not _opens_with_relation(rest) and _complete(before)
+        return relates(before) and _begins_statement(rest) and not _opens_with_relation(rest) and complete(before)
     return False
 
 
-_REASONS = ("because", "since", "by ", "using", "from", "as ", "(as", "(by", "(since", "(because", "; ", "for ", "due ")
-
-
-_BESIDE = frozenset(
-    WHERE + words("where using since because as by with for when if given here from recall note noting")
-)
-
-
-_WHEN = ("with equality", "equality", "iff", "if and only", "when")
-
-
-def _says_when(symbol: Symbol) -> bool:
-    """Whether words begin to say when a relation is an equality."""
-    return symbol.name == r"\text" and symbol.arguments[1][0].name.lower().startswith(_WHEN)
-
-
-def _is_aside(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
-    """Whether prose begins here that belongs to no formula: a reason, a column of remarks, or ``for every x``."""
-    before = [s for s in before if s.name not in _WIDE]
-    if row[at].name == "&" and at + 1 < len(row) and row[at + 1].name == r"\text":
-        words = row[at + 1].arguments[1][0].name.lower()
-        return _relates(before) and bool(before) and not words.startswith(("where", "and", "with"))
-    if row[at].name != r"\text" or not before or not _relates(before):
-        return False
-    words = row[at].arguments[1][0].name.lower().lstrip("(")
-    if words.startswith(_REASONS) or (at and row[at - 1].name == "&"):
-        return True
-    apart = before[-1].name in PUNCTUATION or (at > 0 and row[at - 1].name in _WIDE)
-    return apart and not _relates(row[at + 1 :])
-
-
-def _brings_in(symbol: Symbol) -> bool:
-    """Whether a word brings in something beside the chain that the next row continues."""
-    words = symbol.arguments[1][0].name.lower().lstrip("(").split() if symbol.name == r"\text" else []
-    return symbol.name == r"\because" or (bool(words) and words[0].strip(",:") in _BESIDE)
-
-
-def _is_remark(row: Sequence[Symbol], at: int, before: list[Symbol]) -> bool:
-    """Whether a remark begins here that is set apart: in brackets, a word alone, or what follows a semicolon."""
-    apart = row[at].name == ";" or row[at - 1].name in (*_WIDE, "&", r"\text")
-    if not at or not apart or not _relates(before) or not _complete(before):
-        return False
-    rest = [s for s in row[at:] if s.name not in (*_WIDE, "&", *PUNCTUATION)]
-    if row[at].name == ";":
-        return not _relates(rest)
-    if rest and rest[0].name in ("(", "[") and rest[-1].name in (")", "]"):
-        words = rest[1:-1]
-        spelled = len(words) > 2 and all(s.is_letter() and len(s.name) == 1 and not s.sub and not s.sup for s in words)
-        prose = any(s.name in (r"\text", r"\because") or s.name in RELATIONS for s in words)
-        return bool(words) and (spelled or prose or _numbers(words) or all(map(_is_word, words)))
-    return len(rest) == 1 and _is_word(rest[0])
-
-
-def _numbers(words: Sequence[Symbol]) -> bool:
-    """Whether the inside of a bracket is the number of an equation, such as 2.7a, or a star."""
-    names = [s.name for s in words if s.sub is None and s.sup is None]
-    stars = all(name in ("*", r"\ast", r"\star") for name in names)
-    return len(names) == len(words) and (
-        stars or (names[0].isdigit() and all(len(name) == 1 or name.isdigit() for name in names))
-    )
-
-
-def _is_word(symbol: Symbol) -> bool:
-    """Whether a symbol is a word of prose."""
-    named = symbol.name.startswith("@") and len(symbol.name) > 4 and symbol.sub is None and symbol.sup is None
-    known = operator_named(symbol.name) or symbol.name in CONSTANTS or symbol.name in ("@ELBO", "@EUBO", "@CUBO")
-    return symbol.name == r"\text" or (named and not known)
-
-
-def _complete(before: Sequence[Symbol]) -> bool:
-    return bool(before) and before[-1].name not in RELATIONS and before[-1].name not in ("+", "-")
-
-
 def _begins_statement(rest: Sequence[Symbol]) -> bool:
-    trimmed = [s for s in rest if s.name not in _WIDE and s.name not in ("&", r"\text") and s.name not in PUNCTUATION]
+    trimmed = [s for s in rest if s.name not in WIDE and s.name not in ("&", r"\text") and s.name not in PUNCTUATION]
     if not trimmed or trimmed[0].name in ("+", "-") or trimmed[0].name in RELATIONS:
         return False
     if trimmed[0].name == r"\forall":
         return True
-    return _relates(rest)
+    return relates(rest)
 
 
 def _opens_with_relation(symbols: Sequence[Symbol]) -> bool:
-    first = next((s for s in symbols if s.name not in _WIDE and s.name not in ("&", r"\text")), None)
+    first = next((s for s in symbols if s.name not in WIDE and s.name not in ("&", r"\text")), None)
     return first is not None and first.name in RELATIONS
 
 
@@ -267,11 +171,20 @@ def _trimmed(symbols: Sequence[Symbol]) -> tuple[Symbol, ...]:
         if symbol.name in (r"\forall", r"\s.t."):
             found = found[:at]
             break
-    while found and (found[-1].name in PUNCTUATION or found[-1].name in (r"\text", "&", *_WIDE)):
+    while found and (found[-1].name in PUNCTUATION or found[-1].name in (r"\text", "&", *WIDE)):
         found.pop()
-    while found and (found[0].name in PUNCTUATION or found[0].name in (r"\text", "&", *_WIDE)):
+    while found and (found[0].name in PUNCTUATION or found[0].name in (r"\text", "&", *WIDE)):
         found.pop(0)
     return tuple(found)
+
+
+def _without_brace(symbols: Sequence[Symbol]) -> Sequence[Symbol]:
+    r"""A system of equations without the brace beside it; ``\\left.`` and ``\\right.`` leave a dot."""
+    names = [s.name for s in symbols]
+    openings = sum(name in OPENING for name in names) - sum(name in CLOSING for name in names)
+    in_front = len(names) > 2 and names[0] in OPENING and names[-1] == "." and openings == 1
+    behind = len(names) > 2 and names[0] == "." and names[-1] in CLOSING and openings == -1
+    return symbols[1:-1] if in_front or behind else symbols
 
 
 class _Statements:
@@ -286,17 +199,17 @@ class _Statements:
 
     def row(self, row: list[Symbol]) -> None:
         """Takes one row: it continues the last side, the last chain, or begins a statement."""
-        if any(s.name == r"\text" for s in row) and not any(s.name not in (r"\text", "&", *_WIDE) for s in row):
+        if any(s.name == r"\text" for s in row) and not any(s.name not in (r"\text", "&", *WIDE) for s in row):
             return
         for number, piece in enumerate(_pieces(row, self.depth)):
             self.piece(piece, first=number == 0)
 
     def piece(self, piece: list[Symbol], *, first: bool) -> None:
         """Takes one piece of a row."""
-        visible = [s for s in piece if s.name not in ("&", *_WIDE)]
+        visible = [s for s in piece if s.name not in ("&", *WIDE)]
         if not visible:
             return
-        brought_in = _brings_in(visible[0])
+        brought_in = brings_in(visible[0])
         if brought_in or (self.way.rows_join_first and not first):
             self.beside.append(self.cut(Statement(), visible[brought_in:]))
             return
@@ -305,8 +218,8 @@ class _Statements:
             self.depth > 0
             or lead in RELATIONS
             or self.waiting()
-            or (lead in ("+", "-", r"\times", r"\cdot", r"\pm") and not (self.way.signs_begin and _relates(visible)))
-            or (not _relates(visible) and not self.ended() and lead in ("(", "[", r"\{", ")", "]", r"\}"))
+            or (lead in ("+", "-", r"\times", r"\cdot", r"\pm") and not (self.way.signs_begin and relates(visible)))
+            or (not relates(visible) and not self.ended() and lead in ("(", "[", r"\{", ")", "]", r"\}"))
         )  # fmt: skip
         if joins:
             self.open.extend(visible)
@@ -371,7 +284,7 @@ def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], way: Wa
     Raises:
         DerivationSyntaxError: If braces do not match.
     """
-    symbols = spelled(symbols_of(tokens, latex), notes)
+    symbols = _without_brace(spelled(symbols_of(tokens, latex), notes))
     if (
         len(symbols) > 2
         and symbols[0].name.endswith(("cases", "array"))

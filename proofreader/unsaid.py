@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proofreader.classify import at_other_values
 from proofreader.constants import Constants
 from proofreader.elaborate import Plan
@@ -39,6 +41,35 @@ class Unsaid(Constants):
             if len(one) == 1 and not one[0].index and len({n.base for n in others}) > 1:
                 return f"what {one[0]} consists of is not said: define it, or write its parts"
         return ""
+
+    def strangers(self, base: Attempt) -> str:
+        """Why an inequality between a density and another one of its letter, as q_0 beside q, cannot be judged; empty
+        where it speaks of no such pair."""
+        sides = [
+            {n.data[0] for n in tree.walk() if n.kind == "density" and n.data[0].base}
+            for tree in (base.left, base.right)
+        ]
+        mine, theirs = sides[0] - sides[1], sides[1] - sides[0]
+        for one in mine | theirs:
+            for other in theirs if one in mine else mine:
+                if one.base == other.base and one.index and not other.index and {one, other} <= {*mine, *theirs}:
+                    return f"how {one} is related to {other} is not said"
+        return ""
+
+    def compares_events(self, base: Attempt) -> bool:
+        """Whether the two sides differ only in the events that they are given."""
+
+        def anywhere(node: Node) -> Node:
+            node = node.map(anywhere)
+            if node.kind == "expect":
+                known = [law for law in node.parts[:-1] if law.kind != "density" or any(n.base for n in law.data[1])]
+                return replace(node, parts=(*known, node.parts[-1]), data=())
+            if node.kind != "density":
+                return node
+            letter, left, right, parameters = node.data
+            return replace(node, data=(letter, left, tuple(n for n in right if n.value is None), parameters))
+
+        return base.left != base.right and anywhere(base.left) == anywhere(base.right)
 
     def beyond(self, plan: Plan, left: int, right: int) -> str:
         """Why a line is not about every model: a derivative with respect to a variable stands under an integral over
