@@ -154,12 +154,14 @@ def simplex_of(left: Node, right: Node) -> str:
     return ""
 
 
-def introduces(tree: Node) -> bool:
-    """Whether a side consists of functions that it names, as in ``Q(a, b) + H(a, b)``, or is the gradient of one."""
+def introduces(tree: Node, known: Collection[str] = ()) -> bool:
+    """Whether a side consists of functions that it names, as in ``Q(a, b) + H(a, b)``, or is the gradient of one; of
+    those that are defined already it does not."""
     terms = tree.parts if tree.kind == "sum" else (tree,)
     inner = [term.parts[0] if term.kind in ("negative", "gradient") else term for term in terms]
     named = [term for term in inner if term.kind == "name" and term.parts]
-    return bool(named) and all(term in named or term.kind == "constant" for term in inner)
+    new = [term for term in named if term.data[0].base + term.data[0].mark not in known]
+    return bool(new) and all(term in named or term.kind == "constant" for term in inner)
 
 
 def is_stationarity(left: Node, right: Node) -> bool:
@@ -210,9 +212,12 @@ def has_any(trees: Sequence[Node], kinds: set[str]) -> bool:
     return any(node.kind in kinds for tree in trees for node in tree.walk())
 
 
-def is_functional_equation(left: Node, right: Node) -> bool:
-    """Whether two sides without a density ask something of a function, as ``g(1/u) = u g(u)`` does."""
-    calls = [{n.data[0].base for n in tree.walk() if n.kind == "name" and n.parts} for tree in (left, right)]
+def is_functional_equation(left: Node, right: Node, known: Collection[str] = ()) -> bool:
+    """Whether two sides without a density ask something of a function that is not known, as ``g(1/u) = u g(u)``."""
+    calls = [
+        {n.data[0].base for n in tree.walk() if n.kind == "name" and n.parts and defined_key(n.data[0]) not in known}
+        for tree in (left, right)
+    ]
     inner = any(
         n.kind == "name" and any(p.kind != "name" for p in n.parts) for tree in (left, right) for n in tree.walk()
     )

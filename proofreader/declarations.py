@@ -20,11 +20,12 @@ from proofreader.classify import (
     unsigned,
 )
 from proofreader.errors import DerivationSyntaxError
-from proofreader.families import key_of, known_beside
-from proofreader.indices import BRACKETS
+from proofreader.families import keep, key_of, known_beside
+from proofreader.indices import BRACKETS, name_of
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import (
     called_letters,
+    defined_functions,
     inferred_laws,
     is_a_probability,
     law_letters,
@@ -126,8 +127,10 @@ class Declarations:
     def letters(self, statements: Sequence[Statement], latex: str) -> None:
         """Collects the letters that the display uses as densities."""
         sides = []
+        firsts = []
         for statement in statements:
             sides += (mine := [*readable(statement.sides, latex)])
+            firsts += [(statement.relations[0], mine[0])] if len(mine) == len(statement.sides) > 1 else []
             if len(mine) == 2 == len(statement.sides):
                 self.own |= own_letters(statement.relations[0], *mine)
         self.own |= {r"\pi"} if any(map(is_a_probability, sides)) else set()
@@ -135,6 +138,8 @@ class Declarations:
             self.laws |= law_letters(symbols)
         self.laws |= inferred_laws(sides, self.laws)
         self.functions |= {letter for symbols in sides for letter in called_letters(symbols, self.laws)}
+        for relation, left in firsts:
+            self.functions |= defined_functions(relation, left, self.laws)
         for symbols in sides:
             self.variables |= variable_letters(symbols, self.laws)
 
@@ -201,17 +206,20 @@ class Declarations:
         if chain.relations[:1] != ["~"] or chain.sides[1].tree is None:
             return
         law = chain.sides[1].tree
-        for symbol in chain.sides[0].side.symbols:
-            if symbol.is_letter() and law.kind == "density":
-                self.samples[symbol.key] = law
+        if law.kind not in ("density", "named"):
+            return
+        drawn = [name for s in chain.sides[0].side.symbols if s.is_letter() and (name := name_of(s)) is not None]
         if law.kind == "density":
-            self.trees.append(law)
+            self.samples.update(dict.fromkeys((name.base for name in drawn), law))
+        self.trees.append(Node("drawn", (law,), tuple(drawn)))
 
     def take(self, pattern: Node | None, body: Node | None, *, stated: bool) -> bool:
         """Keeps a definition; ``stated`` where the author says that it is one."""
         if pattern is None or body is None:
             return False
         pattern, body = unsigned(pattern, body)
+        if pattern.kind == "constant" and stated:
+            pattern = Node("name", (), (Name(pattern.data[0]), ()))
         if pattern.kind == "name":
             name: Name = pattern.data[0]
             if any(
@@ -220,8 +228,7 @@ class Declarations:
                 return False
             if body.kind == "number" and not pattern.parts and not name.index:
                 self.ranges[name.base] = (body.data[0], body.data[0])
-            key = key_of(name, self.definitions)
-            self.definitions.setdefault(key, Definition(pattern, body, stated))
+            keep(self.definitions, key_of(name, self.definitions), Definition(pattern, body, stated))
             return True
         is_density = pattern.kind == "density"
         if is_density and body.kind == "density" and not set(pattern.data[1]) & set(body.data[1]):
@@ -229,7 +236,8 @@ class Declarations:
         if is_density and (stated or body.kind in ("argmax", "argmin")):
             if not pattern.data[1]:
                 return False
-            self.densities.setdefault(variant_key(law_key(pattern.data[0]), pattern.data[3]), Definition(pattern, body))
+            key = variant_key(law_key(pattern.data[0]), pattern.data[3])
+            keep(self.densities, key, Definition(pattern, body, stated))
             return True
         return False
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from proofreader import distributions, meanings, namings
+from proofreader.declared import bound_in, drawn_as_declared
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import members_in
 from proofreader.laws import Laws
@@ -255,6 +256,9 @@ class Plan(Laws):
 
     def no_law(self, names: tuple[Name, ...], body: Node, env: Environment) -> tuple[tuple[str, ...], int]:
         """An expectation that names no density."""
+        declared = drawn_as_declared(self, names, body, env)
+        if declared:
+            return bound_in(declared), self.product(*(weight for _, weight in declared))
         options: list[Node] = []
         whole, body = body, self.unfolded(body)
         for law in self.named_measures():
@@ -285,8 +289,8 @@ class Plan(Laws):
         if draws and not names:
             chosen = density(chosen.data[0], self.single(draws), *chosen.data[2:])
         pairs = self.drawn(chosen, draws, body, env)
-        atoms = tuple(dict.fromkeys(a for bound, _ in pairs for a in bound))
-        return (self.expand(names, env) if names else atoms), self.product(*(weight for _, weight in pairs))
+        atoms = self.expand(names, env) if names else bound_in(pairs)
+        return atoms, self.product(*(weight for _, weight in pairs))
 
     def unfolded(self, body: Node) -> Node:
         """A body with what stands behind the names in it, for the question of what it is about."""
@@ -313,11 +317,6 @@ class Plan(Laws):
                 size = Index(self.names.default_size(part.letter))
                 return (replace(name, index=(Span(first or Index("", 1), last or size),)),)
         return ()
-
-    def model_letter(self) -> Name:
-        """The letter of the model."""
-        key = self.names.model()
-        return self.names.letters.get(key, Name(key))
 
     def named_measures(self) -> list[Node]:
         """The densities under which a display averages: in divergences, expectations and integrals, letters alone

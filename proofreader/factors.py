@@ -279,7 +279,7 @@ class Factors(Arguments):
             return lawlike or speaks or (simple and (symbol.key in USUAL_FUNCTIONS or symbol.name.startswith("@")))
         word = symbol.name.startswith("@") and len(symbol.name) > 2
         word |= self.at_function(symbol, bracket)
-        return simple or lawlike or word or len(parts) > 1 or symbol.key in USUAL_FUNCTIONS
+        return simple or lawlike or word or len(parts) > 1 or symbol.key in {*USUAL_FUNCTIONS, *self.functions}
 
     def at_function(self, symbol: Symbol, bracket: Symbol) -> bool:
         r"""Whether a density is taken at the value of a function, as in ``\\log q(g(\\epsilon))``."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from proofreader.names import law_key, names_in
 from proofreader.steps import Definition, Environment, Steps, defined_key
-from proofreader.syntax import Index, Name, Node, Part, Span
+from proofreader.syntax import Index, Name, Node, Part, Span, in_text
 
-__all__ = ["is_member", "key_of", "known_beside", "meant", "members_in"]
+__all__ = ["is_member", "keep", "key_of", "known_beside", "meant", "members_in"]
 
 
 def is_member(name: Name, definitions: Mapping[str, Definition], *, stated: bool) -> bool:
@@ -31,6 +32,13 @@ def is_member(name: Name, definitions: Mapping[str, Definition], *, stated: bool
 def key_of(name: Name, definitions: Mapping[str, Definition]) -> str:
     """What a definition of a name is kept under."""
     return law_key(name) if is_member(name, definitions, stated=True) else defined_key(name)
+
+
+def keep(known: dict[str, Definition], key: str, new: Definition) -> None:
+    """Keeps the first definition of a name; of two that an author states, and that differ, neither counts."""
+    old = known.setdefault(key, new)
+    if old.stated and new.stated and (old.pattern, old.body) != (new.pattern, new.body):
+        known[key] = replace(old, body=Node("twice", (), (in_text(old.pattern),)))
 
 
 def known_beside(left: Node, definitions: Mapping[str, Definition]) -> set[str]:

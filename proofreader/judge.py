@@ -56,7 +56,6 @@ CONDITIONS = (
     (is_convention, "a convention about zero"),
     (is_total_mass, "the mass of a set: say what set it is"),
     (is_stationarity, "a stationarity condition"),
-    (is_functional_equation, "a condition on a function, not a claim about every one"),
     (is_condition_on_q, "a condition on a density, not a claim about every one"),
 )
 
@@ -86,6 +85,8 @@ class Judge(Beyond):
         accepted = finding.verdict in ("holds", "holds_if")
         if accepted and finding.attempt is not None and self.only_when_small(finding.attempt):
             return Finding("unreadable", reason=SMALL, notes=finding.notes)
+        if accepted and relation in (">", "<"):
+            assumed = (*assumed, "the two sides are not equal, as they may be in special cases")
         if assumed and accepted:
             return replace(
                 finding,
@@ -143,8 +144,6 @@ class Judge(Beyond):
                 notes.append(f"brackets would help: {other.words[0].partition(': ')[2]}, the line would be false")
                 break
         assumed = [constant_on_average(base.left, base.right) if base.relation in TURNED else ""]
-        if base.relation in (">", "<"):
-            assumed.append("the two sides are not equal, as they may be in special cases")
         if not self.holds_beyond(base, Setting(6, signed=True, stream=11)):
             assumed.append("the numbers and values in it are positive")
         assumed.append(spelt_twice(base.left, base.right))
@@ -237,6 +236,8 @@ class Judge(Beyond):
         set to zero."""
         equation = base.relation == "="
         reason = next((words for test, words in CONDITIONS if equation and test(base.left, base.right)), "")
+        if equation and is_functional_equation(base.left, base.right, self.definitions):
+            reason = "a condition on a function, not a claim about every one"
         if reason:
             return Finding("no_claim", reason=reason, notes=notes)
         given = {n.base + n.mark for tree in (base.left, base.right) for n in names_in(tree)} & set(self.definitions)
@@ -262,7 +263,11 @@ class Judge(Beyond):
         if apart:
             return Finding("unreadable", reason=apart, notes=notes)
         undefined = self.undefined(base, plan, left, right)
-        if undefined and base.relation == "=" and (introduces(base.left) or introduces(base.right)):
+        if (
+            undefined
+            and base.relation == "="
+            and any(introduces(side, self.definitions) for side in (base.left, base.right))
+        ):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
@@ -318,7 +323,7 @@ class Judge(Beyond):
             if found is not None:
                 text = "; ".join((*((words.format(what),) if words else ()), *found.words))
                 return Finding("holds_if", text, notes=notes, attempt=found)
-        if undefined and any(map(introduces, (base.left, base.right))):
+        if undefined and any(introduces(side, self.definitions) for side in (base.left, base.right)):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)

@@ -24,6 +24,11 @@ class Laws(Steps):
         key = law_key(letter)
         return dict(self.choices.same).get(key, key)
 
+    def model_letter(self) -> Name:
+        """The letter of the model."""
+        key = self.names.model()
+        return self.names.letters.get(key, Name(key))
+
     def bare_key(self, key: str, env: Environment) -> str:
         """The letter of a density with the numbers of its indices put in."""
         if "_{" in key and key not in self.laws:

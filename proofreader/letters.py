@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from proofreader.notation import RELATIONS, named_law, operator_named, words
 from proofreader.symbols import BARS, DOUBLE_BARS, GREEK, Symbol, flat, split
 
-__all__ = ["inferred_laws", "is_a_probability", "law_letters", "own_letters", "variable_letters"]
+__all__ = ["defined_functions", "inferred_laws", "is_a_probability", "law_letters", "own_letters", "variable_letters"]
 
 
 # Letters that are usually densities or functions; what a display does with a letter counts for more.
@@ -132,6 +132,14 @@ def called_letters(symbols: Iterable[Symbol], laws: set[str]) -> set[str]:
             found |= called_letters(part, laws)
         previous = symbol
     return found
+
+
+def defined_functions(relation: str, left: Sequence[Symbol], laws: set[str]) -> set[str]:
+    """The letter of a function that a statement defines by its value at letters, as ``M(t) := ...``."""
+    calls = len(left) == 2 and left[1].name == "()" and left[0].is_letter() and left[0].key not in laws | USUAL_LAWS
+    content = left[1].arguments[0] if calls else ()
+    plain = bool(content) and all(s.name == "," or (s.is_letter() and s.sup is None) for s in content)
+    return {left[0].key} if plain and relation in (":=", "=") else set()
 
 
 def own_letters(relation: str, left: Sequence[Symbol], right: Sequence[Symbol]) -> set[str]:

@@ -46,6 +46,12 @@ def _indicator(plan: Plan, node: Node, env: Environment) -> int:
     return plan.picked(plan.add("same", (), atoms), atoms)
 
 
+@meaning("twice")
+def _twice(plan: Plan, node: Node, env: Environment) -> int:
+    """A name with two definitions that differ."""
+    raise DerivationSyntaxError(f"{node.data[0]} is defined twice, and differently")
+
+
 @meaning("times")
 def _times(plan: Plan, node: Node, env: Environment) -> int:
     return plan.product(*(plan.compile(part, env) for part in node.parts))

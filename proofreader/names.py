@@ -105,6 +105,7 @@ class Names:
     lengths: dict[str, int] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
     values: dict[str, set[int]] = field(default_factory=dict)
+    declared: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -115,7 +116,9 @@ class Names:
                         self.values.setdefault(name.base, set()).add(name.value)
                 if node.kind == "name" and node.parts and all(p.kind == "name" and not p.parts for p in node.parts):
                     self.calls.setdefault(law_key(node.data[0]), node.parts)
-        for tree in self.trees:
+            if tree.kind == "drawn":
+                self.variables |= {name.base for name in tree.data}
+                self.declared.update({name.base: tree.parts[0] for name in tree.data})
             self.note_positive(tree, False)
         self.settle()
         self.averaged()

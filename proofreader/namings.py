@@ -10,11 +10,11 @@ from proofreader.classify import at_several_values
 from proofreader.distributions import DIMENSIONS, dimension_of
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import meant
-from proofreader.names import index_value, law_key
-from proofreader.renaming import renamed
+from proofreader.names import index_value, law_key, names_in
+from proofreader.renaming import put_in, renamed
 from proofreader.steps import MAX_INLINED, Definition, Environment, defined_key, meaning
 from proofreader.symbols import GREEK
-from proofreader.syntax import Index, Name, Node, density, in_text
+from proofreader.syntax import Index, Name, Node, density, in_text, number
 
 if TYPE_CHECKING:
     from proofreader.elaborate import Plan
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = []
 
 GAMMAS = (("dirichlet",), ("beta",), ("gamma",))
+_OBSERVED = frozenset(["x", "y", "X", "Y", "D", "cal:D"])  # what is usually observed, and no parameter of a bound
+_UPPER = re.compile("EUBO|CUBO|upper|UB")
 _SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
 
 
@@ -42,7 +44,7 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     size = _size(plan, str(name)) if not node.parts else None
     if size is not None:
         return plan.number(size)
-    definition = meant(name, plan.definitions, lambda part: _value(plan, part, env))
+    definition = meant(name, plan.definitions, lambda part: _value(plan, part, env)) or _at_a_number(plan, name)
     if definition is not None:
         return _inlined(plan, node, definition, env)
     bound = _as_bound(plan, node, env)
@@ -71,6 +73,27 @@ def _name(plan: Plan, node: Node, env: Environment) -> int:
     if not node.parts and not parameters and not name.base.startswith("@") and len(atoms) == 1:
         return _scalar(plan, name, label, node)
     return _function(plan, node, label, env)
+
+
+def _of_a_parameter(plan: Plan, name: Name) -> tuple[Definition, Name] | None:
+    r"""The definition of ``L_\\beta`` and its parameter, for a name such as ``L_0``."""
+    for definition in plan.definitions.values():
+        known = definition.pattern.data[0]
+        letter = _SUBSCRIPT.fullmatch(known.mark) if definition.pattern.kind == "name" else None
+        if letter is not None and letter.group(1) in GREEK and known.base == name.base and known != name:
+            return definition, Name(letter.group(1))
+    return None
+
+
+def _at_a_number(plan: Plan, name: Name) -> Definition | None:
+    r"""What ``L_0`` stands for where ``L_\\beta`` is defined."""
+    found = _of_a_parameter(plan, name)
+    part = name.index[0] if len(name.index) == 1 and not name.mark else None
+    if found is None or not isinstance(part, Index) or part.letter:
+        return None
+    definition, parameter = found
+    body = put_in(definition.body, parameter, number(float(part.offset)))
+    return None if body is None else Definition(Node("name", (), (name, ())), body)
 
 
 def _value(plan: Plan, part: Index, env: Environment) -> int | None:
@@ -149,11 +172,13 @@ def _as_bound(plan: Plan, node: Node, env: Environment) -> int | None:
         return None
     if at_several_values(plan.names.trees, defined_key(name)):
         raise DerivationSyntaxError(f"{in_text(node)} is a bound at several values, which nothing tells apart")
-    bound = _bound(plan, env)
+    if _of_a_parameter(plan, name) is not None or _UPPER.search(name.mark):
+        return None
+    bound = _bound(plan, node, env)
     return bound if sign > 0 else plan.negative(bound)
 
 
-def _bound(plan: Plan, env: Environment) -> int:
+def _bound(plan: Plan, node: Node, env: Environment) -> int:
     """The evidence lower bound of q, where nobody defined it otherwise."""
     guide, model = _guide_and_model(plan)
     q = next((s for s in plan.signatures(law_key(guide))), None)
@@ -167,6 +192,11 @@ def _bound(plan: Plan, env: Environment) -> int:
     joint = density(model, (*seen, *left), given, parameters)
     body = Node("sum", (Node("log", (joint,)), Node("negative", (Node("log", (law,)),))))
     bound = Node("expect", (law, body), (((),),))
+    known = {*seen, *left, *names_in(law), *names_in(joint), guide, model}
+    for part in (n.data[0] for n in node.parts if n.kind == "name" and not n.parts):
+        another = part not in known and (part.base in {n.base for n in known} or part.base in _OBSERVED)
+        if another:
+            raise DerivationSyntaxError(f"{in_text(node)} is a bound at {part}, of which no density here speaks")
     plan.note(f"ELBO is read as {in_text(bound)}")
     return plan.compile(bound, env)
 
@@ -206,13 +236,50 @@ def _inlined(plan: Plan, node: Node, definition: Definition, env: Environment) -
     if unfit or len({*zip(own, used, strict=False)}) > len({*own[: len(used)]}):
         # J(a, a) does not say what J(b, a) is, nor J(q) what J(p(x; a)) is.
         raise DerivationSyntaxError(f"{in_text(node)} does not fit its definition {in_text(definition.pattern)}")
+    numbers = [(a.data[0], b) for a, b in zip(own, used, strict=False) if _takes_number(a, b)]
     for a, b in zip(own, used, strict=False):
         _bind(a, b, names, letters)
         _shift(a, b, indices)
     for p, r in zip(definition.pattern.data[1], node.data[1], strict=False):
         names[p] = r
-    body = renamed(definition.body, names, indices, letters)
+    body = renamed(_with_numbers(definition.body, numbers, plan), names, indices, letters)
     return plan.compile(body, replace(env, depth=env.depth + 1))
+
+
+def _takes_number(own: Node, used: Node) -> bool:
+    """Whether an argument of a definition is a number, and that of its use an expression."""
+    return own.kind == "name" and not own.parts and (used.kind not in ("name", "density") or bool(used.parts))
+
+
+def _with_numbers(body: Node, numbers: list[tuple[Name, Node]], plan: Plan) -> Node:
+    """What a function is with expressions put in for its arguments."""
+    for name, tree in numbers:
+        found: Node | None
+        if name.base in plan.names.size_letters or plan.sizes.get(name.base) is not None:
+            index = _as_index(tree)
+            found = renamed(body, {}, {name.base: index}) if index is not None else None
+        else:
+            found = put_in(body, name, tree)
+        if found is None:
+            raise DerivationSyntaxError(f"{in_text(tree)} in the place of {name} is not read")
+        body = found
+    return body
+
+
+def _as_index(tree: Node) -> Index | None:
+    """A whole number, or a letter plus one, as an index."""
+    terms = tree.parts if tree.kind == "sum" else (tree,)
+    letter, offset = "", 0
+    for term in terms:
+        sign = -1 if term.kind == "negative" else 1
+        inner = term.parts[0] if term.kind == "negative" else term
+        if inner.kind == "number" and inner.data[0] == int(inner.data[0]):
+            offset += sign * int(inner.data[0])
+        elif inner.kind == "name" and not inner.parts and not letter and sign > 0:
+            letter = inner.data[0].base
+        else:
+            return None
+    return Index(letter, offset)
 
 
 def _shift(own: Node, used: Node, indices: dict[str, Index]) -> None:
@@ -228,5 +295,5 @@ def _bind(own: Node, used: Node, names: dict[Name, Name], letters: dict[str, Nam
     if own.kind == "density" and used.kind == "density":
         letters[law_key(own.data[0])] = used.data[0]
         names.update(zip(own.data[1], used.data[1], strict=False))
-    elif own.kind == "name" and used.kind == "name":
+    elif own.kind == "name" and used.kind == "name" and not used.parts:
         names[own.data[0]] = used.data[0]

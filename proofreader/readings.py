@@ -189,7 +189,7 @@ class Readings(Noise):
             if isinstance(part, Index) and part.letter in self.names.free_letters and not plan.in_parts(family):
                 words = (f"{shown(family)} stands for {shown(family)}_{part.letter}",)
                 found.append(_chosen(base, words, indexed=base.choices.indexed | {family}))
-        for family in sorted(indexed | plan.whole - parameters):
+        for family in sorted((indexed | plan.whole - parameters) - self.with_members_of_its_own()):
             if (family in plain_names or family in plan.whole) and not plan.in_parts(family):
                 words = (f"{shown(family)} = ({shown(family)}_1, …)",)
                 found.append(_chosen(base, words, parts=base.choices.parts | {family}))
@@ -206,6 +206,16 @@ class Readings(Noise):
                     words = (f"the index {node.data[0]} runs over all values of its variable",)
                     found.append(_chosen(base, words, support=base.choices.support | {node.data[0]}))
         return found
+
+    def with_members_of_its_own(self) -> set[str]:
+        """Names of a density that is defined by densities at other members: the mixture at theta is none at theta_k."""
+        return {
+            whole.base
+            for definition in self.densities.values()
+            for whole in names_in(definition.pattern)
+            for part in names_in(definition.body)
+            if whole.base == part.base and part.index and not whole.index
+        }
 
     def apart_in_densities(self, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         """Those wholes by another letter that stand beside no member of their family in any density."""
@@ -235,7 +245,7 @@ class Readings(Noise):
     def has_copies(self, node: Node, plan: Plan) -> bool:
         """Whether a sum runs over the index of values of one variable that nobody draws."""
         letters = node.data[0]
-        drawn = {
+        drawn = {*self.names.declared} | {
             n.base
             for tree in self.names.trees
             for e in tree.walk()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from proofreader.names import law_key, names_in
 from proofreader.syntax import Index, Name, Node, Others, Part, Span, density
 
-__all__ = ["renamed", "vectors_among", "with_events_anywhere", "with_values_of_vectors"]
+__all__ = ["put_in", "renamed", "vectors_among", "with_events_anywhere", "with_values_of_vectors"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,27 @@ def with_events_anywhere(trees: Sequence[Node]) -> list[Node]:
     events = {name for name in names if name.value is not None}
     lone = {event: replace(event, mark="") for event in events if {n for n in names if n.base == event.base} == {event}}
     return [renamed(tree, lone) for tree in trees]
+
+
+def put_in(body: Node, name: Name, tree: Node) -> Node | None:
+    """A tree with another one in the place of a number's name; None where the name is that of a variable, or where a
+    name of the other tree is bound."""
+    inside = {n.base for n in names_in(tree)}
+
+    def change(node: Node) -> Node:
+        if node.kind == "name" and node.data[0] == name and not node.parts:
+            return tree
+        own = {*names_in(replace(node, parts=()))}
+        bound = {n.base for n in own} if node.kind in ("integral", "expect", "variance", "covariance") else set()
+        bound |= {node.data[0]} if node.kind in ("series", "product") else set()
+        if name in own or bound & inside:
+            raise LookupError(name)
+        return node.map(change)
+
+    try:
+        return change(body)
+    except LookupError:
+        return None
 
 
 def vectors_among(trees: Sequence[Node]) -> set[str]:
