@@ -7,6 +7,8 @@ import re
 from dataclasses import replace
 
 from proofreader.assumptions import candidates
+from proofreader.classify import has_any
+from proofreader.climbing import broken
 from proofreader.duals import plain
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Setting, Sizes
@@ -32,9 +34,22 @@ class Beyond(Unsaid):
         """Whether a line that holds on the usual models fails beyond them, or may: if it puts a number beside what
         differs from model to model, a model of some other size may break it."""
         if attempt.relation in TURNED:
-            by_number = bounded_by_number(attempt.left, attempt.right)
-            return by_number or not (self.holds_at_large(attempt) and self.holds_longer(attempt))
+            if bounded_by_number(attempt.left, attempt.right) or not self.holds_at_large(attempt):
+                return True
+            return not self.holds_longer(attempt) or self.broken(attempt)
         return attempt.relation == "=" and not self.holds_longer(attempt)
+
+    def broken(self, attempt: Attempt) -> bool:
+        """Whether a model that is made to break an inequality does so."""
+        if has_any([attempt.left, attempt.right], {"gradient", "max", "min", "argmax", "argmin"}) or attempt.vary:
+            return False
+        try:
+            plan, left, right = self.plan(attempt, self.settings[0][1])
+            world = self.world(attempt, plan, Setting(6, (2, 2), stream=15))
+            greater = attempt.relation in (">=", ">")
+            return broken(world, lambda: (world.evaluate(left), world.evaluate(right)), greater)
+        except DerivationSyntaxError:
+            return False
 
     def holds_at_large(self, base: Attempt) -> bool:
         """Whether an inequality holds with larger numbers and in larger models."""

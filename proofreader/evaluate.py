@@ -105,7 +105,7 @@ class World(Tables):
             drawn = [self.draw(f"scalar {member}", (), self.weight).cells for member in members]
             own = self.draw(f"scalar {label}", (), self.weight).cells
             return Tensor((), [own[k] / sum(d[k] for d in drawn) for k in range(self.models)])
-        known = self.assumptions.get("ranges", {}).get(label, UNIT if family in self.unit() else None)
+        known = self.bounds(label)
         if known is not None:
 
             def numbers(s: random.Random) -> float:
@@ -117,6 +117,12 @@ class World(Tables):
             sign = self.sign(family)
             numbers = lambda s: sign(s) * _away_from_one(s.uniform(0.15, high))  # noqa: E731
         return self.seeded(self.draw(f"scalar {label}", (), numbers), label, seeds)
+
+    def bounds(self, label: str) -> tuple[float, float] | None:
+        """Where a number must lie, if that is known."""
+        family = label.partition("#")[0]
+        known: tuple[float, float] | None = self.assumptions.get("ranges", {}).get(label)
+        return known if known is not None else UNIT if family in self.unit() else None
 
     def sign(self, base: str) -> Callable[[random.Random], float]:
         """The signs that numbers of a name may have."""

@@ -45,7 +45,10 @@ from proofreader.trial import Attempt, assuming, is_constant, related
 __all__ = ["Finding", "Judge"]
 
 MAX_ATTEMPTS = 260
-SMALL = "it holds in small models, and fails in larger ones or with larger numbers: say what bounds it"
+SMALL = (
+    "it holds in the usual models, and fails in larger ones, with larger numbers, or in one made to break it: say what "
+    "it needs"
+)
 HIDDEN_NOISE = (
     "an average of something in which what it is taken over does not occur: write z = g(e) for a function of the "
     "noise e, and s_t for s under the average too"

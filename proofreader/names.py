@@ -208,6 +208,8 @@ class Names:
         if node.kind == "power":
             times = node.parts[1].data[0] if node.parts[1].kind == "number" else 0.5
             below = times != int(times) or (positive and times % 2 == 1)
+        if node.kind == "sum" and any(part.kind == "number" and part.data[0] > 0 for part in node.parts):
+            below = False  # 1 + x may be positive where x is not
         for part in node.parts:
             self.note_positive(part, below)
 
