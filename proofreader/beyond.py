@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 
 from proofreader.assumptions import candidates
-from proofreader.classify import has_any
 from proofreader.climbing import broken
 from proofreader.duals import plain
 from proofreader.errors import DerivationSyntaxError
@@ -41,10 +40,10 @@ class Beyond(Unsaid):
 
     def broken(self, attempt: Attempt) -> bool:
         """Whether a model that is made to break an inequality does so."""
-        if has_any([attempt.left, attempt.right], {"gradient", "max", "min", "argmax", "argmin"}) or attempt.vary:
-            return False
         try:
             plan, left, right = self.plan(attempt, self.settings[0][1])
+            if attempt.vary or any(step.kind in ("gradient", "optimum") for step in plan.steps):
+                return False
             world = self.world(attempt, plan, Setting(6, (2, 2), stream=15))
             greater = attempt.relation in (">=", ">")
             return broken(world, lambda: (world.evaluate(left), world.evaluate(right)), greater)

@@ -20,10 +20,11 @@ from proofreader.classify import (
     unsigned,
 )
 from proofreader.errors import DerivationSyntaxError
-from proofreader.families import keep, key_of, known_beside
+from proofreader.families import beside_bodies, keep, key_of, known_beside
 from proofreader.indices import BRACKETS, name_of
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import (
+    USUAL_LAWS,
     called_letters,
     defined_functions,
     inferred_laws,
@@ -40,7 +41,7 @@ from proofreader.renaming import renamed, vectors_among, with_values_of_vectors
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
 from proofreader.symbols import DOTS
-from proofreader.syntax import Index, Name, Node
+from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
 
@@ -206,6 +207,8 @@ class Declarations:
         if chain.relations[:1] != ["~"] or chain.sides[1].tree is None:
             return
         law = chain.sides[1].tree
+        if law.kind == "name" and not law.parts and law.data[0].base in self.laws | USUAL_LAWS:
+            law = density(law.data[0])
         if law.kind not in ("density", "named"):
             return
         drawn = [name for s in chain.sides[0].side.symbols if s.is_letter() and (name := name_of(s)) is not None]
@@ -218,7 +221,7 @@ class Declarations:
         if pattern is None or body is None:
             return False
         pattern, body = unsigned(pattern, body)
-        if pattern.kind == "constant" and stated:
+        if pattern.kind == "constant" and (stated or not any(names_in(body))):
             pattern = Node("name", (), (Name(pattern.data[0]), ()))
         if pattern.kind == "name":
             name: Name = pattern.data[0]
@@ -282,9 +285,11 @@ class Declarations:
         """Why an equation or a proportion claims nothing; empty if it claims something."""
         left, right = unsigned(left, right)
         right, left = unsigned(right, left)
+        if left.kind == "constant" and right.kind in ("number", "quotient", "negative") and not any(names_in(right)):
+            return "a definition" if self.take(left, right, stated=False) else ""
         reason = defines(
             left,
-            self.inlined(right),
+            beside_bodies(right, self.definitions),
             {*(known_beside(left, self.definitions) if at == 0 else self.definitions), *self.densities},
             first=at == 0 or chain.relations[at - 1] in (":=", "approx"),
         )
@@ -321,17 +326,6 @@ class Declarations:
         return (
             not stated and chain.sides[-1].tree == law and not any(letter & letters_of(tree) for tree in others if tree)
         )
-
-    def inlined(self, tree: Node) -> Node:
-        """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
-        bodies = [
-            self.definitions[n.base + n.mark].body
-            for node in tree.walk()
-            if node.kind == "name"
-            for n in node.data[:1]
-            if n.base + n.mark in self.definitions
-        ]
-        return Node("sum", (tree, *bodies)) if bodies else tree
 
     def unread_choice(self, chain: Chain, at: int, relation: str) -> str:
         """A definition whose other side is not read is one all the same."""

@@ -9,7 +9,7 @@ from proofreader.names import law_key, names_in
 from proofreader.steps import Definition, Environment, Steps, defined_key
 from proofreader.syntax import Index, Name, Node, Part, Span, in_text
 
-__all__ = ["is_member", "keep", "key_of", "known_beside", "meant", "members_in"]
+__all__ = ["beside_bodies", "is_member", "keep", "key_of", "known_beside", "meant", "members_in"]
 
 
 def is_member(name: Name, definitions: Mapping[str, Definition], *, stated: bool) -> bool:
@@ -45,6 +45,13 @@ def known_beside(left: Node, definitions: Mapping[str, Definition]) -> set[str]:
     """What is defined already, without the family of which a name that begins a row is another member."""
     another = left.kind == "name" and is_member(left.data[0], definitions, stated=False)
     return {*definitions} - ({defined_key(left.data[0])} if another else set())
+
+
+def beside_bodies(tree: Node, definitions: Mapping[str, Definition]) -> Node:
+    """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
+    keys = [defined_key(node.data[0]) for node in tree.walk() if node.kind == "name"]
+    bodies = [definitions[key].body for key in keys if key in definitions]
+    return Node("sum", (tree, *bodies)) if bodies else tree
 
 
 def runs(index: tuple[Part, ...]) -> bool:

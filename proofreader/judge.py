@@ -36,7 +36,7 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
-from proofreader.provisos import one_coordinate, spelt_twice
+from proofreader.provisos import one_coordinate, spelt_twice, square_left_out
 from proofreader.renaming import with_events_anywhere
 from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
@@ -149,7 +149,7 @@ class Judge(Beyond):
         assumed = [constant_on_average(base.left, base.right) if base.relation in TURNED else ""]
         if not self.holds_beyond(base, Setting(6, signed=True, stream=11)):
             assumed.append("the numbers and values in it are positive")
-        assumed.append(spelt_twice(base.left, base.right))
+        assumed += [spelt_twice(base.left, base.right), square_left_out(base.left, base.right)]
         flat = one_coordinate(base.left, base.right)
         if flat and not self.holds(replace(base, choices=replace(base.choices, plane=True))):
             assumed.append(flat)

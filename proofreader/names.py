@@ -8,6 +8,7 @@ independent draws) otherwise. A parameter with another decoration is another val
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from proofreader.errors import DerivationSyntaxError
 from proofreader.sequences import lengths_of, slots_among
 from proofreader.syntax import Index, Name, Node, Others, Part, Span
 
-__all__ = ["Names", "drawn_in", "law_key", "names_in", "variant_key"]
+__all__ = ["Names", "drawn_in", "law_key", "may_be_bound", "names_in", "variant_key"]
 
 
 def law_key(letter: Name) -> str:
@@ -60,6 +61,16 @@ def names_in(node: Node) -> Iterator[Name]:
 
 # Letters that usually stand for the evidence lower bound or, as a loss or a free energy, for its negative.
 BOUNDS = frozenset(["cal:L", "cal:F", "cal:J", "cal:B", "L", "F", "J", "@VLB", "@VFE", "@LB"])
+
+
+# Decorations of such a letter with which it may still be the bound; those of its parts and of other losses are none.
+_DECORATIONS = re.compile(r"_\{[^{}]*(?:LB|lb|VA|va|VI|vi|VB|vb|VFE|var|low|q|\\[a-z]+)[^{}]*\}")
+
+
+def may_be_bound(key: str) -> bool:
+    """Whether a letter with its decoration may stand for the bound."""
+    letter, mark, rest = key.partition("_{")
+    return key in BOUNDS or (letter in ("cal:L", "cal:F", "L") and _DECORATIONS.fullmatch(mark + rest) is not None)
 
 
 def is_bound(node: Node) -> bool:

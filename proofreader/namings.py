@@ -25,6 +25,7 @@ GAMMAS = (("dirichlet",), ("beta",), ("gamma",))
 _OBSERVED = frozenset(["x", "y", "X", "Y", "D", "cal:D"])  # what is usually observed, and no parameter of a bound
 _UPPER = re.compile("EUBO|CUBO|upper|UB")
 _SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
+_PARAMETER = re.compile(r"[_^]\{\(?(\\[a-z]+)\)?\}")
 
 
 @meaning("name")
@@ -79,7 +80,7 @@ def _of_a_parameter(plan: Plan, name: Name) -> tuple[Definition, Name] | None:
     r"""The definition of ``L_\\beta`` and its parameter, for a name such as ``L_0``."""
     for definition in plan.definitions.values():
         known = definition.pattern.data[0]
-        letter = _SUBSCRIPT.fullmatch(known.mark) if definition.pattern.kind == "name" else None
+        letter = _PARAMETER.fullmatch(known.mark) if definition.pattern.kind == "name" else None
         if letter is not None and letter.group(1) in GREEK and known.base == name.base and known != name:
             return definition, Name(letter.group(1))
     return None
@@ -193,6 +194,9 @@ def _bound(plan: Plan, node: Node, env: Environment) -> int:
     body = Node("sum", (Node("log", (joint,)), Node("negative", (Node("log", (law,)),))))
     bound = Node("expect", (law, body), (((),),))
     known = {*seen, *left, *names_in(law), *names_in(joint), guide, model}
+    indices = {i for n in known for i in n.index}
+    if indices and not {i for i in node.data[0].index if isinstance(i, Index) and i.letter} <= indices:
+        raise DerivationSyntaxError(f"{in_text(node)} is a bound at an index of which no density here speaks")
     for part in (n.data[0] for n in node.parts if n.kind == "name" and not n.parts):
         another = part not in known and (part.base in {n.base for n in known} or part.base in _OBSERVED)
         if another:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from proofreader.distributions import DIMENSIONS, has_identity
+from proofreader.distributions import DIMENSIONS, has_identity, with_deviations
 from proofreader.names import names_in
-from proofreader.syntax import Node
+from proofreader.syntax import Node, in_text
 
-__all__ = ["bounded_by_number", "one_coordinate", "spelt_twice"]
+__all__ = ["bounded_by_number", "one_coordinate", "spelt_twice", "square_left_out"]
 
 _BOUNDED = frozenset(["tv", "js", "indicator"])
 _RANDOM = frozenset(["density", "information"])
@@ -33,6 +33,14 @@ def one_coordinate(left: Node, right: Node) -> str:
     closed = named[0] != named[1] and has_identity((left, right)) and not plain & {*DIMENSIONS}
     summed = any(node.kind in ("series", "trace", "dot") for node in nodes)
     return "the variable has one coordinate" if closed and not summed else ""
+
+
+def square_left_out(left: Node, right: Node) -> str:
+    """What a line assumes of which a Gaussian has a letter for its deviation as second argument, which it is read as
+    the variance."""
+    named = [n for tree in (left, right) for n in tree.walk() if n.kind == "named" and n.data[0] == "normal"]
+    plain = [n.parts[1] for n in named if len(n.parts) == 2 and with_deviations(n) != n]
+    return f"the second argument {in_text(plain[0])} of a Gaussian is its variance" if plain else ""
 
 
 def spelt_twice(left: Node, right: Node) -> str:

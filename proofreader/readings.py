@@ -11,7 +11,7 @@ from proofreader.classify import at_several_values, grows
 from proofreader.distributions import DIMENSIONS, in_one_dimension
 from proofreader.elaborate import Plan
 from proofreader.errors import DerivationSyntaxError
-from proofreader.names import BOUNDS, law_key, names_in
+from proofreader.names import law_key, may_be_bound, names_in
 from proofreader.noise import Noise, rewritten
 from proofreader.renaming import renamed
 from proofreader.rewritings import REWRITINGS
@@ -97,7 +97,7 @@ class Readings(Noise):
                 continue
             if at_several_values((base.left, base.right), key):
                 continue
-            if key in BOUNDS or key.startswith(("cal:L_{", "cal:F_{", "L_{")):
+            if may_be_bound(key):
                 for sign, words in ((1, "the evidence lower bound"), (-1, "minus the evidence lower bound")):
                     choices = replace(base.choices, bounds=(*base.choices.bounds, (key, sign)))
                     attempt = replace(base, choices=choices, words=(f"{text} is {words}",))

@@ -813,4 +813,620 @@ CASES += [
         r"\begin{aligned} \text{Jensen for } \ln \text{:} & \quad \mathbb{E}_{q(z)}\left[\ln\frac{p(z)}{q(z)}\right] \ge \ln \mathbb{E}_{q(z)}\left[\frac{p(z)}{q(z)}\right] \end{aligned}",
         ("false",),
     ),
+    Case(
+        "at-a-number-1",
+        r"f(x) := x^2, \quad f(1) = f(2)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-2",
+        r"f(x) := x^2, \quad f(2) = 4",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "at-a-number-3",
+        r"f(x) := x^2, \quad f(x+1) = f(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("at-a-number-4", r"f(x) := x^2, \quad f(x+1) = x^2 + 2x + 1", ("holds",)),
+    Case("at-a-number-5", r"f(x) := x^2, \quad f(3x) = 9 f(x)", ("holds",)),
+    Case(
+        "at-a-number-6",
+        r"f(x) := x^2, \quad f(3x) = f(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-7",
+        r"\sigma(a) := \frac{1}{1+e^{-a}}, \quad \sigma(0) = \sigma(1)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("at-a-number-8", r"\sigma(a) := \frac{1}{1+e^{-a}}, \quad \sigma(-a) = 1 - \sigma(a)", ("holds",)),
+    Case("at-a-number-9", r"\sigma(a) := \frac{1}{1+e^{-a}}, \quad \sigma(0) = \frac12", ("holds",)),
+    Case(
+        "at-a-number-10",
+        r"M(t) := \mathbb{E}_{p(x)}[e^{tx}], \quad M(4) = 2M(2)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("at-a-number-11", r"M(t) := \mathbb{E}_{p(x)}[e^{tx}], \quad M(0) = 1", ("holds",)),
+    Case(
+        "at-a-number-12",
+        r"Z(\beta) := \sum_x e^{-\beta E(x)}, \quad Z(0) = 0",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-13",
+        r"L(K) := \mathbb{E}_{z_{1:K}\sim q}[\log\frac1K\sum_{k=1}^K\frac{p(x,z_k)}{q(z_k)}], \quad L(1) \ge L(K)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-14",
+        r"L(K) := \mathbb{E}_{z_{1:K}\sim q}[\log\frac1K\sum_{k=1}^K\frac{p(x,z_k)}{q(z_k)}], \quad L(1) \le L(K)",
+        (
+            "holds",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-15",
+        r"\mathcal{L}(K) := \mathbb{E}_{z_{1:K}\sim q}[\log\frac1K\sum_{k=1}^K\frac{p(x,z_k)}{q(z_k)}], \quad \mathcal{L}(K) = \mathcal{L}(K+1)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-16",
+        r"\mathcal{L}(\beta) := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}(0) \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-17",
+        r"\mathcal{L}(\beta) := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}(1) \le \log p(x)",
+        ("holds",),
+    ),
+    Case(
+        "at-a-number-18",
+        r"\mathcal{L}(\beta) := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}(0) = \mathcal{L}(1)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-19",
+        r"h(\alpha) := \mathbb{E}_{q(z)}[f(z)^\alpha]^{1/\alpha}, \quad h(2) \le h(1)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-20",
+        r"M(t) := \mathbb{E}_{p(x)}[e^{tx}], \quad M(s+t) = M(t)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-21",
+        r"Z(\beta) := \sum_x e^{-\beta E(x)}, \quad Z(1)\,Z(3) \ge Z(2)^2",
+        (
+            "holds",
+            "holds_if",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-22",
+        r"\mathcal{L}_\beta := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}_0 \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-23",
+        r"\mathcal{L}_\beta := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}_1 \le \log p(x)",
+        ("holds",),
+    ),
+    Case(
+        "at-a-number-24",
+        r"\mathcal{L}_\beta := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}_{1/2} \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-25",
+        r"\mathcal{L}_{\text{EUBO}} \le \log p(x)",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case(
+        "at-a-number-26",
+        r"\mathrm{ELBO}(x) = \mathrm{ELBO}(y)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-27",
+        r"\mathrm{ELBO}(D) = \mathrm{ELBO}(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-28",
+        r"\log p(x_1) \ge \mathrm{ELBO}(x_2)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-29",
+        r"\log p(x) \ge \mathrm{ELBO}(y)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-30",
+        r"\log p_\theta(x) \ge \mathrm{ELBO}(\theta',\phi)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-31",
+        r"\log p_\theta(x) \ge \mathrm{ELBO}(\theta,\phi)",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "at-a-number-32",
+        r"\log p_\theta(x) \ge \mathcal{L}(\theta',\phi)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-33",
+        r"\log p(x_i) \ge \mathcal{L}(x_j)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-34",
+        r"\mathrm{ELBO}(D) = \frac1N\sum_{n=1}^N\mathrm{ELBO}(x_n)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-35",
+        r"\mathrm{ELBO}(D) = \sum_{n=1}^N\mathrm{ELBO}(x_n)",
+        (
+            "holds",
+            "holds_if",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-36",
+        r"\log p(D) \ge \frac1N\sum_{n=1}^N\mathrm{ELBO}(x_n)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "at-a-number-37",
+        r"\mathcal{L}(D) := \sum_{n=1}^N\mathcal{L}(x_n), \quad \mathcal{L}(D) = \frac{1}{N}\sum_{n=1}^N\mathcal{L}(x_n)",
+        (
+            "false",
+            "unreadable",
+            "no_claim",
+        ),
+    ),
+    Case(
+        "declared-1",
+        r"z \sim q(z), \quad \mathbb{E}[f(z)] = \mathbb{E}_{p(z)}[f(z)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("declared-2", r"z \sim q(z), \quad \mathbb{E}[f(z)] = \mathbb{E}_{q(z)}[f(z)]", ("holds",)),
+    Case("declared-3", r"z \sim q(z|x), \quad \mathbb{E}[f(z)] = \mathbb{E}_{q(z|x)}[f(z)]", ("holds",)),
+    Case(
+        "declared-4",
+        r"z \sim q(z), \quad \mathrm{Var}[f(z)] = \mathrm{Var}_{p(z)}[f(z)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-5",
+        r"\begin{align} z &\sim q(z) \\ \log p(x) &\ge \mathbb{E}[\log p(x|z)] \end{align}",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-6",
+        r"\begin{align} z &\sim q(z) \\ \log p(x) &\ge \mathbb{E}[\log p(x,z) - \log q(z)] \end{align}",
+        ("holds",),
+    ),
+    Case(
+        "declared-7",
+        r"z_k \sim q(z), \quad \mathbb{E}[\frac1K\sum_{k=1}^K f(z_k)] = \mathbb{E}_{p(z)}[f(z)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-8",
+        r"z_k \sim q(z), \quad \mathbb{E}[\frac1K\sum_{k=1}^K f(z_k)] = \mathbb{E}_{q(z)}[f(z)]",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case("declared-9", r"z \sim \mathcal{N}(0,1), \quad \mathbb{E}[z^2] = 1", ("holds",)),
+    Case(
+        "declared-10",
+        r"z \sim \mathcal{N}(0,1), \quad \mathbb{E}[z^2] = 2",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-11",
+        r"c := -2, \quad \mathbb{E}_{q(z)}[c\,z^2] \ge c\,\mathbb{E}_{q(z)}[z]^2",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-12",
+        r"c := \frac12, \quad \mathbb{E}_{q(z)}[z^c] \ge \mathbb{E}_{q(z)}[z]^c",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-13",
+        r"p(x|\theta) := \frac12p(x|\theta_1) + \frac12p(x|\theta_2), \quad p(x|\theta_1) = p(x|\theta)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-14",
+        r"p(x|\theta) := \frac1K\sum_{k=1}^K p(x|\theta_k), \quad \log p(x|\theta) = \frac1K\sum_{k=1}^K\log p(x|\theta_k)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-15",
+        r"p(x|\theta) := \frac1K\sum_{k=1}^K p(x|\theta_k), \quad \log p(x|\theta) \ge \frac1K\sum_{k=1}^K\log p(x|\theta_k)",
+        (
+            "holds",
+            "holds_if",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-16",
+        r"q(z|\lambda) := \frac1K\sum_k q(z|\lambda_k), \quad H[q(z|\lambda)] = \frac1K\sum_k H[q(z|\lambda_k)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "declared-17",
+        r"m := \mathbb{E}_{p(z)}[f(z)], \quad m := \mathbb{E}_{q(z)}[f(z)], \quad m = \mathbb{E}_{p(z)}[f(z)]",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case(
+        "declared-18",
+        r"w := \frac{p(x,z)}{q(z)}, \quad w := \frac{q(z)}{p(x,z)}, \quad \mathbb{E}_{q(z)}[w] = p(x)",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case("declared-19", r"w := \frac{p(x,z)}{q(z)}, \quad \mathbb{E}_{q(z)}[w] = p(x)", ("holds",)),
+    Case(
+        "declared-20",
+        r"H(X) > 0",
+        (
+            "holds_if",
+            "no_claim",
+        ),
+    ),
+    Case("declared-21", r"I(X;Y) < H(X)", ("holds_if",)),
+    Case(
+        "for-every-function-1",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \ge \mathbb{E}_{p(z)}[f(z)] - \mathbb{E}_{q(z)}[e^{f(z)-1}]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-2",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \ge \mathbb{E}_{q(z)}[f(z)] - \mathbb{E}_{p(z)}[e^{f(z)-1}]",
+        ("holds",),
+    ),
+    Case(
+        "for-every-function-3",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \ge \mathbb{E}_{q(z)}[f(z)] - \log\mathbb{E}_{p(z)}[e^{f(z)}]",
+        ("holds",),
+    ),
+    Case(
+        "for-every-function-5",
+        r"I(x;z) \ge \mathbb{E}_{p(x,z)}[f(x,z)] - \log\mathbb{E}_{p(x)p(z)}[e^{f(x,z)}]",
+        ("holds",),
+    ),
+    Case(
+        "for-every-function-6",
+        r"I(x;z) \ge 2\mathbb{E}_{p(x,z)}[f(x,z)] - \mathbb{E}_{p(x)p(z)}[f(x,z)^2] - 1",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-7",
+        r"\mathrm{JS}(q(z)\Vert p(z)) \ge \mathbb{E}_{q(z)}[\log D(z)] + \mathbb{E}_{p(z)}[\log(1-D(z))] + \log 4, \quad D(z) := \frac{1}{1+e^{-f(z)}}",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-8",
+        r"2 \mathrm{JS}(q(z)\Vert p(z)) \ge \mathbb{E}_{q(z)}[\log D(z)] + \mathbb{E}_{p(z)}[\log(1-D(z))] + \log 4, \quad D(z) := \frac{1}{1+e^{-f(z)}}",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "for-every-function-9",
+        r"\chi^2(p(z)\Vert q(z)) \ge 2\mathbb{E}_{q(z)}[f(z)] - \mathbb{E}_{p(z)}[f(z)^2] - 1",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-10",
+        r"\chi^2(p(z)\Vert q(z)) \ge 2\mathbb{E}_{p(z)}[f(z)] - \mathbb{E}_{q(z)}[f(z)^2] - 1",
+        ("holds",),
+    ),
+    Case(
+        "for-every-function-11",
+        r"\log(1+x) \ge x - \frac{x^2}{2}",
+        (
+            "false",
+            "unreadable",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "for-every-function-12",
+        r"\log a\,\log b \le \left(\log\frac{a+b}{2}\right)^2",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-13",
+        r"\mathrm{KL}(q\Vert p) \le 2\chi^2(q\Vert p) - \mathrm{KL}(p\Vert q)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-14",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le \mathbb{E}_{q(z)}[(\log\frac{q(z)}{p(z)})^2]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-15",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \ge \frac14\mathrm{Var}_{q(z)}[\log\frac{q(z)}{p(z)}]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-16",
+        r"\log\mathbb{E}_{p(z)}[e^{f(z)}] \le \mathbb{E}_{p(z)}[f(z)] + 2\,\mathrm{Var}_{p(z)}[f(z)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-17",
+        r"\log p(x) \le \mathbb{E}_{q(z)}[\log\frac{p(x,z)}{q(z)}] + 10\,\mathrm{KL}(p(z|x)\Vert q(z))",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-18",
+        r"I(X;Y) \le \frac{9}{10}H(X)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-19",
+        r"H(X|Y) \ge \frac1{10}H(X)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-20",
+        r"H(X,Y) \ge H(X)+\frac1{20}H(Y)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("for-every-function-21", r"H(X,Y) \ge H(X)", ("holds_if",)),
+    Case(
+        "for-every-function-22",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le 10\,\mathrm{TV}(q(z),p(z))",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "for-every-function-23",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le 20\,\mathrm{KL}(p(z)\Vert q(z))",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("for-every-function-24", r"\mathrm{KL}(q(z)\Vert p(z)) \le \log(1+\chi^2(q(z)\Vert p(z)))", ("holds",)),
+    Case("for-every-function-25", r"\mathrm{TV}(q(z),p(z))^2 \le \frac12\mathrm{KL}(q(z)\Vert p(z))", ("holds",)),
+    Case(
+        "for-every-function-26",
+        r"\mathrm{TV}(q(z),p(z))^2 \le \frac13\mathrm{KL}(q(z)\Vert p(z))",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("for-every-function-27", r"\log p(x) \ge \mathbb{E}_{q(z)}[\log p(x,z) - \log q(z)]", ("holds",)),
+    Case("for-every-function-28", r"\mathbb{E}_{q(z)}[f(z)]^2 \le \mathbb{E}_{q(z)}[f(z)^2]", ("holds",)),
+    Case(
+        "decorated-bound-1",
+        r"\mathcal{L}^{(\beta)} := \mathbb{E}_{q(z)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z)\Vert p(z)), \quad \mathcal{L}^{(0)} \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("decorated-bound-2", r"\mathcal{L}_{\text{rec}} \le \log p(x)", ("unreadable",)),
+    Case("decorated-bound-3", r"\mathcal{L}_{\mathrm{KL}} \le \log p(x)", ("unreadable",)),
+    Case("decorated-bound-4", r"\mathcal{L}_{\text{GAN}} \le \log p(x)", ("unreadable",)),
+    Case("decorated-bound-5", r"\mathcal{L}_{\text{ELBO}} \le \log p(x)", ("holds_if",)),
+    Case("decorated-bound-6", r"\mathcal{L}_{\theta,\phi} \le \log p_\theta(x)", ("holds_if",)),
+    Case(
+        "decorated-bound-7",
+        r"\log p(x_i) \ge \mathcal{L}_j",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case("decorated-bound-8", r"\log p(x_i) \ge \mathcal{L}_i", ("holds_if",)),
+    Case(
+        "decorated-bound-9",
+        r"z \sim q, \quad \mathbb{E}[f(z)] = \mathbb{E}_{p(z)}[f(z)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "decorated-bound-10",
+        r"c = -2, \quad \mathbb{E}_{q(z)}[c\,z^2] \ge c\,\mathbb{E}_{q(z)}[z]^2",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "decorated-bound-11",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le 4\log\max_z\frac{p(z)}{q(z)}",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("decorated-bound-12", r"\mathrm{KL}(q(z)\Vert p(z)) \le \log\max_z\frac{q(z)}{p(z)}", ("holds",)),
+    Case(
+        "decorated-bound-15",
+        r"I(x;z) \ge 2\mathbb{E}_{p(x,z)}[f(x,z)] - \mathbb{E}_{p(x)p(z)}[f(x,z)^2] - 1",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("decorated-bound-16", r"\mathbb{E}_{\mathcal{N}(x|\mu,\sigma)}[(x-\mu)^2] = \sigma", ("holds_if",)),
+    Case("decorated-bound-17", r"\mathbb{E}_{\mathcal{N}(x|\mu,\sigma^2)}[(x-\mu)^2] = \sigma^2", ("holds",)),
 ]
