@@ -40,7 +40,7 @@ from proofreader.parse import Reading, readings_of
 from proofreader.renaming import renamed, vectors_among, with_values_of_vectors
 from proofreader.source import Macro, tokens_of
 from proofreader.steps import Definition
-from proofreader.symbols import DOTS
+from proofreader.symbols import DOTS, FIRST_OF_PROSE
 from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Chain", "Declarations", "ReadSide"]
@@ -337,6 +337,8 @@ class Declarations:
         if at or left is None or relation != "=" or chain.sides[1].tree is not None or len(chain.relations) > 1:
             return ""
         symbols = chain.sides[1].side.symbols
+        if symbols and all(s.name >= FIRST_OF_PROSE for s in symbols):
+            return f"{left.data[0]} is said in words" if left.kind in ("name", "density") else "said in words"
         if left.kind == "name" and self.lists_names(chain.sides[1]):
             return f"a declaration of what {left.data[0]} consists of"
         row = operator_named(symbols[0].name) if symbols else None

@@ -58,6 +58,8 @@ GREEK = frozenset(
         "Upsilon Phi Psi Omega ell"
     )
 )
+# From here on Unicode has Chinese characters and Japanese and Korean syllables.
+FIRST_OF_PROSE = "\u2e80"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ class Symbol:
         return f"{self.style}:{self.name}" if self.style in ("cal", "bb") else self.name
 
     def is_letter(self) -> bool:
-        """Whether it may be a name."""
+        """Whether it may be a name; characters that are words or syllables are prose."""
         return (
-            (len(self.name) == 1 and self.name.isalpha())
+            (len(self.name) == 1 and self.name.isalpha() and self.name < FIRST_OF_PROSE)
             or self.name in GREEK
             or (self.name.startswith("@") and self.name[1:2].isalpha())
         )

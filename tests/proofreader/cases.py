@@ -1429,4 +1429,6 @@ CASES += [
     ),
     Case("decorated-bound-16", r"\mathbb{E}_{\mathcal{N}(x|\mu,\sigma)}[(x-\mu)^2] = \sigma", ("holds_if",)),
     Case("decorated-bound-17", r"\mathbb{E}_{\mathcal{N}(x|\mu,\sigma^2)}[(x-\mu)^2] = \sigma^2", ("holds",)),
+    Case("prose-in-place-of-a-name", "f(x) := 信息量 \\\\ f(x_1 x_2) = f(x_1) + f(x_2)", ("no_claim", "unreadable")),
+    Case("definition-in-words", "f(x) = 信息量", ("no_claim",)),
 ]
