@@ -24,7 +24,7 @@ from proofreader.integrals import Integrals
 from proofreader.letters import USUAL_LAWS
 from proofreader.notation import RELATIONS, Operator, operator_named
 from proofreader.symbols import BARS, DOUBLE_BARS, Symbol, flat, split
-from proofreader.syntax import Index, Name, Node
+from proofreader.syntax import Index, Name, Node, density
 
 __all__ = ["Bracketed"]
 
@@ -239,6 +239,16 @@ class Bracketed(Integrals):
             return head.key in self.laws or head.key in USUAL_LAWS
         return part[1].name == "()" and len(part) == 2
 
+    def entropy_law(self, symbol: Symbol, part: Sequence[Symbol]) -> Name:
+        """The letter of the density below an entropy or an information; that of the model with a parameter below."""
+        called = len(part) == 2 and part[1].name == "()"
+        found = name_of(part[0]) if len(part) == 1 or called else None
+        if found is not None and not is_greek(found) and part[0].key in self.laws | USUAL_LAWS:
+            return found
+        if found is None or not is_greek(found) or found.base in (r"\alpha", r"\beta", r"\gamma"):
+            raise self.error(f"what {flat(part)} below an entropy means is not read", symbol)
+        return Name("p")
+
     def information(self, symbol: Symbol, content: Sequence[Symbol]) -> Node:
         """An entropy of variables, or mutual information."""
         pieces = cut_at(content, BARS)
@@ -251,15 +261,12 @@ class Bracketed(Integrals):
                 raise self.error("mutual information takes two variables with ; between them", symbol)
         first = self.names(head[:cut] if cut is not None else head)
         second = self.names(head[cut + 1 :]) if cut is not None else ()
-        letter = Name("p")
-        if symbol.sub is not None:
-            called = len(symbol.sub) == 2 and symbol.sub[1].name == "()"
-            found = name_of(symbol.sub[0]) if len(symbol.sub) == 1 or called else None
-            letter = (
-                found
-                if found is not None and not is_greek(found) and symbol.sub[0].key in self.laws | USUAL_LAWS
-                else letter
-            )
+        laws = [self.entropy_law(symbol, part) for part in split(symbol.sub or (), ",") if part] or [Name("p")]
+        if len(laws) > 1:
+            if not is_entropy or given or second or len(laws) > 2:
+                raise self.error(f"what {flat(symbol.sub or ())} below an entropy means is not read", symbol)
+            return Node("entropy", tuple(density(letter, first) for letter in laws))
+        letter = laws[0]
         events = [part for part in split(given, ",") if any(s.name == "=" for s in part)] if given else []
         at = tuple(name for part in events for name in self.names(part))
         others = tuple(name for name in (self.names(given) if given else ()) if name not in at)

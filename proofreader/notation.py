@@ -94,7 +94,9 @@ SHY = frozenset(
     ["E", "H", "h", "S", "I", "cal:E", "cal:I", "cal:S", "bb:S", r"\chi", r"\V", "bb:V", r"\H", r"\I", r"\Gamma"]
 )
 # Words typed as letters in italics: the reader is told of the command that was meant.
-TYPED = words("ELBO argmax argmin stopgrad softmax const log exp Log max min DKL KL JSD JS Var ln sg Pr Dir Cat Bern")
+TYPED = words(
+    "ELBO argmax argmin stopgrad softmax const log exp Log max min DKL KL JSD JS Var Cov MI ln sg Pr Dir Cat Bern"
+)
 
 RELATIONS = {
     **dict.fromkeys(["=", r"\eq", "\uff1d"], "="),
@@ -206,7 +208,7 @@ TYPED_LETTERS = {
         ),
         strict=True,
     )
-}
+} | dict(zip("∑∏∫∇∂", words(r"\sum \prod \int \nabla \partial"), strict=True))
 # Words that bring in what letters mean, in other languages.
 WHERE = words("其中 这里 這裡 ここで ただし 여기서 где wobei où donde onde dove")
 JOINING = frozenset(

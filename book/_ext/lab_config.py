@@ -56,7 +56,7 @@ def without_announcements(handler: object, page_config: dict[str, Any]) -> dict[
     return page_config | {"disabledExtensions": [*disabled, "@jupyterlab/apputils-extension:announcements"]}
 
 
-c = get_config()
+c = get_config()  # noqa: F821 (Jupyter defines it)
 c.ServerApp.contents_manager_class = CourseContents
 c.ServerApp.extra_static_paths = [str(Path("_build", "html").resolve())]
 # The course needs no network, and asks for none.

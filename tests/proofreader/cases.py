@@ -1431,4 +1431,11 @@ CASES += [
     Case("decorated-bound-17", r"\mathbb{E}_{\mathcal{N}(x|\mu,\sigma^2)}[(x-\mu)^2] = \sigma^2", ("holds",)),
     Case("prose-in-place-of-a-name", "f(x) := 信息量 \\\\ f(x_1 x_2) = f(x_1) + f(x_2)", ("no_claim", "unreadable")),
     Case("definition-in-words", "f(x) = 信息量", ("no_claim",)),
+    Case("cross-entropy-below", r"H_{P,Q}(X) = H_P(X) + D_{KL}(P(X) \Vert Q(X))", ("holds",)),
+    Case("cross-entropy-below-slip", r"H_{P,Q}(X) = H_P(X)", ("false", "holds_if")),
+    Case("order-of-an-entropy", r"H_2(X) = H(X)", ("unreadable",)),
+    Case("typed-information", r"MI(X,Y) = H(X) - H(X|Y)", ("holds",)),
+    Case("typed-covariance", r"Cov(X,Y) = E[XY] - E[X]E[Y]", ("holds",)),
+    Case("typed-sum", r"∑_z p(x,z) = p(x)", ("holds",)),
+    Case("typed-integral", r"∫ p(x,z) dz = p(x)", ("holds",)),
 ]
