@@ -304,7 +304,7 @@ def _several(single: Sequence[Assumption]) -> Iterator[Assumption]:
 def _two_values(plan: Plan, tables: Tables) -> Iterator[Assumption]:
     """A variable of events such as ``y = 1`` that takes no values but those that are named, or 0 and 1."""
     for base in sorted(plan.names.values):
-        values = plan.values(base)
+        values = plan.names.values_of(base)
         role = plan.slot(base)
         if role in plan.counted and len(values) > 1:
             words = f"{shown(base)} takes no values but {', '.join(map(str, values[:-1]))} and {values[-1]}"

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from proofreader.assumptions import candidates
-from proofreader.climbing import broken
+from proofreader.climbing import closest
 from proofreader.duals import plain
 from proofreader.errors import DerivationSyntaxError
 from proofreader.models import Setting, Sizes
@@ -18,6 +18,7 @@ from proofreader.unsaid import Unsaid
 __all__ = ["Beyond"]
 
 LONG = 6
+SHARP = 0.02
 TURNED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 
 
@@ -33,22 +34,25 @@ class Beyond(Unsaid):
         """Whether a line that holds on the usual models fails beyond them, or may: if it puts a number beside what
         differs from model to model, a model of some other size may break it."""
         if attempt.relation in TURNED:
-            if bounded_by_number(attempt.left, attempt.right) or not self.holds_at_large(attempt):
+            if not (self.holds_at_large(attempt) and self.holds_longer(attempt)):
                 return True
-            return not self.holds_longer(attempt) or self.broken(attempt)
+            # A bound by a number that no model comes near may be broken in a model of some other size.
+            by_number = bounded_by_number(attempt.left, attempt.right)
+            gap = self.closest(attempt)
+            return gap < 0 or (by_number and gap > SHARP)
         return attempt.relation == "=" and not self.holds_longer(attempt)
 
-    def broken(self, attempt: Attempt) -> bool:
-        """Whether a model that is made to break an inequality does so."""
+    def closest(self, attempt: Attempt) -> float:
+        """How close models that are made to break an inequality bring its sides; negative where one does."""
         try:
             plan, left, right = self.plan(attempt, self.settings[0][1])
             if attempt.vary or any(step.kind in ("gradient", "optimum") for step in plan.steps):
-                return False
+                return math.inf
             world = self.world(attempt, plan, Setting(6, (2, 2), stream=15))
             greater = attempt.relation in (">=", ">")
-            return broken(world, lambda: (world.evaluate(left), world.evaluate(right)), greater)
+            return closest(world, lambda: (world.evaluate(left), world.evaluate(right)), greater)
         except DerivationSyntaxError:
-            return False
+            return math.inf
 
     def holds_at_large(self, base: Attempt) -> bool:
         """Whether an inequality holds with larger numbers and in larger models."""

@@ -253,6 +253,10 @@ class Bracketed(Integrals):
         """An entropy of variables, or mutual information."""
         pieces = cut_at(content, BARS)
         head, given = pieces if pieces is not None else (content, ())
+        if any(s.name == "=" for s in head):
+            raise self.error(
+                "an event is read behind the bar of an entropy or an information, not in front of it", symbol
+            )
         cut = next((k for k, s in enumerate(head) if s.name in (";", ":")), None)
         is_entropy = (operator_named(symbol.key) or ROWS[0]).kind == "entropy"
         if cut is None and not is_entropy:

@@ -124,11 +124,18 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
     moment = left.kind in ("expect", "variance") and left.parts[-1].kind == "name" and not left.parts[-1].parts
     if relation == "=" and moment and right.kind == "number":
         return "a condition on a moment, not a claim"
+    if relation == "=" and _is_probability(left) and (_is_probability(right) or not any(names_in(right))):
+        return "a choice of the probabilities of events, not a claim"
     if relation == "=" and _renames(left, right):
         return "another name of a density, as in a change of variables"
     if relation == "=" and simplex_of(left, right):
         return "a constraint, not a claim"
     return ""
+
+
+def _is_probability(tree: Node) -> bool:
+    """Whether a side is the probability of one event such as ``z = 1``, given nothing."""
+    return tree.kind == "density" and [n.value for n in tree.data[1]] not in ([], [None]) and not tree.data[2]
 
 
 def _renames(left: Node, right: Node) -> bool:

@@ -14,7 +14,7 @@ from proofreader.duals import plain
 from proofreader.evaluate import World
 from proofreader.models import Cells, Tensor
 
-__all__ = ["broken"]
+__all__ = ["APART", "closest"]
 
 STEPS, WORK = 400, 2_400
 SCALES = (0.1, 0.5, 2.0, 8.0)
@@ -22,11 +22,12 @@ SCALES = (0.1, 0.5, 2.0, 8.0)
 LARGEST = {"value": 4.0, "coefficients": 4.0, "scalar": 30.0, "size": 30.0}
 SMALLEST = 1e-40  # of the weights of a table
 # How far the sides must be apart, in units of their sizes and one: far more than rounding leaves.
-APART = 1e-4
+APART = 1e-6
+TINY = 1e-4  # the steps after which a violation that is none but rounding is gone
 
 
-def broken(world: World, sides: Callable[[], tuple[Tensor, Tensor]], greater: bool) -> bool:
-    """Whether some model breaks an inequality between two sides.
+def closest(world: World, sides: Callable[[], tuple[Tensor, Tensor]], greater: bool) -> float:
+    """How close the two sides of an inequality come in some model; negative where it breaks the inequality.
 
     Args:
         world: A batch of models, drawn already.
@@ -37,8 +38,8 @@ def broken(world: World, sides: Callable[[], tuple[Tensor, Tensor]], greater: bo
     gaps = _gaps(world, *sides(), greater)
     functions = any(label.startswith("coefficients") for label in world.drawn)
     for step in range(min(STEPS, WORK // len(world.cache))):
-        if min(gaps) < -APART:
-            return True
+        if min(gaps) < -APART and _stays(world, sides, greater, source):
+            return min(gaps)
         before = world.drawn
         scale = SCALES[step % len(SCALES)]
         moved = {label: _moved(world, label, cells, scale, source) for label, cells in before.items()}
@@ -52,7 +53,20 @@ def broken(world: World, sides: Callable[[], tuple[Tensor, Tensor]], greater: bo
         better = [new < old for new, old in zip(found, gaps, strict=True)]
         gaps = [new if wins else old for new, old, wins in zip(found, gaps, better, strict=True)]
         world.drawn = {label: _chosen(cells, moved[label], better) for label, cells in before.items()}
-    return min(gaps) < -APART
+    return max(min(gaps), 0.0)
+
+
+def _stays(world: World, sides: Callable[[], tuple[Tensor, Tensor]], greater: bool, source: random.Random) -> bool:
+    """Whether a model still breaks the inequality after tiny steps."""
+    drawn = world.drawn
+    found = []
+    for _ in range(3):
+        world.drawn = {label: _moved(world, label, cells, TINY, source) for label, cells in drawn.items()}
+        world.cache.clear()
+        found.append(_gaps(world, *sides(), greater))
+    world.drawn = drawn
+    world.cache.clear()
+    return any(max(gaps) < -APART for gaps in zip(*found, strict=True))
 
 
 def _gaps(world: World, left: Tensor, right: Tensor, greater: bool) -> list[float]:

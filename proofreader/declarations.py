@@ -21,7 +21,7 @@ from proofreader.classify import (
 )
 from proofreader.errors import DerivationSyntaxError
 from proofreader.families import beside_bodies, keep, key_of, known_beside
-from proofreader.indices import BRACKETS, name_of
+from proofreader.indices import BRACKETS, name_of, values_in
 from proofreader.layout import Side, Statement, Way, statements_of
 from proofreader.letters import (
     USUAL_LAWS,
@@ -240,7 +240,7 @@ class Declarations:
             if not pattern.data[1]:
                 return False
             key = variant_key(law_key(pattern.data[0]), pattern.data[3])
-            keep(self.densities, key, Definition(pattern, body, stated))
+            self.densities.setdefault(key, Definition(pattern, body))
             return True
         return False
 
@@ -259,6 +259,9 @@ class Declarations:
         reason = kind_of_relation(relation)
         if reason:
             text = self.latex[chain.sides[at].side.start : chain.sides[at + 1].side.end]
+            if relation == "in" and left is not None and left.kind == "name":
+                values = values_in(chain.sides[at + 1].side.symbols)
+                self.trees += [Node("values", (), (left.data[0], values))] if values else []
             if relation == "in" and (found := range_of(text)) is not None:
                 self.ranges.setdefault(found[0], found[1:])
             if relation in (":=", "=:"):

@@ -109,7 +109,7 @@ class World(Tables):
         if known is not None:
 
             def numbers(s: random.Random) -> float:
-                return known[0] + (known[1] - known[0]) * s.random() ** s.choice((1, 4))
+                return known[0] + (known[1] - known[0]) * max(1e-3, s.random() ** s.choice((1, 4)))
         elif self.setting.simple:
             numbers = lambda s: s.choice((0.5, 2.0, 3.0, 0.25))  # noqa: E731
         else:

@@ -68,6 +68,14 @@ def value_of(symbols: Sequence[Symbol]) -> str:
     return f"{'-' * signed}{value}" if isinstance(value, Index) and not value.letter else ""
 
 
+def values_in(symbols: Sequence[Symbol]) -> tuple[int, ...]:
+    r"""The numbers of a set that is written out, as ``\\{-1, 1\\}``; nothing where it is another set."""
+    if len(symbols) < 3 or symbols[0].name != r"\{" or symbols[-1].name != r"\}" or symbols[-1].sup is not None:
+        return ()
+    values = [value_of(part) for part in split(symbols[1:-1], ",")]
+    return tuple(map(int, values)) if all(values) else ()
+
+
 def span_between(first: Index, last: Index) -> Span:
     """All indices from one to another, which a list may name downwards: ``x_T, …, x_0``."""
     downwards = first.offset > last.offset if first.letter == last.letter else not last.letter

@@ -65,8 +65,9 @@ def _rows(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
     return rows
 
 
-def _source_lines(row: Sequence[Symbol], latex: str) -> list[list[Symbol]]:
-    """The row cut where its source goes to a new line, between two claims."""
+def _source_lines(row: Sequence[Symbol], latex: str, way: Way) -> list[list[Symbol]]:
+    """The row cut where its source goes to a new line, between two claims; if the first of them ends with a number, which
+    is no factor of the next one, in any way to read it."""
     pieces: list[list[Symbol]] = [[]]
     for symbol, depth in zip(row, depths_of(row), strict=True):
         if pieces[-1] and depth == 0 and "\n" in latex[pieces[-1][-1].end : symbol.start]:
@@ -74,7 +75,8 @@ def _source_lines(row: Sequence[Symbol], latex: str) -> list[list[Symbol]]:
         pieces[-1].append(symbol)
     lines = pieces[:1]
     for piece in pieces[1:]:
-        if relates(lines[-1]) and complete(lines[-1]) and _begins_statement(piece):
+        ends = way.lines_begin or next((s.name.isdigit() for s in reversed(lines[-1]) if s.name != "&"), False)
+        if ends and relates(lines[-1]) and complete(lines[-1]) and _begins_statement(piece):
             lines.append(piece)
         else:
             lines[-1] += piece
@@ -293,7 +295,7 @@ def statements_of(tokens: Sequence[Token], latex: str, notes: list[str], way: Wa
         symbols = symbols[1:-1]
     reader = _Statements(way)
     for row in _rows(symbols):
-        for line in _source_lines(row, latex) if way.lines_begin else (row,):
+        for line in _source_lines(row, latex, way):
             reader.row(line)
     reader.close()
     found = []

@@ -91,18 +91,23 @@ def _gamma_function(plan: Plan, node: Node, env: Environment) -> int:
 @meaning("expect")
 def _expect(plan: Plan, node: Node, env: Environment) -> int:
     found = linear_average(plan, node, env)
-    return _averaged(plan, node, env, node.parts[-1:])[0] if found is None else found
+    if found is not None:
+        return found
+    atoms, weight, (body,) = _under_laws(plan, node, env, node.parts[-1:])
+    return plan.average(atoms, weight, body)
 
 
-def _averaged(plan: Plan, node: Node, env: Environment, bodies: Sequence[Node]) -> list[int]:
-    """The averages of some bodies under the laws of a node."""
+def _under_laws(
+    plan: Plan, node: Node, env: Environment, bodies: Sequence[Node]
+) -> tuple[tuple[str, ...], int, list[int]]:
+    """What the laws of a node bind, their weight, and some bodies under them."""
     outer = dict(plan.valued)
     atoms, weight = plan.measure(node, env, bodies[0] if len(bodies) == 1 else Node("sum", tuple(bodies)))
     inner = replace(env, bound=(*env.bound, *plain_names([a for a in atoms if a not in plan.valued])))
     places = [plan.compile(body, inner) for body in bodies]
     plan.valued = outer
     plan.rough |= not all(is_exact(plan, place, atoms) for place in places)
-    return [plan.average(atoms, weight, place) for place in places]
+    return atoms, weight, places
 
 
 @meaning("variance")
@@ -116,9 +121,11 @@ def _covariance(plan: Plan, node: Node, env: Environment) -> int:
 
 
 def _covaried(plan: Plan, node: Node, env: Environment, first: Node, second: Node) -> int:
-    """E[ab] - E[a] E[b]."""
-    both, a, b = _averaged(plan, node, env, (Node("times", (first, second)), first, second))
-    return plan.total(both, plan.negative(plan.product(a, b)))
+    """E[(a - E[a]) (b - E[b])], which loses no digits where E[ab] - E[a] E[b] does."""
+    atoms, weight, (_, *places) = _under_laws(plan, node, env, (Node("times", (first, second)), first, second))
+    means = [plan.average(atoms, weight, place) for place in places]
+    deviations = [plan.total(a, plan.negative(mean)) for a, mean in zip(places, means, strict=True)]
+    return plan.average(atoms, weight, plan.product(*deviations))
 
 
 @meaning("integral")

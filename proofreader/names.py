@@ -116,7 +116,8 @@ class Names:
     lengths: dict[str, int] = field(default_factory=dict)
     slots: dict[str, str] = field(default_factory=dict)
     values: dict[str, set[int]] = field(default_factory=dict)
-    declared: dict[str, Node] = field(default_factory=dict)
+    closed: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    declared: dict[Name, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tree in self.trees:
@@ -129,7 +130,10 @@ class Names:
                     self.calls.setdefault(law_key(node.data[0]), node.parts)
             if tree.kind == "drawn":
                 self.variables |= {name.base for name in tree.data}
-                self.declared.update({name.base: tree.parts[0] for name in tree.data})
+                self.declared.update(dict.fromkeys(tree.data, tree.parts[0]))
+            if tree.kind == "values":
+                self.closed[tree.data[0].base] = tree.data[1]
+                self.values.setdefault(tree.data[0].base, set()).update(tree.data[1])
             self.note_positive(tree, False)
         self.settle()
         self.averaged()
@@ -313,6 +317,11 @@ class Names:
         if "p" in self.laws or not self.laws:
             return "p"
         return max(self.laws, key=lambda key: (len(self.about(key)), key))
+
+    def values_of(self, base: str) -> list[int]:
+        """The values that events name, each in its place; of a variable that takes 0 or 1 both."""
+        found = self.values.get(base, set())
+        return [0, 1] if found <= {0, 1} and base not in self.closed else sorted(found)
 
     def is_variable(self, base: str) -> bool:
         """Whether a letter is a random variable somewhere."""

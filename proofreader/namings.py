@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = []
 
 GAMMAS = (("dirichlet",), ("beta",), ("gamma",))
+_WEIGHTS = frozenset([r"\alpha", r"\beta", r"\gamma", r"\lambda", r"\tau", "K", "T"])  # what makes it another bound
 _OBSERVED = frozenset(["x", "y", "X", "Y", "D", "cal:D"])  # what is usually observed, and no parameter of a bound
 _UPPER = re.compile("EUBO|CUBO|upper|UB")
 _SUBSCRIPT = re.compile(r"_\{([^{}]*)\}")
@@ -198,9 +199,11 @@ def _bound(plan: Plan, node: Node, env: Environment) -> int:
     if indices and not {i for i in node.data[0].index if isinstance(i, Index) and i.letter} <= indices:
         raise DerivationSyntaxError(f"{in_text(node)} is a bound at an index of which no density here speaks")
     for part in (n.data[0] for n in node.parts if n.kind == "name" and not n.parts):
-        another = part not in known and (part.base in {n.base for n in known} or part.base in _OBSERVED)
+        another = part not in known and part.base in {*(n.base for n in known), *_OBSERVED, *_WEIGHTS}
         if another:
             raise DerivationSyntaxError(f"{in_text(node)} is a bound at {part}, of which no density here speaks")
+    if any(n.kind == "density" and law_key(n.data[0]) not in (law_key(guide), law_key(model)) for n in node.parts):
+        raise DerivationSyntaxError(f"{in_text(node)} is a bound of a density that is neither the model nor its q")
     plan.note(f"ELBO is read as {in_text(bound)}")
     return plan.compile(bound, env)
 

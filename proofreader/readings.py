@@ -245,7 +245,7 @@ class Readings(Noise):
     def has_copies(self, node: Node, plan: Plan) -> bool:
         """Whether a sum runs over the index of values of one variable that nobody draws."""
         letters = node.data[0]
-        drawn = {*self.names.declared} | {
+        drawn = {name.base for name in self.names.declared} | {
             n.base
             for tree in self.names.trees
             for e in tree.walk()

@@ -186,15 +186,13 @@ class Steps:
             if value:
                 if self.in_parts(base):
                     raise DerivationSyntaxError(f"{base} is a family here, and {base} = {value} names no member of it")
-                values = self.values(base)
-                self.counted.setdefault(self.role(atom), max(3, len(values) + 1))
+                values = self.names.values_of(base)
+                if int(value) not in self.names.closed.get(base, values):
+                    raise DerivationSyntaxError(f"{base} is said to take other values than {value}")
+                count = len(values) + (base not in self.names.closed)
+                self.counted.setdefault(self.role(atom), count)
                 place = self.add("pick", (place,), (atom, values.index(int(value))))
         return place
-
-    def values(self, base: str) -> list[int]:
-        """The values that events name, each in its place; of a variable that takes 0 or 1 both."""
-        found = self.names.values.get(base, set())
-        return [0, 1] if found <= {0, 1} else sorted(found)
 
     def free(self, place: int) -> frozenset[str]:
         """The variables on which a step depends."""

@@ -207,11 +207,12 @@ class Trial:
         changes["unnormalised"] = self.unnormalised(plan) - {*changes.get("normalised", ())}
         changes["unit"] = frozenset(plan.unit)
         changes["positive"] = self.names.positive | self.names.scales
-        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *plan.counted, *plan.grids})
-        changes["values"] = {plan.slot(base): plan.values(base) for base in self.names.values}
+        closed = {plan.slot(base): len(values) for base, values in self.names.closed.items()}
+        changes["discrete"] = frozenset({*changes.get("discrete", ()), *summed, *closed, *plan.counted, *plan.grids})
+        changes["values"] = {plan.slot(base): plan.names.values_of(base) for base in self.names.values}
         bases = {p for law in plan.laws.values() for p in law.parameters}
         extremised = dict.fromkeys(bases & self.names.extremised, 4)
-        changes["cards"] = {**plan.counted, **plan.grids, **extremised, **changes.get("cards", {})}
+        changes["cards"] = {**closed, **plan.counted, **plan.grids, **extremised, **changes.get("cards", {})}
         return World(plan.steps, plan.laws, plan.role, setting, self.seed, self.deadline, changes)
 
     def unnormalised(self, plan: Plan) -> frozenset[str]:

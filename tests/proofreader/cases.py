@@ -1438,4 +1438,194 @@ CASES += [
     Case("typed-covariance", r"Cov(X,Y) = E[XY] - E[X]E[Y]", ("holds",)),
     Case("typed-sum", r"∑_z p(x,z) = p(x)", ("holds",)),
     Case("typed-integral", r"∫ p(x,z) dz = p(x)", ("holds",)),
+    Case(
+        "third-look-1",
+        r"z \sim q(z), \quad z' \sim p(z'), \quad \mathbb{E}[f(z)] = \mathbb{E}[f(z')]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-2",
+        r"z_1 \sim q(z), \quad z_2 \sim p(z), \quad \mathbb{E}[f(z_1)] = \mathbb{E}[f(z_2)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-3",
+        r"x \sim p, \quad \tilde x \sim q, \quad \mathbb{E}[\log p(\tilde x)] = \mathbb{E}[\log p(x)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-4",
+        r"z \sim q(z), \quad x \sim p(x|z), \quad \mathbb{E}[f(x)] = \mathbb{E}_{p(x|z)}[f(x)]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-5",
+        r"z \sim q(z), \quad x \sim p(x|z), \quad \mathbb{E}[f(x)] = \mathbb{E}_{q(z)}[\mathbb{E}_{p(x|z)}[f(x)]]",
+        ("holds",),
+    ),
+    Case(
+        "third-look-6",
+        r"z_k \sim q(z), \quad \mathbb{E}[\frac1K\sum_{k=1}^K f(z_k)] = \mathbb{E}_{q(z)}[f(z)]",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "third-look-7",
+        r"\mathrm{ELBO}(q,\beta) \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-8",
+        r"\mathrm{ELBO}(q(z),r(z)) \le \log p(x)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "third-look-9",
+        r"\mathrm{ELBO}(q(z)) \le \log p(x)",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case("third-look-10", r"I(X;Y=y) = I(X;Y)", ("unreadable",)),
+    Case("third-look-11", r"H(X=x) = H(X)", ("unreadable",)),
+    Case(
+        "third-look-12",
+        r"\mathrm{KL}(p(x)\Vert q(x)) \le 0.99\chi^2(p(x)\Vert q(x))",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("third-look-13", r"\mathrm{KL}(p(x)\Vert q(x)) \le \chi^2(p(x)\Vert q(x))", ("holds",)),
+    Case("third-look-14", r"\mathrm{KL}(p(x)\Vert\frac12p(x)+\frac12q(x)) \le \log 2", ("holds",)),
+    Case("third-look-15", r"\sum_x|p(x)-q(x)| \le 2", ("holds",)),
+    Case(
+        "third-look-16",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le 3",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case(
+        "third-look-17",
+        r"\mathrm{KL}(q(z)\Vert p(z)) \le 200",
+        (
+            "unreadable",
+            "false",
+        ),
+    ),
+    Case(
+        "third-look-18",
+        r"\chi^2(q(z)\Vert p(z)) \ge \frac{(\mathbb{E}_{q(z)}[f(z)]-\mathbb{E}_{p(z)}[f(z)])^2}{\mathrm{Var}_{p(z)}[f(z)]}",
+        ("holds",),
+    ),
+    Case(
+        "third-look-19",
+        r"\frac{1}{\alpha-1}\log\sum_x p(x)^\alpha q(x)^{1-\alpha} \ge \mathrm{KL}(p(x)\Vert q(x)), \quad \alpha>1",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "third-look-20",
+        r"\frac{1}{t}\log\mathbb{E}_{p(x)}[e^{t f(x)}] \ge \mathbb{E}_{p(x)}[f(x)], \quad t>0",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case(
+        "third-look-21",
+        r"\frac{\mathbb{E}_{p(x)}[e^{tf(x)}]-1}{t} \ge \mathbb{E}_{p(x)}[f(x)], \quad t>0",
+        (
+            "holds",
+            "holds_if",
+        ),
+    ),
+    Case("third-look-22", r"p(z=1) = \frac12", ("no_claim",)),
+    Case("third-look-23", r"p(z=1) = p(z=0) = \frac12", ("no_claim",)),
+    Case(
+        "third-look-24",
+        r"p(z=1|x) = \frac12",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("values-of-a-set-1", r"z \in \{-1,1\}, \quad \mathbb{E}_{q(z)}[z^2] = 1", ("holds",)),
+    Case("values-of-a-set-2", r"z \in \{-1,1\}, \quad \mathbb{E}_{q(z)}[z] = 2q(z=1)-1", ("holds",)),
+    Case("values-of-a-set-3", r"z \in \{-1,1\}, \quad \mathrm{Var}_{q(z)}[z] = 1-\mathbb{E}_{q(z)}[z]^2", ("holds",)),
+    Case("values-of-a-set-4", r"z \in \{0,1\}, \quad \mathbb{E}_{q(z)}[z^2] = \mathbb{E}_{q(z)}[z]", ("holds",)),
+    Case("values-of-a-set-5", r"z \in \{0,1\}, \quad H(q(z)) \le \log 2", ("holds",)),
+    Case(
+        "values-of-a-set-6",
+        r"z \in \{0,1\}, \quad H(q(z)) \le \log \frac32",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("values-of-a-set-7", r"z \in \{1,2,3\}, \quad H(q(z)) \le \log 3", ("holds",)),
+    Case(
+        "values-of-a-set-8",
+        r"z \in \{1,2,3\}, \quad p(z=1|x)+p(z=2|x) = 1",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "values-of-a-set-9",
+        r"z \in \{-1,1\}, \quad \mathbb{E}_{q(z)}[z] = q(z=1)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("values-of-a-set-10", r"z \in \{0,1\}, \quad p(x) = p(x,z=0) + p(x,z=1)", ("holds",)),
+    Case(
+        "values-of-a-set-11",
+        r"z \in \{0,1\}, \quad p(x) = p(x,z=1) + p(x,z=2)",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case(
+        "values-of-a-set-12",
+        r"\mathbb{E}_{q(z)}[z^2] = \mathbb{E}_{q(z)}[z]",
+        (
+            "false",
+            "unreadable",
+        ),
+    ),
+    Case("number-ends-a-line", "\\mathrm{KL}(q(z) \\Vert q(z)) = 0\n\\log p(x) = 0", ("false",)),
+    Case(
+        "number-ends-a-line-bound",
+        "\\mathrm{KL}(q(z) \\Vert p(z)) \\ge 0\n\\log p(x) \\ge \\mathbb{E}_{q(z)}[\\log p(x,z) - \\log q(z)]",
+        ("holds",),
+    ),
 ]
