@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from proofreader.classify import at_other_values
 from proofreader.constants import Constants
@@ -49,12 +50,10 @@ class Unsaid(Constants):
             {n.data[0] for n in tree.walk() if n.kind == "density" and n.data[0].base}
             for tree in (base.left, base.right)
         ]
-        mine, theirs = sides[0] - sides[1], sides[1] - sides[0]
-        for one in mine | theirs:
-            for other in theirs if one in mine else mine:
-                if one.base == other.base and one.index and not other.index and {one, other} <= {*mine, *theirs}:
-                    return f"how {one} is related to {other} is not said"
-        return ""
+        mine, theirs = (sorted(one - other, key=str) for one, other in (sides, sides[::-1]))
+        pairs = [*product(mine, theirs), *product(theirs, mine)]
+        found = [(one, other) for one, other in pairs if one.base == other.base and one.index and not other.index]
+        return f"how {found[0][0]} is related to {found[0][1]} is not said" if found else ""
 
     def compares_events(self, base: Attempt) -> bool:
         """Whether the two sides differ only in the events that they are given."""
