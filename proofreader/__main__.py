@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -149,6 +150,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, ValueError) as error:
             print(f"{file}: {error}", file=sys.stderr)
             status = 2
+    try:
+        _print(found, options)
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status or int(any(_failed(checked, options.strict) for _, checked in found))
+
+
+def _print(found: list[tuple[str, list[CheckedDisplay]]], options: argparse.Namespace) -> None:
+    """Prints what was found, in the form that was asked for."""
     if options.sarif:
         print(json.dumps(_sarif(found), ensure_ascii=False, indent=1))
     elif options.json:
@@ -156,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         for path, checked in found:
             print("\n".join(_text(path, checked, options.all)))
-    return status or int(any(_failed(checked, options.strict) for _, checked in found))
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

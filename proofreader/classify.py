@@ -135,7 +135,8 @@ def is_condition(relation: str, left: Node, right: Node) -> str:
 
 def _is_probability(tree: Node) -> bool:
     """Whether a side is the probability of one event such as ``z = 1``, given nothing."""
-    return tree.kind == "density" and [n.value for n in tree.data[1]] not in ([], [None]) and not tree.data[2]
+    names = tree.data[1] if tree.kind == "density" and not tree.data[2] else ()
+    return bool(names) and all(n.value is not None for n in names)
 
 
 def _renames(left: Node, right: Node) -> bool:

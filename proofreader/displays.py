@@ -225,6 +225,7 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
 
 def _unescaped(latex: str) -> str:
     r"""Markdown's doubled backslashes as TeX has them, every other character in its place."""
+    latex = re.sub(r"\A\\\\(?=begin\{)", r" \\", latex)
     if (
         not re.search(r"\\\\[A-Za-z{}|,;!]", latex)
         or not re.search(r"(?:^|[^\\])\\\\(?:[a-zA-Z]{2,}|[{}|_])", latex)

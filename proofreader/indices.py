@@ -172,7 +172,7 @@ def is_unknown_command(symbol: Symbol) -> bool:
     return (
         name.startswith("\\")
         and name[1:].isalpha()
-        and len(name) > 2
+        and (len(name) > 2 or name[1:].isupper())
         and operator_named(name) is None
         and name not in RELATIONS | dict.fromkeys(DOTS | BARS | DOUBLE_BARS)
         and not name.startswith((r"\begin", r"\end"))

@@ -36,7 +36,7 @@ from proofreader.factors import READINGS
 from proofreader.models import Setting
 from proofreader.names import names_in
 from proofreader.parse import Reading
-from proofreader.provisos import one_coordinate, spelt_twice, square_left_out
+from proofreader.provisos import one_coordinate, spelt_twice, square_left_out, zero_written
 from proofreader.renaming import with_events_anywhere
 from proofreader.structures import shown, tables_of
 from proofreader.syntax import in_text
@@ -122,7 +122,11 @@ class Judge(Beyond):
             if meant is not None:
                 return Finding("holds_if", "; ".join(meant.words), notes=notes, attempt=meant)
             return self.named_nowhere(unknown, notes) if unknown else self.true(base, readings, notes)
-        return self.saved(base, readings, notes) or self.refuted(base, plan, left, right, notes)
+        found = self.saved(base, readings, notes)
+        zero = zero_written(base.left, base.right) if base.relation == "=" and found is None else ""
+        if zero:
+            return Finding("holds_if", zero, notes=notes, attempt=base)
+        return found or self.refuted(base, plan, left, right, notes)
 
     def readings(self, lefts: Sequence[Reading], rights: Sequence[Reading], relation: str) -> list[Attempt]:
         """The strict reading, and those that differ in how far operators reach."""
@@ -302,6 +306,8 @@ class Judge(Beyond):
         base = readings[0]
         if base.relation != "=":
             return Finding("unreadable", reason="a constant without a value stands in an inequality", notes=notes)
+        if base.left.kind == "constant" and len(base.left.data[0]) == 1:
+            return Finding("no_claim", reason=f"a definition of {base.left.data[0]}", notes=notes)
         if self.holds(base):
             return Finding("holds_if", "the constant is zero", notes=notes, attempt=base)
         constant = [replace(reading, relation="const") for reading in readings]

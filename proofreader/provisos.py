@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proofreader.distributions import DIMENSIONS, has_identity, with_deviations
 from proofreader.names import names_in
-from proofreader.syntax import Node, in_text
+from proofreader.syntax import Node, in_text, number
 
-__all__ = ["bounded_by_number", "one_coordinate", "spelt_twice", "square_left_out"]
+__all__ = ["bounded_by_number", "one_coordinate", "spelt_twice", "square_left_out", "zero_written"]
 
 _BOUNDED = frozenset(["tv", "js", "indicator"])
 _RANDOM = frozenset(["density", "information"])
@@ -41,6 +41,16 @@ def square_left_out(left: Node, right: Node) -> str:
     named = [n for tree in (left, right) for n in tree.walk() if n.kind == "named" and n.data[0] == "normal"]
     plain = [n.parts[1] for n in named if len(n.parts) == 2 and with_deviations(n) != n]
     return f"the second argument {in_text(plain[0])} of a Gaussian is its variance" if plain else ""
+
+
+def zero_written(left: Node, right: Node) -> str:
+    """What a line assumes of which a side has a zero in the place of a term of the other, as ``H(X) - 0``."""
+    if left.kind != "sum" or right.kind != "sum" or len(left.parts) != len(right.parts):
+        return ""
+    changed = [(a, b) for a, b in zip(left.parts, right.parts, strict=True) if a != b]
+    terms = [(a.parts[0] if a.kind == "negative" else a, b.parts[0] if b.kind == "negative" else b) for a, b in changed]
+    zeros = terms and all(b == number(0) for _, b in terms)
+    return "; ".join(f"{in_text(a)} is zero" for a, _ in terms) if zeros else ""
 
 
 def spelt_twice(left: Node, right: Node) -> str:

@@ -191,6 +191,23 @@ def test_the_command_runs_as_a_module(page: Path) -> None:
     assert "1 false on purpose" in done.stdout
 
 
+def test_the_command_ends_quietly_when_nobody_reads_on(page: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "proofreader", "--all", *[str(page)] * 60],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+
+
+def test_a_display_that_begins_with_a_doubled_backslash_is_read(tmp_path: Path) -> None:
+    text = "$$\\\\begin{aligned}\n\\log p(x) &= \\log \\int p(x, z) \\, dz\n\\end{aligned}$$\n"
+    assert checked_text(tmp_path, "a.md", text) == ["holds"]
+
+
 def checked_text(tmp_path: Path, name: str, text: str) -> list[str]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
