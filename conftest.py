@@ -1,6 +1,6 @@
 """Replays of the notebooks: nbval executes them and compares what they print, with numbers compared as numbers.
 
-A reader's run replays the chapters but one; the rest only when everything is asked for. And the order of the tests: the
+A reader's run replays the chapters but two; the rest only when everything is asked for. And the order of the tests: the
 book is built first, for all tests that look at it.
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from course.numbers import matched
 
-# Notebooks that a reader's run leaves to CI: whole jobs, and the chapter that trains networks. The build of the book
+# Notebooks that a reader's run leaves to CI: whole jobs, and the chapters that take longest. The build of the book
 # executes them too, and its outputs are compared with the committed ones.
-LONG = ("own_", "10_")
+LONG = ("own_", "08_", "10_")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are looked at
