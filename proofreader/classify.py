@@ -168,7 +168,7 @@ def introduces(tree: Node, known: Collection[str] = ()) -> bool:
     terms = tree.parts if tree.kind == "sum" else (tree,)
     inner = [term.parts[0] if term.kind in ("negative", "gradient") else term for term in terms]
     named = [term for term in inner if term.kind == "name" and term.parts]
-    new = [term for term in named if term.data[0].base + term.data[0].mark not in known]
+    new = [term for term in named if defined_key(term.data[0]) not in known]
     return bool(new) and all(term in named or term.kind == "constant" for term in inner)
 
 

@@ -14,7 +14,7 @@ from proofreader.duals import plain
 from proofreader.evaluate import World
 from proofreader.models import Cells, Tensor
 
-__all__ = ["APART", "closest"]
+__all__ = ["closest"]
 
 STEPS, WORK = 400, 2_400
 SCALES = (0.1, 0.5, 2.0, 8.0)

@@ -204,11 +204,7 @@ def _spans(text: str, suffix: str) -> list[tuple[int, int, str]]:
         text = _blank(text, *verbatim.span())
     at = 0
     while (match := _DISPLAY.search(text, at)) is not None:
-        group = next(
-            g
-            for g in ("dollars", "escaped", "bracket", "whole", "tag", "alone", "paragraph")
-            if match.group(g) is not None
-        )
+        group = next(g for g in _GROUPS if match.group(g) is not None)
         body = match.group(group)
         if re.search(r"\n[ \t]*\n[ \t]*\w+ \w+ \w+", body) or len(body) > 12_000:
             at = match.start() + 2

@@ -13,7 +13,7 @@ from typing import Any
 from proofreader import distributions, meanings, namings
 from proofreader.declared import bound_in, drawn_as_declared
 from proofreader.errors import DerivationSyntaxError
-from proofreader.families import members_in
+from proofreader.families import beside_bodies, members_in
 from proofreader.laws import Laws
 from proofreader.moments import drawn_from_grid
 from proofreader.names import Signature, law_key, names_in
@@ -294,8 +294,7 @@ class Plan(Laws):
 
     def unfolded(self, body: Node) -> Node:
         """A body with what stands behind the names in it, for the question of what it is about."""
-        keys = {defined_key(n.data[0]) for n in body.walk() if n.kind == "name"} & set(self.definitions)
-        return Node("sum", (body, *(self.definitions[key].body for key in sorted(keys)))) if keys else body
+        return beside_bodies(body, self.definitions)
 
     def about(self, names: tuple[Name, ...]) -> list[Node]:
         """The densities of exactly some variables."""

@@ -49,9 +49,8 @@ def known_beside(left: Node, definitions: Mapping[str, Definition]) -> set[str]:
 
 def beside_bodies(tree: Node, definitions: Mapping[str, Definition]) -> Node:
     """A tree with the bodies of the definitions that it uses beside it, for what letters it speaks of."""
-    keys = [defined_key(node.data[0]) for node in tree.walk() if node.kind == "name"]
-    bodies = [definitions[key].body for key in keys if key in definitions]
-    return Node("sum", (tree, *bodies)) if bodies else tree
+    keys = {defined_key(node.data[0]) for node in tree.walk() if node.kind == "name"} & set(definitions)
+    return Node("sum", (tree, *(definitions[key].body for key in sorted(keys)))) if keys else tree
 
 
 def runs(index: tuple[Part, ...]) -> bool:

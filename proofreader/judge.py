@@ -270,11 +270,7 @@ class Judge(Beyond):
         if apart:
             return Finding("unreadable", reason=apart, notes=notes)
         undefined = self.undefined(base, plan, left, right)
-        if (
-            undefined
-            and base.relation == "="
-            and any(introduces(side, self.definitions) for side in (base.left, base.right))
-        ):
+        if undefined and base.relation == "=" and self.introduces(base):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)
@@ -295,6 +291,10 @@ class Judge(Beyond):
         (a, *_), (b, *_) = world.evaluate(left).cells, world.evaluate(right).cells
         close = abs(plain(a) - plain(b)) <= 0.6 * 10.0 ** -max(decimals)
         return Finding("holds_if", "the numbers are rounded", attempt=base) if close else None
+
+    def introduces(self, base: Attempt) -> bool:
+        """Whether a side consists of functions that it names for the first time."""
+        return any(introduces(side, self.definitions) for side in (base.left, base.right))
 
     def named_nowhere(self, undefined: tuple[str, ...], notes: list[str]) -> Finding:
         """A line with names that nothing defines."""
@@ -332,7 +332,7 @@ class Judge(Beyond):
             if found is not None:
                 text = "; ".join((*((words.format(what),) if words else ()), *found.words))
                 return Finding("holds_if", text, notes=notes, attempt=found)
-        if undefined and any(introduces(side, self.definitions) for side in (base.left, base.right)):
+        if undefined and self.introduces(base):
             return Finding("no_claim", reason=f"a definition of {' and '.join(undefined)}", notes=notes)
         if undefined:
             return self.named_nowhere(undefined, notes)

@@ -84,7 +84,7 @@ def _source_lines(row: Sequence[Symbol], latex: str, way: Way) -> list[list[Symb
 
 
 def _closed_depths(row: Sequence[Symbol]) -> list[int]:
-    """As :func:`depths`, but a bracket that never closes opens nothing."""
+    """As :func:`depths_of`, but a bracket that never closes opens nothing."""
     stack: list[int] = []
     for at, symbol in enumerate(row):
         if symbol.name in OPENING:
